@@ -1,0 +1,111 @@
+/* conv.h -- the whole C API of the convolution core.
+ *
+ * A call is conv_problem -> conv_plan_init -> conv_run:
+ *
+ *   conv_problem_check   shape arithmetic with checked overflow; fills oh, ow; nothing else trusts the caller
+ *   conv_plan_init       pure arithmetic and a scan of the algorithm table: no allocation, nothing shared
+ *   conv_run             packs, multiplies, stores; `scratch` holds conv_plan.scratch_bytes bytes, 64-byte aligned
+ *
+ * Arrays are dense, C-ordered and aligned for their dtype: x (n, groups*ic, ih, iw), w (groups*oc, ic, kh, kw),
+ * b (groups*oc), y (n, groups*oc, oh, ow); dx, dw, db and dy have the shapes of x, w, b and y.
+ * A 1-D convolution is a 2-D one of height 1.
+ */
+#ifndef FASTCONV_CONV_H
+#define FASTCONV_CONV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef ptrdiff_t idx;
+
+typedef enum { CONV_F32, CONV_F64, CONV_DTYPES } conv_dtype;
+typedef enum { CONV_FWD, CONV_BWD_DATA, CONV_BWD_WEIGHTS } conv_pass;
+typedef enum { CONV_ZEROS, CONV_REFLECT, CONV_REPLICATE, CONV_CIRCULAR } conv_pad_mode;
+typedef enum { CONV_LINEAR, CONV_RELU } conv_activation;
+typedef enum { CONV_AUTO, CONV_DIRECT, CONV_GEMM, CONV_REF, CONV_ALGORITHMS } conv_algorithm_id;
+
+typedef enum {
+    CONV_OK,
+    CONV_BAD_SIZE,       /* a size, stride, dilation or group count that is not positive, or negative padding */
+    CONV_BAD_KERNEL,     /* the kernel's extent exceeds the padded input, or the input is empty */
+    CONV_BAD_PADDING,    /* reflect needs pad < size, circular pad <= size */
+    CONV_OVERFLOW,       /* a product of sizes does not fit in memory's index type */
+    CONV_NOT_APPLICABLE  /* the algorithm asked for does not apply to this problem */
+} conv_status;
+
+typedef struct {
+    idx n, groups, ic, oc; /* ic and oc count the channels of one group */
+    idx ih, iw, kh, kw;
+    idx stride_h, stride_w, dil_h, dil_w;
+    idx pad_top, pad_bottom, pad_left, pad_right;
+    idx oh, ow; /* filled by conv_problem_check */
+    conv_pass pass;
+    conv_dtype dtype;
+    conv_pad_mode pad_mode;
+    conv_activation activation;
+    conv_algorithm_id algorithm;
+} conv_problem;
+
+/* One axis of a correlation between lattices: output point p and tap t meet at source index p*step + first + t*delta
+ * and the result belongs at output index out_first + p*out_step. Forward is one such lattice; the gradient of the
+ * input is one for every residue of the output index modulo the stride, so that no tap of it multiplies a zero. */
+typedef struct {
+    idx size;                   /* extent of the source axis */
+    idx grid;                   /* output points */
+    idx step, first, delta, taps;
+    idx out_size, out_first, out_step;
+    idx tap_first, tap_step;    /* tap t is the kernel's element tap_first + t*tap_step */
+} conv_axis;
+
+typedef struct conv_algorithm conv_algorithm;
+
+typedef struct {
+    conv_problem p;
+    const conv_algorithm *algorithm;
+    const struct kernel_table *kernels;
+    int nv;                     /* vectors in a row of the tile */
+    idx phases_h, phases_w;     /* lattices: 1 x 1 but for bwd_data with stride */
+    idx channels;               /* channels in one block of the packed source */
+    idx chunk_n, chunk_h, chunk_w; /* of one task: images, rows, columns; gemm: chunk_w counts points of an image, or
+                                      columns of dw */
+    idx pitch;                  /* direct: elements from one packed row to the next */
+    idx depth;                  /* bwd_weights: positions reduced over at a time */
+    idx chunks, m_chunks, tasks; /* tasks = phases * groups * chunks * m_chunks */
+    idx prepare_tasks;          /* tasks of the pass over the weights that precedes bwd_data */
+    idx prepared_bytes, task_bytes; /* scratch: shared, and for each thread */
+    idx scratch_bytes;
+    int threads;
+} conv_plan;
+
+conv_status conv_problem_check(conv_problem *p);
+const char *conv_status_string(conv_status status);
+double conv_flops(const conv_problem *p);
+
+/* `max_threads` bounds conv_plan.threads; it never changes a bit of the result. */
+conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads);
+const char *conv_algorithm_name(conv_algorithm_id id);
+conv_algorithm_id conv_plan_algorithm(const conv_plan *plan);
+const char *conv_plan_reason(const conv_plan *plan);
+int conv_plan_kernel(const conv_plan *plan);
+
+/* fwd: (x, w, b or NULL) -> y.  bwd_data: (dy, w, NULL) -> dx.  bwd_weights: (x, dy, NULL) -> dw. */
+void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, void *y, void *scratch);
+void conv_bias_grad(const conv_problem *p, const void *dy, void *db);
+
+/* c (m, n) = a (m, k) b (k, n) + bias (n); strides in elements, c's rows dense. */
+typedef struct {
+    idx m, n, k;
+    const void *a, *b, *bias;
+    void *c;
+    idx a_row, a_col, b_row, b_col, c_row;
+    conv_dtype dtype;
+    char *scratch;
+} matrix_product;
+
+idx matmul_scratch_bytes(const matrix_product *p, int max_threads);
+void matmul_run(const matrix_product *p, int max_threads);
+
+void relu_run(conv_dtype dtype, idx n, const void *x, void *y);
+void relu_grad_run(conv_dtype dtype, idx n, const void *dy, const void *y, void *dx);
+
+#endif

@@ -1,0 +1,179 @@
+/* block -- one packed block of columns against a range of rows: the loops around the microkernel, and its store.
+ *
+ * The packers (im2col, rows, positions, matrices) differ only in how they lay out b; everything after that is here.
+ * A column tile holds nr = nv * LANES columns. Where its results belong is a list of runs (`segment`): a tile whose
+ * columns are one dense run is stored by the microkernel itself, any other goes through a buffer of one tile.
+ */
+typedef struct {
+    idx out; /* of row 0, in elements */
+    int column, count;
+} NAME(segment);
+
+typedef struct {
+    const REAL *a;      /* row m at a + (m - a_first)*lda */
+    idx a_first, lda;
+    const int32_t *off; /* k of them */
+    idx k, kblock;
+    REAL *dst;          /* row m at dst + m*dst_row */
+    idx dst_row;
+    idx dst_step;       /* between the columns of a segment */
+    const REAL *bias;   /* by row; applied with relu where `last` */
+    int relu;
+    int first, last;    /* of the blocks that the reduction is cut into: a later one adds to dst */
+    int fold;           /* several columns may share an output: add, one after the other */
+    int nv;
+    REAL *buffer;       /* MR * 4 NV * LANES */
+} NAME(block);
+
+#define TILE_CASE(M, V) case M: NAME(tile_body)(M, V, t); break;
+
+/* The height is a constant inside each instance; a switch is what C has instead of a template argument. */
+static void NAME(tile)(const NAME(tile_args) *t, int height)
+{
+    switch (height) {
+        TILE_CASE(1, NV)
+        TILE_CASE(2, NV)
+        TILE_CASE(3, NV)
+        TILE_CASE(4, NV)
+        TILE_CASE(5, NV)
+        TILE_CASE(6, NV)
+#if MR >= 14
+        TILE_CASE(7, NV)
+        TILE_CASE(8, NV)
+        TILE_CASE(9, NV)
+        TILE_CASE(10, NV)
+        TILE_CASE(11, NV)
+        TILE_CASE(12, NV)
+        TILE_CASE(13, NV)
+        TILE_CASE(14, NV)
+#endif
+    }
+}
+
+static void NAME(tile_wide)(const NAME(tile_args) *t, int height)
+{
+    switch (height) {
+        TILE_CASE(1, 2 * NV)
+        TILE_CASE(2, 2 * NV)
+        TILE_CASE(3, 2 * NV)
+#if MR >= 14
+        TILE_CASE(4, 2 * NV)
+        TILE_CASE(5, 2 * NV)
+        TILE_CASE(6, 2 * NV)
+        TILE_CASE(7, 2 * NV)
+#endif
+    }
+}
+
+static void NAME(tile_widest)(const NAME(tile_args) *t, int height)
+{
+    switch (height) {
+        TILE_CASE(1, 4 * NV)
+#if MR >= 14
+        TILE_CASE(2, 4 * NV)
+        TILE_CASE(3, 4 * NV)
+#endif
+    }
+}
+#undef TILE_CASE
+
+static void NAME(move_in)(const NAME(block) *g, const REAL *dst, const NAME(segment) *s, int segments, int height)
+{
+    const idx nr = g->nv * LANES;
+    for (int i = 0; i < height; i++, dst += g->dst_row)
+        for (int q = 0; q < segments; q++)
+            for (int j = 0; j < s[q].count; j++)
+                g->buffer[i * nr + s[q].column + j] = dst[s[q].out + j * g->dst_step];
+}
+
+static void NAME(move_out)(const NAME(block) *g, REAL *dst, const NAME(segment) *s, int segments, int height)
+{
+    const idx nr = g->nv * LANES;
+    const REAL *buffer = g->buffer;
+    for (int i = 0; i < height; i++, dst += g->dst_row, buffer += nr)
+        for (int q = 0; q < segments; q++) {
+            const REAL *from = buffer + s[q].column;
+            REAL *to = dst + s[q].out;
+            if (g->fold)
+                for (int j = 0; j < s[q].count; j++)
+                    to[j * g->dst_step] += from[j];
+            else if (g->dst_step == 1)
+                for (int j = 0; j < s[q].count; j++)
+                    to[j] = from[j];
+            else
+                for (int j = 0; j < s[q].count; j++)
+                    to[j * g->dst_step] = from[j];
+        }
+}
+
+/* Rows [m0, m1) times one column tile at b. */
+static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL *b, const NAME(segment) *s,
+                               int segments)
+{
+    const int nr = g->nv * LANES;
+    const int highest = MR * NV / g->nv;
+    const int whole = segments == 1 && s[0].count == nr && g->dst_step == 1 && !g->fold;
+    int height;
+
+    for (idx m = m0; m < m1; m += height) {
+        REAL *dst = g->dst + m * g->dst_row;
+        height = (int)ceil_div(m1 - m, ceil_div(m1 - m, highest)); /* even heights: 15 rows are 8 and 7 */
+        NAME(tile_args) t = {.lda = g->lda, .b = b, .out = g->buffer, .ldout = nr};
+        if (!g->first && !g->fold) {
+            if (!whole)
+                NAME(move_in)(g, dst, s, segments, height);
+            t.prev = whole ? dst + s[0].out : g->buffer;
+            t.ldprev = whole ? g->dst_row : nr;
+        }
+        for (idx k = 0; k < g->k; k += g->kblock) {
+            const int end = k + g->kblock >= g->k;
+            t.k = end ? g->k - k : g->kblock;
+            t.a = g->a + (m - g->a_first) * g->lda + k;
+            t.off = g->off + k;
+            if (end && g->last) {
+                t.bias = g->bias ? g->bias + m : NULL;
+                t.relu = g->relu;
+            }
+            if (end && whole) {
+                t.out = dst + s[0].out;
+                t.ldout = g->dst_row;
+            }
+            if (g->nv == NV)
+                NAME(tile)(&t, height);
+            else if (g->nv == 2 * NV)
+                NAME(tile_wide)(&t, height);
+            else
+                NAME(tile_widest)(&t, height);
+            t.prev = g->buffer;
+            t.ldprev = nr;
+        }
+        if (!whole)
+            NAME(move_out)(g, dst, s, segments, height);
+    }
+}
+
+/* Appends the outputs of lattice points (row, column .. column+count) of one image to a tile's segments. */
+static int NAME(add_segments)(NAME(segment) *s, int segments, const lattice *lat, conv_pad_mode fold, idx image,
+                              idx row, idx column, int tile_column, int count)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    idx y = h->out_first + row * h->out_step;
+    idx x = w->out_first + column * w->out_step;
+    if (fold != CONV_ZEROS)
+        y = pad_index(fold, y, h->out_size);
+    for (int done = 0, run; done < count; done += run) {
+        idx at = x + done * w->out_step;
+        run = count - done;
+        if (fold != CONV_ZEROS && (at < 0 || x + (count - 1) * w->out_step >= w->out_size)) {
+            run = 1; /* points over the border are mapped one by one */
+            at = pad_index(fold, at, w->out_size);
+        }
+        idx out = image + y * w->out_size + at;
+        NAME(segment) *last = s + segments - 1;
+        if (segments && last->out + last->count * w->out_step == out && last->column + last->count == tile_column + done)
+            last->count += run;
+        else
+            s[segments++] = (NAME(segment)){out, tile_column + done, run};
+    }
+    return segments;
+}

@@ -1,0 +1,192 @@
+/* pack -- the source of a convolution laid out for the microkernel: im2col panels, rows, or positions.
+ *
+ * Each packer covers one cache-sized piece and is the only place that knows about padding; nothing behind it does.
+ * `source` carries the bounds of the array, so that a whole vector may be moved where a few elements are wanted.
+ */
+typedef struct {
+    const REAL *first; /* group's first channel of image 0 */
+    const REAL *end;   /* one past the whole array */
+    idx image, plane;  /* strides in elements */
+    conv_pad_mode mode;
+} NAME(source);
+
+/* dst[i] = s[i * step], i < count. May write up to a vector where `slack` says that dst has the room. */
+static inline void NAME(copy_run)(REAL *restrict dst, const REAL *restrict s, idx count, idx step, const REAL *end,
+                                  int slack)
+{
+    idx i = 0;
+    if (step == 1) {
+        if (count < LANES && slack && s + LANES <= end) {
+            NAME(store)(dst, NAME(load)(s));
+            return;
+        }
+        for (; i + LANES <= count; i += LANES)
+            NAME(store)(dst + i, NAME(load)(s + i));
+        if (i < count && count > LANES) {
+            NAME(store)(dst + count - LANES, NAME(load)(s + count - LANES));
+            return;
+        }
+        for (; i < count; i++)
+            dst[i] = s[i];
+    } else if (step == 2) {
+        for (; i < count; i++)
+            dst[i] = s[2 * i];
+    } else {
+        for (; i < count; i++)
+            dst[i] = s[i * step];
+    }
+}
+
+static inline void NAME(zero_run)(REAL *dst, idx count)
+{
+    for (idx i = 0; i < count; i++)
+        dst[i] = 0;
+}
+
+/* The points of a run whose source lies inside the axis: base + i*step in [0, size) for i in [lo, hi). */
+typedef struct {
+    idx base, lo, hi;
+} NAME(inside);
+
+static inline NAME(inside) NAME(run_inside)(idx base, idx step, idx size, idx count)
+{
+    idx lo = base < 0 ? min_idx(ceil_div(-base, step), count) : 0;
+    idx hi = base < size ? min_idx(ceil_div(size - base, step), count) : 0;
+    return (NAME(inside)){base, lo, max_idx(lo, hi)};
+}
+
+/* One run of a source row, padded: dst[i] = row[base + i*step]. row == NULL is a row of zeros. */
+static inline void NAME(pack_run)(REAL *dst, const REAL *row, NAME(inside) r, idx step, idx count, idx size,
+                                  const NAME(source) *src, int slack)
+{
+    if (!row) {
+        NAME(zero_run)(dst, count);
+        return;
+    }
+    if (r.lo == 0 && r.hi == count) {
+        NAME(copy_run)(dst, row + r.base, count, step, src->end, slack);
+        return;
+    }
+    for (idx i = 0; i < count; i++) {
+        if (i == r.lo && r.hi > r.lo) {
+            NAME(copy_run)(dst + i, row + r.base + i * step, r.hi - r.lo, step, src->end, 0);
+            i = r.hi;
+            if (i >= count)
+                break;
+        }
+        idx at = pad_index(src->mode, r.base + i * step, size);
+        dst[i] = at < 0 ? 0 : row[at];
+    }
+}
+
+/* im2col: panel[k * nr + j] for k = (c, th, tw), columns j0 .. j0+count of the points (image, row, column) run on. */
+static void NAME(pack_im2col)(REAL *panel, int nr, const NAME(source) *src, const lattice *lat, idx c0, idx c1, idx j0,
+                              int count)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    const idx taps = h->taps * w->taps, points = h->grid * w->grid;
+    idx image = j0 / points, row = j0 % points / w->grid, column = j0 % w->grid;
+    int len;
+    for (int j = 0; j < count; j += len) {
+        len = (int)min_idx(count - j, w->grid - column);
+        const int slack = j + LANES <= nr;
+        for (idx th = 0; th < h->taps; th++) {
+            idx y = pad_index(src->mode, row * h->step + tap_position(h, th), h->size);
+            for (idx tw = 0; tw < w->taps; tw++) {
+                NAME(inside) r = NAME(run_inside)(column * w->step + tap_position(w, tw), w->step, w->size, len);
+                REAL *dst = panel + (th * w->taps + tw) * nr + j;
+                const REAL *plane = src->first + image * src->image + c0 * src->plane;
+                for (idx c = c0; c < c1; c++, dst += taps * nr, plane += src->plane)
+                    NAME(pack_run)(dst, y < 0 ? NULL : plane + y * w->size, r, w->step, len, w->size, src, slack);
+            }
+        }
+        column = 0;
+        if (++row == h->grid) {
+            row = 0;
+            image++;
+        }
+    }
+    for (idx k = 0; count < nr && k < (c1 - c0) * taps; k++)
+        NAME(zero_run)(panel + k * nr + count, nr - count);
+}
+
+/* A box of lattice points whose source rows direct packs once, split by residue modulo the step:
+ * dst[c][residue_h][residue_w][image][row][column], so that every tap is a shift (direct_tpl.h). */
+typedef struct {
+    idx n0, h0, w0;       /* first image and point */
+    idx n, h, w;          /* images, points */
+    idx rows, pitch, area; /* packed rows of an image, elements of a row, elements of [image][row][column] */
+    axis_rows fh, fw;
+} NAME(box);
+
+static void NAME(pack_rows)(REAL *dst, const NAME(source) *src, const lattice *lat, const NAME(box) *box, idx c0,
+                            idx c1)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    const idx width = box->w + box->fw.span;
+    for (idx c = c0; c < c1; c++)
+        for (idx rh = 0; rh < box->fh.period; rh++)
+            for (idx rw = 0; rw < box->fw.period; rw++, dst += box->area) {
+                const idx residue_h = tap_position(h, rh) - floor_div(tap_position(h, rh), h->step) * h->step;
+                const idx residue_w = tap_position(w, rw) - floor_div(tap_position(w, rw), w->step) * w->step;
+                const NAME(inside) r =
+                    NAME(run_inside)((box->w0 + box->fw.lowest) * w->step + residue_w, w->step, w->size, width);
+                REAL *to = dst;
+                for (idx n = box->n0; n < box->n0 + box->n; n++) {
+                    const REAL *plane = src->first + n * src->image + c * src->plane;
+                    for (idx q = 0; q < box->rows; q++, to += box->pitch) {
+                        idx y = pad_index(src->mode, (box->h0 + q + box->fh.lowest) * h->step + residue_h, h->size);
+                        NAME(pack_run)(to, y < 0 ? NULL : plane + y * w->size, r, w->step, width, w->size, src, 0);
+                    }
+                }
+            }
+}
+
+/* im2col transposed: panel[k * nr + j] for positions k0 .. k1 of (image, row, column) run on, columns j = (c, th, tw)
+ * from j0: the operand of bwd_weights. */
+static void NAME(pack_positions)(REAL *panel, int nr, const NAME(source) *src, const lattice *lat, idx j0, int count,
+                                 idx k0, idx k1)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    const idx taps = h->taps * w->taps, points = h->grid * w->grid;
+    for (int j = 0; j < nr; j++) {
+        const idx c = (j0 + j) / taps, th = (j0 + j) % taps / w->taps, tw = (j0 + j) % w->taps;
+        idx image = k0 / points, row = k0 % points / w->grid, column = k0 % w->grid, len;
+        REAL *dst = panel + j;
+        for (idx k = k0; k < k1; k += len, dst += len * nr) {
+            len = min_idx(k1 - k, w->grid - column);
+            const NAME(inside) r = NAME(run_inside)(column * w->step + tap_position(w, tw), w->step, w->size, len);
+            const idx y = j < count ? pad_index(src->mode, row * h->step + tap_position(h, th), h->size) : -1;
+            const REAL *from = src->first + image * src->image + c * src->plane + y * w->size;
+            for (idx i = 0; i < len; i++) {
+                idx at = r.base + i * w->step;
+                if (y >= 0 && (i < r.lo || i >= r.hi))
+                    at = pad_index(src->mode, at, w->size);
+                dst[i * nr] = y < 0 || at < 0 ? 0 : from[at];
+            }
+            column = 0;
+            if (++row == h->grid) {
+                row = 0;
+                image++;
+            }
+        }
+    }
+}
+
+/* dst[i * width + j] = src[i * row + j * col] for i < rows, j < columns; zeros up to `width`. */
+static void NAME(pack_matrix)(REAL *restrict dst, idx width, const REAL *restrict src, idx row, idx col, idx rows,
+                              idx columns)
+{
+    if (col == 1) {
+        for (idx i = 0; i < rows; i++)
+            for (idx j = 0; j < columns; j++)
+                dst[i * width + j] = src[i * row + j];
+    } else {
+        for (idx i0 = 0; i0 < rows; i0 += LANES)
+            for (idx j = 0; j < columns; j++)
+                for (idx i = i0; i < min_idx(i0 + LANES, rows); i++)
+                    dst[i * width + j] = src[i * row + j * col];
+    }
+    for (idx i = 0; columns < width && i < rows; i++)
+        NAME(zero_run)(dst + i * width + columns, width - columns);
+}

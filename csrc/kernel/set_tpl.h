@@ -1,0 +1,28 @@
+/* set -- the kernels of one dtype on one ISA, and their row of the table. */
+#include "vector_tpl.h"
+
+#include "tile_tpl.h"
+
+#include "block_tpl.h"
+
+#include "pack_tpl.h"
+
+#include "conv_tpl.h"
+#include "elementwise_tpl.h"
+#include "matmul_tpl.h"
+#include "ref_tpl.h"
+
+static const kernel_set NAME(set) = {
+    .lanes = LANES,
+    .conv = {[KERNEL_DIRECT] = NAME(direct_task), [KERNEL_GEMM] = NAME(gemm_task),
+             [KERNEL_WEIGHTS] = NAME(weights_task), [KERNEL_REF] = NAME(ref_task)},
+    .prepare = NAME(prepare_task),
+    .bias_grad = NAME(bias_grad_run),
+    .matmul = NAME(matmul_task),
+    .relu = NAME(relu_run),
+    .relu_grad = NAME(relu_grad_run),
+};
+
+#undef LANES
+#undef vec
+#undef mem

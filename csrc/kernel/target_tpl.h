@@ -1,0 +1,29 @@
+/* target -- everything compiled once for an ISA: both dtypes, and the one table that leaves the object.
+ *
+ * The includer defines ISA, VECTOR_BYTES, MR and NV.
+ */
+#include "../kernels.h"
+
+#define REAL float
+#define WIDE double
+#define DT f32
+#include "set_tpl.h"
+#undef REAL
+#undef WIDE
+#undef DT
+
+#define REAL double
+#define WIDE long double
+#define DT f64
+#include "set_tpl.h"
+#undef REAL
+#undef WIDE
+#undef DT
+
+#define TABLE_JOIN(isa) kernels_##isa
+#define TABLE_EXPAND(isa) TABLE_JOIN(isa)
+#define TEXT_JOIN(isa) #isa
+#define TEXT_EXPAND(isa) TEXT_JOIN(isa)
+
+extern const kernel_table TABLE_EXPAND(ISA);
+const kernel_table TABLE_EXPAND(ISA) = {.name = TEXT_EXPAND(ISA), .mr = MR, .nv = NV, .set = {&set_f32, &set_f64}};

@@ -1,0 +1,201 @@
+/* kernels.h -- the function table: what every ISA target exports, and nothing else of it is visible.
+ *
+ * A target fills one kernel_table with one kernel_set for each dtype. plan.c knows the machine through the numbers here
+ * alone; run.c calls through the pointers.
+ */
+#ifndef FASTCONV_KERNELS_H
+#define FASTCONV_KERNELS_H
+
+#include "conv.h"
+
+/* What a task of a convolution sees. Which array is read and which is written depends on the pass (conv_run). */
+typedef struct {
+    const conv_plan *plan;
+    const void *src;      /* fwd, bwd_weights: x.  bwd_data: dy */
+    const void *weights;  /* fwd: w.  bwd_data: w, regrouped by the prepare step.  bwd_weights: dy */
+    const void *bias;
+    void *dst;            /* fwd: y.  bwd_data: dx.  bwd_weights: dw */
+    char *prepared;
+    char *scratch;        /* task_bytes for each worker */
+} conv_call;
+
+typedef void conv_task(const void *call, idx task, int worker);
+
+enum { KERNEL_DIRECT, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_REF, KERNELS };
+
+typedef struct {
+    int lanes; /* elements in a vector */
+    conv_task *conv[KERNELS];
+    conv_task *prepare; /* weights regrouped for bwd_data */
+    void (*bias_grad)(const conv_problem *p, const void *dy, void *db);
+    conv_task *matmul;
+    void (*relu)(idx n, const void *x, void *y);
+    void (*relu_grad)(idx n, const void *dy, const void *y, void *dx);
+} kernel_set;
+
+typedef struct kernel_table {
+    const char *name;
+    int mr;   /* rows of the widest tile: heights 1..mr with nv vectors, 1..mr/2 with 2 nv, 1..mr/4 with 4 nv */
+    int nv;
+    const kernel_set *set[CONV_DTYPES];
+} kernel_table;
+
+#define MATMUL_DEPTH 512 /* of the reduction, packed at a time */
+#define MATMUL_ROWS 112  /* of a, likewise, where its rows are not dense */
+
+static inline idx matmul_task_bytes(idx tile, idx nr, idx element)
+{
+    idx bytes = (4 * tile + MATMUL_DEPTH * (nr + MATMUL_ROWS)) * element + MATMUL_DEPTH * (idx)sizeof(int32_t);
+    return (bytes + 63) / 64 * 64;
+}
+
+/* ---- shared by plan.c and the templates: all of it arithmetic on shapes ---- */
+
+#define ALIGNMENT 64
+
+static inline idx ceil_div(idx a, idx b)
+{
+    return (a + b - 1) / b;
+}
+
+static inline idx round_up(idx a, idx b)
+{
+    return ceil_div(a, b) * b;
+}
+
+static inline idx min_idx(idx a, idx b)
+{
+    return a < b ? a : b;
+}
+
+static inline idx max_idx(idx a, idx b)
+{
+    return a > b ? a : b;
+}
+
+/* Terms that one accumulator sums before it is added to the others. A sum of k terms in blocks of b errs by at most
+ * b + k/b roundings; 4 sqrt(k) + 8 keeps that within the promised 6 sqrt(k) + 12, and 512 keeps a block in cache. */
+static inline idx accumulation_block(idx k)
+{
+    idx root = 0;
+    if (k <= 53)
+        return k;
+    while ((root + 1) * (root + 1) <= k && root < 126)
+        root++;
+    return min_idx(4 * root + 8, 512);
+}
+
+/* Source index of position i of a padded axis, or -1 for a zero. |padding| has been checked against the mode. */
+static inline idx pad_index(conv_pad_mode mode, idx i, idx size)
+{
+    if (i >= 0 && i < size)
+        return i;
+    switch (mode) {
+    case CONV_REFLECT:
+        return i < 0 ? -i : 2 * (size - 1) - i;
+    case CONV_REPLICATE:
+        return i < 0 ? 0 : size - 1;
+    case CONV_CIRCULAR:
+        return i < 0 ? i + size : i - size;
+    default:
+        return -1;
+    }
+}
+
+static inline idx floor_div(idx a, idx b)
+{
+    return a >= 0 ? a / b : -((-a + b - 1) / b);
+}
+
+static inline idx gcd_idx(idx a, idx b)
+{
+    while (b != 0) {
+        idx r = a % b;
+        a = b;
+        b = r;
+    }
+    return a < 0 ? -a : a;
+}
+
+/* The axis of a forward convolution. */
+static inline conv_axis axis_fwd(idx size, idx out, idx kernel, idx stride, idx dil, idx before)
+{
+    return (conv_axis){.size = size, .grid = out, .step = stride, .first = -before, .delta = dil, .taps = kernel,
+                       .out_size = out, .out_first = 0, .out_step = 1, .tap_first = 0, .tap_step = 1};
+}
+
+/* How many residues modulo the stride the taps of a kernel hit: the lattices of bwd_data along one axis. */
+static inline idx axis_phases(idx kernel, idx stride, idx dil)
+{
+    return min_idx(kernel, stride / gcd_idx(stride, dil));
+}
+
+/* Lattice `phase` of the gradient of an input axis: taps phase + t*period, all meeting the outputs of one residue. The
+ * axis of the result is the padded one, [0, size + pads), when the padding is not of zeros, else [before, before+size). */
+static inline conv_axis axis_bwd_data(idx size, idx out, idx kernel, idx stride, idx dil, idx before, idx after,
+                                      int folded, idx phase)
+{
+    idx period = stride / gcd_idx(stride, dil);
+    idx lowest = folded ? 0 : before, end = folded ? before + size + after : before + size;
+    idx residue = phase * dil % stride;
+    idx position = residue + ceil_div(max_idx(lowest - residue, 0), stride) * stride;
+    conv_axis axis = {.size = out, .step = 1, .delta = -(dil / gcd_idx(stride, dil)),
+                      .taps = ceil_div(kernel - phase, period), .out_size = size, .out_step = stride,
+                      .tap_first = phase, .tap_step = period};
+    axis.grid = position < end ? ceil_div(end - position, stride) : 0;
+    axis.out_first = position - before;
+    axis.first = (position - phase * dil) / stride; /* exact; may be negative */
+    return axis;
+}
+
+/* The taps of an axis in terms of a source packed by residue modulo the step: tap t reads, for output point p, element
+ * p + shift(t) - lowest of the row of residues `slot(t)`. */
+typedef struct {
+    idx period;  /* distinct residues among the taps = rows packed */
+    idx lowest, span;
+} axis_rows;
+
+static inline idx tap_position(const conv_axis *axis, idx t)
+{
+    return axis->first + t * axis->delta;
+}
+
+static inline axis_rows axis_row_layout(const conv_axis *axis)
+{
+    idx a = floor_div(tap_position(axis, 0), axis->step);
+    idx b = floor_div(tap_position(axis, axis->taps - 1), axis->step);
+    return (axis_rows){.period = axis_phases(axis->taps, axis->step, axis->delta < 0 ? -axis->delta : axis->delta),
+                       .lowest = min_idx(a, b), .span = max_idx(a, b) - min_idx(a, b)};
+}
+
+/* Elements from one packed row to the next: a multiple of the tile where few columns are lost to that, so that no tile
+ * straddles two rows; else the shortest. */
+static inline idx direct_pitch(idx width, idx span, idx nr)
+{
+    idx dense = width + span;
+    return round_up(width, nr) * 20 <= dense * 21 ? round_up(dense, nr) : dense;
+}
+
+/* Rows of dy that are packed at a time in bwd_weights. */
+#define WEIGHTS_ROWS 112
+
+/* The lattice of a plan's phase (ph, pw); {0} grids are possible. */
+typedef struct {
+    conv_axis h, w;
+    idx source_channels; /* reduced over, of one group */
+    idx result_channels; /* of one group */
+} lattice;
+
+static inline lattice plan_lattice(const conv_plan *plan, idx phase_h, idx phase_w)
+{
+    const conv_problem *p = &plan->p;
+    if (p->pass != CONV_BWD_DATA)
+        return (lattice){axis_fwd(p->ih, p->oh, p->kh, p->stride_h, p->dil_h, p->pad_top),
+                         axis_fwd(p->iw, p->ow, p->kw, p->stride_w, p->dil_w, p->pad_left), p->ic, p->oc};
+    int folded = p->pad_mode != CONV_ZEROS;
+    return (lattice){axis_bwd_data(p->ih, p->oh, p->kh, p->stride_h, p->dil_h, p->pad_top, p->pad_bottom, folded, phase_h),
+                     axis_bwd_data(p->iw, p->ow, p->kw, p->stride_w, p->dil_w, p->pad_left, p->pad_right, folded, phase_w),
+                     p->oc, p->ic};
+}
+
+#endif

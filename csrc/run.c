@@ -1,0 +1,106 @@
+/* run -- from a plan to the kernels: tasks handed to the pool, denormals flushed meanwhile. */
+#include <string.h>
+
+#include "cpu.h"
+#include "threads.h"
+
+/* One region of the pool: the kernel, and for folded gradients the tasks that must follow one another. */
+typedef struct {
+    const conv_call *call;
+    conv_task *kernel;
+    idx outer, groups, inner, m_chunks;
+} serial_region;
+
+static void forward_task(const void *context, idx task, int worker)
+{
+    const serial_region *r = context;
+    r->kernel(r->call, task, worker);
+}
+
+/* Several points of a padded plane may fold into one input: the lattices and chunks of a (group, rows) pair go one after
+ * the other, in an order that does not depend on the threads. */
+static void folded_task(const void *context, idx task, int worker)
+{
+    const serial_region *r = context;
+    const idx group = task / r->m_chunks, m_chunk = task % r->m_chunks;
+    for (idx o = 0; o < r->outer; o++)
+        for (idx i = 0; i < r->inner; i++)
+            r->kernel(r->call, ((o * r->groups + group) * r->inner + i) * r->m_chunks + m_chunk, worker);
+}
+
+static const kernel_set *set_of(const conv_plan *plan)
+{
+    return plan->kernels->set[plan->p.dtype];
+}
+
+void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, void *y, void *scratch)
+{
+    const conv_problem *p = &plan->p;
+    const unsigned mode = cpu_flush_denormals();
+    const int folded = p->pass == CONV_BWD_DATA && p->pad_mode != CONV_ZEROS;
+    conv_call call = {.plan = plan, .src = x, .weights = w, .bias = b, .dst = y, .prepared = scratch,
+                      .scratch = (char *)scratch + plan->prepared_bytes};
+    serial_region r = {&call, set_of(plan)->prepare, plan->phases_h * plan->phases_w, p->groups, plan->chunks,
+                       plan->m_chunks};
+    const size_t element = p->dtype == CONV_F32 ? 4 : 8;
+
+    if (p->pass == CONV_BWD_DATA) {
+        if (folded || plan->phases_h < p->stride_h || plan->phases_w < p->stride_w)
+            memset(y, 0, element * (size_t)(p->n * p->groups * p->ic * p->ih * p->iw)); /* inputs that no tap meets */
+        threads_run(plan->threads, plan->prepare_tasks, forward_task, &r);
+        call.weights = call.prepared;
+    } else if (p->pass == CONV_BWD_WEIGHTS && p->n == 0) {
+        memset(y, 0, element * (size_t)(p->groups * p->oc * p->ic * p->kh * p->kw));
+    }
+    r.kernel = set_of(plan)->conv[conv_plan_kernel(plan)];
+    if (p->n > 0)
+        threads_run(plan->threads, folded ? p->groups * plan->m_chunks : plan->tasks,
+                    folded ? folded_task : forward_task, &r);
+    cpu_restore(mode);
+}
+
+void conv_bias_grad(const conv_problem *p, const void *dy, void *db)
+{
+    const unsigned mode = cpu_flush_denormals();
+    cpu_kernels()->set[p->dtype]->bias_grad(p, dy, db);
+    cpu_restore(mode);
+}
+
+static int matmul_threads(const matrix_product *p, int max_threads)
+{
+    return 2.0 * (double)p->m * (double)p->n * (double)p->k < 8e5 ? 1 : max_threads;
+}
+
+static idx matmul_columns(const matrix_product *p)
+{
+    return (idx)cpu_kernels()->nv * cpu_kernels()->set[p->dtype]->lanes;
+}
+
+idx matmul_scratch_bytes(const matrix_product *p, int max_threads)
+{
+    const idx nr = matmul_columns(p), element = p->dtype == CONV_F32 ? 4 : 8;
+    return matmul_threads(p, max_threads) * matmul_task_bytes(cpu_kernels()->mr * nr, nr, element);
+}
+
+void matmul_run(const matrix_product *p, int max_threads)
+{
+    const unsigned mode = cpu_flush_denormals();
+    if (p->k == 0 || p->m == 0)
+        for (idx i = 0; i < p->m; i++)
+            memset((char *)p->c + (size_t)(i * p->c_row) * (p->dtype == CONV_F32 ? 4 : 8), 0,
+                   (size_t)p->n * (p->dtype == CONV_F32 ? 4 : 8));
+    else
+        threads_run(matmul_threads(p, max_threads), ceil_div(p->n, matmul_columns(p)),
+                    cpu_kernels()->set[p->dtype]->matmul, p);
+    cpu_restore(mode);
+}
+
+void relu_run(conv_dtype dtype, idx n, const void *x, void *y)
+{
+    cpu_kernels()->set[dtype]->relu(n, x, y);
+}
+
+void relu_grad_run(conv_dtype dtype, idx n, const void *dy, const void *y, void *dx)
+{
+    cpu_kernels()->set[dtype]->relu_grad(n, dy, y, dx);
+}

@@ -1,0 +1,6 @@
+/* avx512 -- AVX-512 (F, VL, DQ, BW): 32 registers of 512 bits hold 14 x 2 accumulators. */
+#define ISA avx512
+#define VECTOR_BYTES 64
+#define MR 14
+#define NV 2
+#include "../kernel/target_tpl.h"

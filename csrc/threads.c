@@ -1,0 +1,161 @@
+/* threads -- a pool of pthreads that sleep when idle and survive fork.
+ *
+ * One region at a time owns the pool; a second caller finds it taken and works alone, so that concurrent calls never
+ * wait for each other. Workers are started on first use, sleep on a condition variable, and are detached: a child after
+ * fork has none of them and starts with an empty pool of its own (pthread_atfork). The split of tasks over threads is
+ * free because no task's result depends on who runs it.
+ */
+#if defined(__linux__)
+#define _GNU_SOURCE
+#include <sched.h>
+#endif
+#include "threads.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cpu.h"
+
+typedef struct {
+    threads_task *task;
+    const void *context;
+    idx tasks;
+    atomic_ptrdiff_t next;
+} region;
+
+static struct {
+    pthread_mutex_t owner;  /* held by the caller whose region runs */
+    pthread_mutex_t lock;   /* guards what follows */
+    pthread_cond_t wake, done;
+    int workers;            /* started */
+    int wanted;             /* workers that the current region still waits for to join */
+    int inside;             /* workers inside the current region */
+    region *current;
+} pool = {.owner = PTHREAD_MUTEX_INITIALIZER,
+          .lock = PTHREAD_MUTEX_INITIALIZER,
+          .wake = PTHREAD_COND_INITIALIZER,
+          .done = PTHREAD_COND_INITIALIZER};
+
+static void work(region *r, int worker)
+{
+    idx i;
+    while ((i = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed)) < r->tasks)
+        r->task(r->context, i, worker);
+}
+
+static void *worker_main(void *unused)
+{
+    (void)unused;
+    cpu_flush_denormals();
+    pthread_mutex_lock(&pool.lock);
+    for (;;) {
+        while (pool.wanted == 0)
+            pthread_cond_wait(&pool.wake, &pool.lock);
+        region *r = pool.current;
+        int worker = pool.wanted--; /* the caller is worker 0 */
+        pool.inside++;
+        pthread_mutex_unlock(&pool.lock);
+        work(r, worker);
+        pthread_mutex_lock(&pool.lock);
+        if (--pool.inside == 0)
+            pthread_cond_signal(&pool.done);
+    }
+    return NULL;
+}
+
+/* A child has the caller's thread alone: whatever the pool held belongs to the parent. */
+static void reset_in_child(void)
+{
+    pthread_mutex_init(&pool.owner, NULL);
+    pthread_mutex_init(&pool.lock, NULL);
+    pthread_cond_init(&pool.wake, NULL);
+    pthread_cond_init(&pool.done, NULL);
+    pool.workers = pool.wanted = pool.inside = 0;
+    pool.current = NULL;
+}
+
+static void register_fork_handler(void)
+{
+    pthread_atfork(NULL, NULL, reset_in_child);
+}
+
+static void start_workers(int count)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_fork_handler);
+    while (pool.workers < count) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, worker_main, NULL) != 0)
+            return;
+        pthread_detach(thread);
+        pool.workers++;
+    }
+}
+
+void threads_run(int threads, idx tasks, threads_task *task, const void *context)
+{
+    region r = {.task = task, .context = context, .tasks = tasks, .next = 0};
+    if (threads > tasks)
+        threads = (int)tasks;
+    if (threads <= 1 || pthread_mutex_trylock(&pool.owner) != 0) {
+        for (idx i = 0; i < tasks; i++)
+            task(context, i, 0);
+        return;
+    }
+    pthread_mutex_lock(&pool.lock);
+    start_workers(threads - 1);
+    pool.current = &r;
+    pool.wanted = threads - 1 < pool.workers ? threads - 1 : pool.workers;
+    pthread_cond_broadcast(&pool.wake);
+    pthread_mutex_unlock(&pool.lock);
+
+    work(&r, 0);
+
+    pthread_mutex_lock(&pool.lock);
+    pool.wanted = 0; /* who has not woken by now is not needed */
+    while (pool.inside > 0)
+        pthread_cond_wait(&pool.done, &pool.lock);
+    pthread_mutex_unlock(&pool.lock);
+    pthread_mutex_unlock(&pool.owner);
+}
+
+/* The container's CPU quota (cgroup v2, then v1) in whole CPUs, rounded up; 0 when there is none. */
+static int quota(void)
+{
+    long long limit = 0, period = 0;
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (f) {
+        if (fscanf(f, "%lld %lld", &limit, &period) != 2)
+            limit = 0;
+        fclose(f);
+    } else {
+        static const char *const names[] = {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"};
+        long long *const values[] = {&limit, &period};
+        for (int i = 0; i < 2; i++) {
+            f = fopen(names[i], "r");
+            if (!f)
+                return 0;
+            if (fscanf(f, "%lld", values[i]) != 1)
+                *values[i] = 0;
+            fclose(f);
+        }
+    }
+    return limit > 0 && period > 0 ? (int)((limit + period - 1) / period) : 0;
+}
+
+int threads_available(void)
+{
+    int limit = quota();
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        count = CPU_COUNT(&set);
+#endif
+    if (limit > 0 && limit < count)
+        count = limit;
+    return count < 1 ? 1 : count > THREADS_MAX ? THREADS_MAX : (int)count;
+}

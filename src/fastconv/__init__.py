@@ -1,0 +1,38 @@
+"""fastconv: fast 1-D and 2-D convolution for NumPy on the CPU, forward and backward.
+
+>>> import fastconv as fc
+>>> y = fc.conv2d(x, weight, bias, padding=1)                            # doctest: +SKIP
+>>> dx, dw, db = fc.conv2d_backward(dy, x, weight, padding=1)            # doctest: +SKIP
+
+Names, defaults and weight shapes are PyTorch's. `fastconv.nn` and `fastconv.optim` hold layers and optimizers,
+`fastconv.reference` the same functions in plain NumPy.
+"""
+
+from fastconv import config
+from fastconv.config import get_num_threads, isas, set_num_threads, show_config, threads, use_isa
+from fastconv.explanation import Explanation, explain
+from fastconv.functional import (
+    conv1d,
+    conv1d_backward,
+    conv2d,
+    conv2d_backward,
+    linear,
+    linear_backward,
+    log_softmax,
+    relu,
+    relu_backward,
+    softmax,
+)
+from fastconv.shapes import conv_matrix, conv_output_size
+
+__version__ = "0.1.0"
+
+config.configure()
+
+from fastconv import nn, optim, reference  # noqa: E402  (they may run kernels; the ISA is chosen by now)
+
+__all__ = [
+    "Explanation", "conv1d", "conv1d_backward", "conv2d", "conv2d_backward", "conv_matrix", "conv_output_size",
+    "explain", "get_num_threads", "isas", "linear", "linear_backward", "log_softmax", "nn", "optim", "reference",
+    "relu", "relu_backward", "set_num_threads", "show_config", "softmax", "threads", "use_isa",
+]

@@ -1,0 +1,84 @@
+# The C API of csrc/conv.h, cpu.h and threads.h as Cython sees it.
+
+cdef extern from "conv.h" nogil:
+    ctypedef Py_ssize_t idx
+
+    ctypedef enum conv_dtype:
+        CONV_F32
+        CONV_F64
+
+    ctypedef enum conv_pass:
+        CONV_FWD
+        CONV_BWD_DATA
+        CONV_BWD_WEIGHTS
+
+    ctypedef enum conv_pad_mode:
+        CONV_ZEROS
+        CONV_REFLECT
+        CONV_REPLICATE
+        CONV_CIRCULAR
+
+    ctypedef enum conv_activation:
+        CONV_LINEAR
+        CONV_RELU
+
+    ctypedef enum conv_algorithm_id:
+        CONV_AUTO
+        CONV_DIRECT
+        CONV_GEMM
+        CONV_REF
+        CONV_ALGORITHMS
+
+    ctypedef enum conv_status:
+        CONV_OK
+        CONV_NOT_APPLICABLE
+
+    ctypedef struct conv_problem:
+        idx n, groups, ic, oc, ih, iw, kh, kw
+        idx stride_h, stride_w, dil_h, dil_w
+        idx pad_top, pad_bottom, pad_left, pad_right
+        idx oh, ow
+        conv_pass pass_ "pass"
+        conv_dtype dtype
+        conv_pad_mode pad_mode
+        conv_activation activation
+        conv_algorithm_id algorithm
+
+    ctypedef struct conv_plan:
+        idx scratch_bytes
+        int threads
+
+    ctypedef struct matrix_product:
+        idx m, n, k
+        const void *a
+        const void *b
+        const void *bias
+        void *c
+        idx a_row, a_col, b_row, b_col, c_row
+        conv_dtype dtype
+        char *scratch
+
+    conv_status conv_problem_check(conv_problem *p)
+    const char *conv_status_string(conv_status status)
+    double conv_flops(const conv_problem *p)
+    conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
+    const char *conv_algorithm_name(conv_algorithm_id id)
+    conv_algorithm_id conv_plan_algorithm(const conv_plan *plan)
+    const char *conv_plan_reason(const conv_plan *plan)
+    void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, void *y, void *scratch)
+    void conv_bias_grad(const conv_problem *p, const void *dy, void *db)
+    idx matmul_scratch_bytes(const matrix_product *p, int max_threads)
+    void matmul_run(const matrix_product *p, int max_threads)
+    void relu_run(conv_dtype dtype, idx n, const void *x, void *y)
+    void relu_grad_run(conv_dtype dtype, idx n, const void *dy, const void *y, void *dx)
+
+cdef extern from "cpu.h" nogil:
+    const char *cpu_isa_name(int i)
+    bint cpu_isa_built(int i)
+    bint cpu_isa_supported(int i)
+    int cpu_select_isa(int i)
+    int cpu_active_isa()
+
+cdef extern from "threads.h" nogil:
+    int threads_available()
+    int THREADS_MAX

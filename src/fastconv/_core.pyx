@@ -1,0 +1,356 @@
+# cython: boundscheck=False, wraparound=False, freethreading_compatible=True
+"""The seam between NumPy arrays and the C core: arrays to a conv_problem, conv_run without the GIL, arrays back.
+
+Calls whose arguments are plain ints are parsed here, without a detour; anything more elaborate, and every error, goes
+through `_arguments`, which is the authority on what is accepted.
+"""
+
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+cimport numpy as cnp
+
+import numpy as np
+
+from fastconv import _arguments
+
+cnp.import_array()
+
+cdef int max_threads = 1
+cdef dict PAD_MODES = {"zeros": CONV_ZEROS, "reflect": CONV_REFLECT, "replicate": CONV_REPLICATE,
+                       "circular": CONV_CIRCULAR}
+cdef dict ACTIVATIONS = {None: CONV_LINEAR, "relu": CONV_RELU}
+cdef dict ALGORITHMS = {"auto": CONV_AUTO, "direct": CONV_DIRECT, "gemm": CONV_GEMM, "ref": CONV_REF}
+
+
+# ---- settings ----
+
+def get_threads() -> int:
+    return max_threads
+
+
+def set_threads(int n) -> None:
+    global max_threads
+    max_threads = min(n, THREADS_MAX)
+
+
+def available_threads() -> int:
+    return threads_available()
+
+
+def isa_table() -> dict:
+    """Name to (built, supported by this CPU), best first."""
+    cdef int i = 0
+    table = {}
+    while cpu_isa_name(i) != NULL:
+        table[cpu_isa_name(i).decode()] = (bool(cpu_isa_built(i)), bool(cpu_isa_supported(i)))
+        i += 1
+    return table
+
+
+def active_isa() -> str:
+    return cpu_isa_name(cpu_active_isa()).decode()
+
+
+def select_isa(str name) -> bool:
+    """Makes `name` the active ISA; False when it is unknown, was not built, or this CPU lacks it."""
+    cdef int i = 0
+    while cpu_isa_name(i) != NULL:
+        if cpu_isa_name(i).decode() == name:
+            return cpu_select_isa(i) == 0
+        i += 1
+    return False
+
+
+# ---- arrays ----
+
+cdef cnp.ndarray as_dense(object value, str name, int type_num):
+    """`value` as a C-contiguous, aligned, native array; of `type_num`, or (-1) of the float type that it has."""
+    cdef cnp.ndarray array
+    if type(value) is not cnp.ndarray or (cnp.PyArray_TYPE(value) != cnp.NPY_FLOAT32 and
+                                          cnp.PyArray_TYPE(value) != cnp.NPY_FLOAT64):
+        value = _arguments.as_array(value, name)
+    array = value
+    if cnp.PyArray_ISCARRAY_RO(array) and (type_num < 0 or cnp.PyArray_TYPE(array) == type_num):
+        return array
+    if type_num < 0:
+        type_num = cnp.PyArray_TYPE(array)
+    return cnp.PyArray_FROM_OTF(array, type_num, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_NOTSWAPPED)
+
+
+cdef inline cnp.ndarray empty(int ndim, cnp.npy_intp *shape, int type_num):
+    return cnp.PyArray_EMPTY(ndim, shape, type_num, 0)
+
+
+cdef inline int wider(cnp.ndarray a, cnp.ndarray b):
+    return cnp.NPY_FLOAT64 if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT64 or cnp.PyArray_TYPE(b) == cnp.NPY_FLOAT64 \
+        else cnp.NPY_FLOAT32
+
+
+cdef inline conv_dtype dtype_of(int type_num):
+    return CONV_F64 if type_num == cnp.NPY_FLOAT64 else CONV_F32
+
+
+cdef inline char *align(void *memory) noexcept nogil:
+    return <char *>(((<size_t>memory) + 63) & ~<size_t>63)
+
+
+cdef void *allocate(idx size) except NULL:
+    cdef void *memory = PyMem_RawMalloc(size + 64)
+    if memory == NULL:
+        raise MemoryError(f"fastconv: {size} bytes of scratch could not be allocated")
+    return memory
+
+
+cdef tuple shape_of(cnp.ndarray a):
+    return (<object>a).shape
+
+
+cdef cnp.ndarray output_array(object out, int ndim, cnp.npy_intp *shape, int type_num, tuple inputs):
+    """A new array, or `out` once it has been shown to fit and to overlap no input."""
+    if out is None:
+        return empty(ndim, shape, type_num)
+    dtype = np.dtype(np.float64 if type_num == cnp.NPY_FLOAT64 else np.float32)
+    _arguments.check_out(out, tuple([shape[i] for i in range(ndim)]), dtype, inputs)
+    return out
+
+
+# ---- the problem ----
+
+cdef conv_problem parse(int ndim, tuple x_shape, tuple w_shape, tuple b_shape, object stride, object padding,
+                        object dilation, object groups, object padding_mode) except *:
+    """Fills a conv_problem that conv_problem_check has passed, or raises what `_arguments` has to say of it."""
+    cdef conv_problem p
+    cdef conv_status status = CONV_OK
+    cdef int batched = len(x_shape) == ndim + 2
+    cdef Py_ssize_t channels, s, d, pad, i
+    cdef bint plain
+    p.n = p.groups = p.ih = p.kh = p.stride_h = p.dil_h = 1
+    p.pad_top = p.pad_bottom = 0
+    p.activation = CONV_LINEAR
+    p.algorithm = CONV_AUTO
+    p.pad_mode = CONV_ZEROS
+    plain = (type(stride) is int and type(padding) is int and type(dilation) is int and type(groups) is int
+             and padding_mode == "zeros" and (batched or len(x_shape) == ndim + 1) and len(w_shape) == ndim + 2)
+    if plain:
+        try:
+            s, pad, d, p.groups = stride, padding, dilation, groups
+        except OverflowError:
+            plain = False
+    if plain:
+        p.stride_w, p.dil_w, p.pad_left, p.pad_right = s, d, pad, pad
+        if ndim == 2:
+            p.stride_h, p.dil_h, p.pad_top, p.pad_bottom = s, d, pad, pad
+    else:
+        a = _arguments.conv_arguments(ndim, x_shape, w_shape, b_shape, stride, padding, dilation, groups, padding_mode)
+        p.groups = a.groups
+        p.pad_mode = PAD_MODES[padding_mode]
+        p.stride_w, p.dil_w = a.stride[ndim - 1], a.dilation[ndim - 1]
+        p.pad_left, p.pad_right = a.padding[ndim - 1]
+        if ndim == 2:
+            p.stride_h, p.dil_h = a.stride[0], a.dilation[0]
+            p.pad_top, p.pad_bottom = a.padding[0]
+    if batched:
+        p.n = x_shape[0]
+    channels = x_shape[batched]
+    p.iw, p.kw = x_shape[batched + ndim], w_shape[ndim + 1]
+    if ndim == 2:
+        p.ih, p.kh = x_shape[batched + 1], w_shape[2]
+    p.ic = w_shape[1]
+    p.oc = w_shape[0] // p.groups if p.groups > 0 else 0
+    if p.groups > 0 and p.ic * p.groups == channels and p.oc * p.groups == w_shape[0] and \
+            (b_shape is None or (len(b_shape) == 1 and b_shape[0] == w_shape[0])):
+        status = conv_problem_check(&p)
+        if status == CONV_OK:
+            return p
+    _arguments.conv_arguments(ndim, x_shape, w_shape, b_shape, stride, padding, dilation, groups, padding_mode)
+    raise ValueError(f"fastconv: {conv_status_string(status).decode()}")
+
+
+cdef tuple result_shape(conv_problem *p, int ndim, bint batched):
+    full = (p.n, p.oc * p.groups, p.oh, p.ow)
+    return full[0 if batched else 1:2] + full[4 - ndim:]
+
+
+cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y) except *:
+    cdef conv_plan plan
+    cdef void *memory
+    cdef const void *bias = NULL if b is None else cnp.PyArray_DATA(b)
+    cdef const void *px = cnp.PyArray_DATA(x)
+    cdef const void *pw = cnp.PyArray_DATA(w)
+    cdef void *py = cnp.PyArray_DATA(y)
+    if conv_plan_init(&plan, p, max_threads) != CONV_OK:
+        raise ValueError(f"algorithm {conv_algorithm_name(p.algorithm).decode()!r} is not applicable to this problem; "
+                         "'auto' always is")
+    memory = allocate(plan.scratch_bytes)
+    with nogil:
+        conv_run(&plan, px, pw, bias, py, align(memory))
+    PyMem_RawFree(memory)
+
+
+def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out, algorithm):
+    cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
+    cdef conv_problem p
+    cdef cnp.npy_intp shape[4]
+    cdef int type_num = wider(xa, wa), batched, i = 0
+    if bias is not None:
+        ba = as_dense(bias, "bias", -1)
+        type_num = wider(ba, wa) if type_num == cnp.NPY_FLOAT32 else type_num
+        ba = as_dense(ba, "bias", type_num)
+    if activation not in ACTIVATIONS or algorithm not in ALGORITHMS:
+        _arguments.choice(activation, "activation", ACTIVATIONS)
+        _arguments.choice(algorithm, "algorithm", ALGORITHMS)
+    p = parse(ndim, shape_of(xa), shape_of(wa), None if ba is None else shape_of(ba), stride, padding, dilation, groups,
+              padding_mode)
+    p.pass_ = CONV_FWD
+    p.dtype = dtype_of(type_num)
+    p.activation = ACTIVATIONS[activation]
+    p.algorithm = ALGORITHMS[algorithm]
+    xa, wa = as_dense(xa, "x", type_num), as_dense(wa, "weight", type_num)
+    batched = cnp.PyArray_NDIM(xa) == ndim + 2
+    if batched:
+        shape[0] = p.n
+        i = 1
+    shape[i] = p.oc * p.groups
+    if ndim == 2:
+        shape[i + 1] = p.oh
+    shape[i + ndim] = p.ow
+    y = output_array(out, i + 1 + ndim, shape, type_num, (x, weight, bias))
+    if cnp.PyArray_ISCARRAY(y):
+        run(&p, xa, wa, ba, y)
+        return y
+    dense = empty(i + 1 + ndim, shape, type_num)
+    run(&p, xa, wa, ba, dense)
+    out[...] = dense
+    return out
+
+
+def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, need):
+    """(grad_input, grad_weight, grad_bias), None where `need` says so."""
+    cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1)
+    cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
+    cdef conv_problem p
+    cdef cnp.npy_intp channels
+    cdef int type_num = cnp.NPY_FLOAT64 if wider(xa, wa) == cnp.NPY_FLOAT64 else wider(dy, wa)
+    cdef bint batched = cnp.PyArray_NDIM(xa) == ndim + 2
+    need_input, need_weight, need_bias = _arguments.check_need(need)
+    p = parse(ndim, shape_of(xa), shape_of(wa), None, stride, padding, dilation, groups, padding_mode)
+    expected = result_shape(&p, ndim, batched)
+    if shape_of(dy) != expected:
+        raise ValueError(f"grad_output has shape {shape_of(dy)}; the output of this convolution has shape {expected}")
+    p.dtype = dtype_of(type_num)
+    dy = as_dense(dy, "grad_output", type_num)
+    if need_input:
+        wa = as_dense(wa, "weight", type_num)
+        dx = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), type_num)
+        p.pass_ = CONV_BWD_DATA
+        run(&p, dy, wa, None, dx)
+    if need_weight:
+        xa = as_dense(xa, "x", type_num)
+        dw = empty(cnp.PyArray_NDIM(wa), cnp.PyArray_DIMS(wa), type_num)
+        p.pass_ = CONV_BWD_WEIGHTS
+        run(&p, xa, dy, None, dw)
+    if need_bias:
+        channels = p.oc * p.groups
+        db = empty(1, &channels, type_num)
+        conv_bias_grad(&p, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(db))
+    return dx, dw, db
+
+
+def plan_info(int ndim, tuple x_shape, tuple w_shape, stride, padding, dilation, groups, padding_mode, str dtype,
+              str pass_, algorithm) -> dict:
+    """What `explain` tells: the plan of a call, without its arrays."""
+    cdef conv_plan plan
+    cdef conv_problem p = parse(ndim, x_shape, w_shape, None, stride, padding, dilation, groups, padding_mode)
+    p.dtype = CONV_F64 if dtype == "float64" else CONV_F32
+    p.pass_ = {"fwd": CONV_FWD, "bwd_data": CONV_BWD_DATA, "bwd_weights": CONV_BWD_WEIGHTS}[pass_]
+    p.algorithm = ALGORITHMS[algorithm]
+    if conv_plan_init(&plan, &p, max_threads) != CONV_OK:
+        raise ValueError(f"algorithm {algorithm!r} is not applicable to this problem; 'auto' always is")
+    return {"algorithm": conv_algorithm_name(conv_plan_algorithm(&plan)).decode(),
+            "reason": conv_plan_reason(&plan).decode(), "flops": int(conv_flops(&p)),
+            "scratch_bytes": plan.scratch_bytes, "threads": plan.threads,
+            "output_shape": result_shape(&p, ndim, len(x_shape) == ndim + 2)}
+
+
+# ---- matrices ----
+
+cdef void product(idx m, idx n, idx k, cnp.ndarray a, idx a_row, idx a_col, cnp.ndarray b, idx b_row, idx b_col,
+                  cnp.ndarray bias, cnp.ndarray c) except *:
+    cdef matrix_product p
+    cdef void *memory
+    p.m, p.n, p.k = m, n, k
+    p.a, p.a_row, p.a_col = cnp.PyArray_DATA(a), a_row, a_col
+    p.b, p.b_row, p.b_col = cnp.PyArray_DATA(b), b_row, b_col
+    p.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
+    p.c, p.c_row = cnp.PyArray_DATA(c), n
+    p.dtype = dtype_of(cnp.PyArray_TYPE(c))
+    memory = allocate(matmul_scratch_bytes(&p, max_threads))
+    p.scratch = align(memory)
+    with nogil:
+        matmul_run(&p, max_threads)
+    PyMem_RawFree(memory)
+
+
+def linear(x, weight, bias):
+    """x (..., in) times weight (out, in) transposed, plus bias (out)."""
+    cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
+    cdef int type_num = wider(xa, wa)
+    if bias is not None:
+        ba = as_dense(bias, "bias", -1)
+        type_num = wider(ba, wa) if type_num == cnp.NPY_FLOAT32 else type_num
+        ba = as_dense(ba, "bias", type_num)
+    x_shape = shape_of(xa)
+    _arguments.check_linear(x_shape, shape_of(wa), None if ba is None else shape_of(ba))
+    xa, wa = as_dense(xa, "x", type_num), as_dense(wa, "weight", type_num)
+    y = np.empty((*x_shape[:len(x_shape) - 1], cnp.PyArray_DIM(wa, 0)), xa.dtype)
+    cdef idx k = cnp.PyArray_DIM(wa, 1), n = cnp.PyArray_DIM(wa, 0), m = cnp.PyArray_SIZE(xa) // k
+    product(m, n, k, xa, k, 1, wa, 1, k, ba, y)
+    return y
+
+
+def linear_backward(grad_output, x, weight, need):
+    """(grad_input, grad_weight, grad_bias) of `linear`, None where `need` says so."""
+    cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1)
+    cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
+    cdef int type_num = cnp.NPY_FLOAT64 if wider(xa, wa) == cnp.NPY_FLOAT64 else wider(dy, wa)
+    cdef conv_problem p
+    need_input, need_weight, need_bias = _arguments.check_need(need)
+    _arguments.check_linear(shape_of(xa), shape_of(wa), None)
+    cdef cnp.npy_intp n = cnp.PyArray_DIM(wa, 0)
+    cdef idx k = cnp.PyArray_DIM(wa, 1), m = cnp.PyArray_SIZE(xa) // k
+    x_shape = shape_of(xa)
+    expected = (*x_shape[:len(x_shape) - 1], n)
+    if shape_of(dy) != expected:
+        raise ValueError(f"grad_output has shape {shape_of(dy)}; the output of this layer has shape {expected}")
+    dy, xa, wa = (as_dense(dy, "grad_output", type_num), as_dense(xa, "x", type_num), as_dense(wa, "weight", type_num))
+    if need_input:
+        dx = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), type_num)
+        product(m, k, n, dy, n, 1, wa, k, 1, None, dx)
+    if need_weight:
+        dw = empty(2, cnp.PyArray_DIMS(wa), type_num)
+        product(n, k, m, dy, 1, n, xa, k, 1, None, dw)
+    if need_bias: # the gradient of a bias is that of a convolution with one position
+        db = empty(1, &n, type_num)
+        p.n, p.groups, p.oc, p.oh, p.ow, p.dtype = m, 1, n, 1, 1, dtype_of(type_num)
+        conv_bias_grad(&p, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(db))
+    return dx, dw, db
+
+
+# ---- elementwise ----
+
+def relu(x):
+    cdef cnp.ndarray xa = as_dense(x, "x", -1)
+    cdef cnp.ndarray y = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), cnp.PyArray_TYPE(xa))
+    relu_run(dtype_of(cnp.PyArray_TYPE(xa)), cnp.PyArray_SIZE(xa), cnp.PyArray_DATA(xa), cnp.PyArray_DATA(y))
+    return y
+
+
+def relu_backward(grad_output, y):
+    cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1), ya = as_dense(y, "y", -1), dx
+    cdef int type_num = wider(dy, ya)
+    if shape_of(dy) != shape_of(ya):
+        raise ValueError(f"grad_output has shape {shape_of(dy)}; y has shape {shape_of(ya)}")
+    dy, ya = as_dense(dy, "grad_output", type_num), as_dense(ya, "y", type_num)
+    dx = empty(cnp.PyArray_NDIM(ya), cnp.PyArray_DIMS(ya), type_num)
+    relu_grad_run(dtype_of(type_num), cnp.PyArray_SIZE(ya), cnp.PyArray_DATA(dy), cnp.PyArray_DATA(ya),
+                  cnp.PyArray_DATA(dx))
+    return dx

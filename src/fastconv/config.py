@@ -1,0 +1,101 @@
+"""Threads and ISA: settings of the process, read from the environment once, at import."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from fastconv import _arguments, _core
+
+THREAD_VARIABLES = ("FASTCONV_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+def get_num_threads() -> int:
+    """The most threads that one call uses."""
+    return _core.get_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Let one call use up to `n` threads (at least 1). Results are the same bits for any number."""
+    _core.set_threads(min(_arguments.integer(n, "n", 1), 2**31 - 1))
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """``with threads(2): ...`` sets the number of threads of the process and puts it back."""
+    before = get_num_threads()
+    set_num_threads(n)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
+
+
+def isas() -> dict[str, bool]:
+    """Every ISA that the library knows, best first, and whether it can be used here: built in, and this CPU has it."""
+    return {name: built and supported for name, (built, supported) in _core.isa_table().items()}
+
+
+class use_isa:
+    """Run kernels of the named ISA from now on, or within a ``with`` block.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or this build or CPU lacks it: never a silent fallback.
+    """
+
+    def __init__(self, name: str) -> None:
+        table = _core.isa_table()
+        if name not in table:
+            raise ValueError(f"ISA must be one of {', '.join(map(repr, table))}, got {name!r}")
+        built, supported = table[name]
+        if not (built and supported):
+            raise ValueError(f"ISA {name!r} is not available: {'this CPU lacks it' if built else 'not in this build'}")
+        self._before = _core.active_isa()
+        _core.select_isa(name)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        _core.select_isa(self._before)
+
+
+def show_config() -> None:
+    """Print version, ISA, threads and what they come from."""
+    import fastconv
+
+    table = _core.isa_table()
+    states = {name: "active" if name == _core.active_isa() else "available" if built and supported
+              else "not on this CPU" if built else "not built" for name, (built, supported) in table.items()}
+    print(f"fastconv {fastconv.__version__}")
+    print("ISA      " + ", ".join(f"{name}: {state}" for name, state in states.items()))
+    print(f"threads  {get_num_threads()} (CPUs this process may use: {_core.available_threads()})")
+    for variable in (*THREAD_VARIABLES, "FASTCONV_ISA"):
+        if variable in os.environ:
+            print(f"{variable}={os.environ[variable]}")
+
+
+def configure() -> None:
+    """Apply the environment: called once by the package."""
+    name = os.environ.get("FASTCONV_ISA")
+    try:
+        use_isa(name or next(isa for isa, usable in isas().items() if usable))
+    except ValueError as error:
+        raise ImportError(f"FASTCONV_ISA={name}: {error}") from None
+    _core.set_threads(_threads_wanted())
+
+
+def _threads_wanted() -> int:
+    for variable in THREAD_VARIABLES:
+        text = os.environ.get(variable, "").split(",")[0].strip()  # OMP_NUM_THREADS may hold a list, one per level
+        if not text:
+            continue
+        if text.isdecimal() and int(text) >= 1:
+            return min(int(text), 2**31 - 1)
+        if variable.startswith("FASTCONV"):
+            raise ImportError(f"{variable} must be a positive integer, got {os.environ[variable]!r}")
+    return _core.available_threads()

@@ -1,0 +1,63 @@
+"""`explain`: what a call would do, without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastconv import _arguments, _core
+
+PASSES = ("fwd", "bwd_data", "bwd_weights")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The plan of one convolution.
+
+    Attributes
+    ----------
+    algorithm, reason : str
+    flops : int
+        Two for each multiply-add of the definition, padding included.
+    scratch_bytes : int
+        Working memory of the call, over all its threads.
+    threads : int
+        How many threads it would use.
+    isa : str
+    output_shape : tuple of int
+    """
+
+    algorithm: str
+    reason: str
+    flops: int
+    scratch_bytes: int
+    threads: int
+    isa: str
+    output_shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return (f"{self.algorithm} ({self.isa}): {self.reason}\n"
+                f"output {self.output_shape}, {self.flops / 1e6:.3f} MFLOP, "
+                f"{self.scratch_bytes / 1024:.0f} KiB of scratch, threads: {self.threads}")
+
+
+def explain(x_shape: Sequence[int], weight_shape: Sequence[int], stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+            groups: int = 1, *, dtype: str = "float32", padding_mode: str = "zeros", pass_: str = "fwd",
+            algorithm: str = "auto") -> Explanation:
+    """Tell which algorithm a convolution of these shapes takes, why, and what it costs.
+
+    `weight_shape` says whether it is 1-D (three sizes) or 2-D (four). `pass_` is "fwd", "bwd_data" or "bwd_weights";
+    everything else is as in `conv1d` and `conv2d`.
+    """
+    import numpy as np
+
+    _arguments.choice(pass_, "pass_", PASSES)
+    _arguments.choice(algorithm, "algorithm", ("auto", "direct", "gemm", "ref"))
+    word = _arguments.choice(str(np.dtype(dtype)), "dtype", ("float32", "float64"))
+    x_shape, weight_shape = tuple(map(int, x_shape)), tuple(map(int, weight_shape))
+    if len(weight_shape) not in (3, 4):
+        raise ValueError(f"weight_shape must have 3 sizes (1-D) or 4 (2-D), got {weight_shape}")
+    info = _core.plan_info(len(weight_shape) - 2, x_shape, weight_shape, stride, padding, dilation, groups, padding_mode,
+                           word, pass_, algorithm)
+    return Explanation(isa=_core.active_isa(), **info)

@@ -1,0 +1,138 @@
+"""The functions of the library: NumPy arrays in, NumPy arrays out. Argument handling only; the work is done in C.
+
+Argument names, defaults, layouts and weight shapes are PyTorch's. Arrays are float32 or float64 of any layout, batched
+``(N, C, L)`` / ``(N, C, H, W)`` or unbatched ``(C, L)`` / ``(C, H, W)``; mixed dtypes promote by NumPy's rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastconv import _arguments, _core
+
+Array = NDArray[Any]
+Ints = int | Sequence[int]
+Padding = int | str | Sequence[int | tuple[int, int]]
+Gradients = tuple[Array | None, Array | None, Array | None]
+
+
+def conv1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: Ints = 1, padding: Padding = 0,
+           dilation: Ints = 1, groups: int = 1, *, padding_mode: str = "zeros", activation: str | None = None,
+           out: Array | None = None, algorithm: str = "auto") -> Array:
+    """Convolve signals with a bank of kernels (cross-correlation, as in every neural-network library).
+
+    ``y[n, o, l] = act(bias[o] + sum over c, k of weight[o, c, k] * x[n, c, l * stride + k * dilation - padding])``
+
+    Parameters
+    ----------
+    x : array_like, shape (N, C, L) or (C, L)
+        float32 or float64, any strides.
+    weight : array_like, shape (O, C / groups, K)
+    bias : array_like, shape (O,), optional
+    stride, dilation : int
+        At least 1.
+    padding : int, (before, after), "valid", "same", "same_lower" or "causal"
+        ``"same"`` gives ``ceil(L / stride)`` outputs for any stride, the extra element after; ``"same_lower"`` puts it
+        before; ``"causal"`` pads before only.
+    groups : int
+        Divides C and O; output channels of a group see its input channels alone.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}
+    activation : {None, "relu"}
+        Applied as the output is stored.
+    out : ndarray, optional
+        Written in place and returned: the result's shape and dtype, no memory shared with an input.
+    algorithm : {"auto", "direct", "gemm", "ref"}
+        ``"auto"`` is what `explain` says; a named algorithm that does not apply is an error.
+
+    Returns
+    -------
+    ndarray, shape (N, O, L_out) or (O, L_out)
+        ``L_out`` as `conv_output_size` gives it.
+
+    Raises
+    ------
+    TypeError
+        For a dtype other than float32 and float64.
+    ValueError
+        For shapes that do not fit each other, naming the argument and what is accepted.
+    """
+    return _core.conv(1, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out, algorithm)
+
+
+def conv2d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: Ints = 1, padding: Padding = 0,
+           dilation: Ints = 1, groups: int = 1, *, padding_mode: str = "zeros", activation: str | None = None,
+           out: Array | None = None, algorithm: str = "auto") -> Array:
+    """Convolve images with a bank of kernels (cross-correlation).
+
+    ``x`` has shape (N, C, H, W) or (C, H, W), ``weight`` (O, C / groups, KH, KW), the result (N, O, H_out, W_out) or
+    (O, H_out, W_out). `stride`, `padding` and `dilation` take one value for both dimensions or one for each; padding
+    also a ``(before, after)`` pair for each. Everything else is as in `conv1d`.
+    """
+    return _core.conv(2, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out, algorithm)
+
+
+def conv1d_backward(grad_output: ArrayLike, x: ArrayLike, weight: ArrayLike, stride: Ints = 1, padding: Padding = 0,
+                    dilation: Ints = 1, groups: int = 1, *, padding_mode: str = "zeros",
+                    need: Sequence[bool] = (True, True, True)) -> Gradients:
+    """Gradients of `conv1d` with respect to x, weight and bias, given that of its output.
+
+    Parameters
+    ----------
+    grad_output : array_like, shape (N, O, L_out) or (O, L_out)
+    x, weight, stride, padding, dilation, groups, padding_mode
+        As in the call of `conv1d`.
+    need : three bools
+        Which of the gradients to compute.
+
+    Returns
+    -------
+    (grad_input, grad_weight, grad_bias) : tuple of ndarray or None
+        Shapes of x, weight and (O,); None where `need` is False.
+    """
+    return _core.conv_backward(1, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, need)
+
+
+def conv2d_backward(grad_output: ArrayLike, x: ArrayLike, weight: ArrayLike, stride: Ints = 1, padding: Padding = 0,
+                    dilation: Ints = 1, groups: int = 1, *, padding_mode: str = "zeros",
+                    need: Sequence[bool] = (True, True, True)) -> Gradients:
+    """Gradients of `conv2d` with respect to x, weight and bias; see `conv1d_backward`."""
+    return _core.conv_backward(2, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, need)
+
+
+def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:
+    """``x @ weight.T + bias``: x of shape (..., in_features), weight (out_features, in_features), bias (out_features,)."""
+    return _core.linear(x, weight, bias)
+
+
+def linear_backward(grad_output: ArrayLike, x: ArrayLike, weight: ArrayLike,
+                    need: Sequence[bool] = (True, True, True)) -> Gradients:
+    """Gradients of `linear` with respect to x, weight and bias; None where `need` is False."""
+    return _core.linear_backward(grad_output, x, weight, need)
+
+
+def relu(x: ArrayLike) -> Array:
+    """``max(x, 0)``, elementwise; a NaN stays."""
+    return _core.relu(x)
+
+
+def relu_backward(grad_output: ArrayLike, y: ArrayLike) -> Array:
+    """Gradient of `relu` given its output (or input) y: `grad_output` where y is positive, else 0."""
+    return _core.relu_backward(grad_output, y)
+
+
+def softmax(x: ArrayLike, axis: int = -1) -> Array:
+    """``exp(x) / sum(exp(x))`` along `axis`, without overflow."""
+    array = _arguments.as_array(x, "x")
+    e = np.exp(array - array.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
+    """The logarithm of `softmax`, without overflow or cancellation."""
+    array = _arguments.as_array(x, "x")
+    shifted = array - array.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
