@@ -17,7 +17,7 @@ cnp.import_array()
 cdef int max_threads = 1
 cdef dict PAD_MODES = {"zeros": CONV_ZEROS, "reflect": CONV_REFLECT, "replicate": CONV_REPLICATE,
                        "circular": CONV_CIRCULAR}
-cdef dict ACTIVATIONS = {None: CONV_LINEAR, "relu": CONV_RELU}
+cdef dict ACTIVATIONS = {"relu": CONV_RELU}
 cdef dict ALGORITHMS = {"auto": CONV_AUTO, "direct": CONV_DIRECT, "gemm": CONV_GEMM, "ref": CONV_REF}
 
 
@@ -129,7 +129,8 @@ cdef conv_problem parse(int ndim, tuple x_shape, tuple w_shape, tuple b_shape, o
     p.algorithm = CONV_AUTO
     p.pad_mode = CONV_ZEROS
     plain = (type(stride) is int and type(padding) is int and type(dilation) is int and type(groups) is int
-             and padding_mode == "zeros" and (batched or len(x_shape) == ndim + 1) and len(w_shape) == ndim + 2)
+             and type(padding_mode) is str and padding_mode == "zeros"
+             and (batched or len(x_shape) == ndim + 1) and len(w_shape) == ndim + 2)
     if plain:
         try:
             s, pad, d, p.groups = stride, padding, dilation, groups
@@ -195,14 +196,14 @@ def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_m
         ba = as_dense(bias, "bias", -1)
         type_num = wider(ba, wa) if type_num == cnp.NPY_FLOAT32 else type_num
         ba = as_dense(ba, "bias", type_num)
-    if activation not in ACTIVATIONS or algorithm not in ALGORITHMS:
+    if activation is not None:
         _arguments.choice(activation, "activation", ACTIVATIONS)
-        _arguments.choice(algorithm, "algorithm", ALGORITHMS)
+    _arguments.choice(algorithm, "algorithm", ALGORITHMS)
     p = parse(ndim, shape_of(xa), shape_of(wa), None if ba is None else shape_of(ba), stride, padding, dilation, groups,
               padding_mode)
     p.pass_ = CONV_FWD
     p.dtype = dtype_of(type_num)
-    p.activation = ACTIVATIONS[activation]
+    p.activation = CONV_LINEAR if activation is None else ACTIVATIONS[activation]
     p.algorithm = ALGORITHMS[algorithm]
     xa, wa = as_dense(xa, "x", type_num), as_dense(wa, "weight", type_num)
     batched = cnp.PyArray_NDIM(xa) == ndim + 2

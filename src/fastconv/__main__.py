@@ -1,0 +1,180 @@
+"""The command line: ``fastconv`` and ``python -m fastconv``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import fastconv as fc
+from fastconv.mnist1d import compare as comparison
+from fastconv.mnist1d.checkpoint import UsageError
+from fastconv.mnist1d.models import ABOUT, MODELS
+from fastconv.mnist1d.run import Interrupted, run
+from fastconv.mnist1d.train import OPTIMIZERS, TrainConfig
+from fastconv.nn.init import SCHEMES
+
+FAILED, MISUSED = 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = vars(_parser().parse_args(arguments))
+    try:
+        options.pop("command")(**options)
+        sys.stdout.flush()
+    except Interrupted as stop:
+        return _end(str(stop), 128 + stop.signum)
+    except KeyboardInterrupt:
+        return _end("stopped", 130)
+    except UsageError as error:
+        return _end(f"error: {error}", MISUSED)
+    except BrokenPipeError:  # the reader, `head` say, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        return _end(f"error: {error.strerror or error}", FAILED)
+    except (ArithmeticError, ImportError, MemoryError, RuntimeError) as error:
+        return _end(f"error: {error}", FAILED)
+    return 0
+
+
+def _end(message: str, code: int) -> int:
+    print(f"fastconv: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def info() -> None:
+    """Print version, CPU, ISA and threads."""
+    fc.show_config()
+
+
+def explain(**problem: Any) -> None:
+    """Print which algorithm a convolution gets, and why."""
+    try:
+        print(fc.explain(problem.pop("x"), problem.pop("weight"), **problem))
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from error
+
+
+def train(*, threads: int | None, **options: Any) -> None:
+    """Train one network."""
+    if threads is not None:
+        try:
+            fc.set_num_threads(threads)
+        except ValueError as error:
+            raise UsageError(f"--threads: {error}") from error
+    run(**options)
+
+
+def compare(*, lr: float, eval_every: int, **options: Any) -> None:
+    """Train both networks over several seeds, and compare."""
+    print(comparison.compare(options=["--lr", str(lr), "--eval-every", str(eval_every)], **options))
+
+
+def _ints(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _int_or_ints(text: str) -> int | tuple[int, ...]:
+    values = _ints(text)
+    return values if len(values) > 1 else values[0]
+
+
+def _padding(text: str) -> int | str | tuple[int, ...]:
+    return text if text.replace("_", "").isalpha() else _int_or_ints(text)
+
+
+for _parse, _name in ((_ints, "list of ints"), (_int_or_ints, "int or list of ints"), (_padding, "padding")):
+    _parse.__name__ = _name  # what argparse calls them in its messages
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("fastconv", description="Fast convolutions on the CPU.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("info", help=info.__doc__).set_defaults(command=info)
+    _explain_options(commands.add_parser("explain", help=explain.__doc__, description=explain.__doc__))
+    mnist1d = commands.add_parser("mnist1d", help="The experiment of the lecture.")
+    experiments = mnist1d.add_subparsers(required=True, metavar="COMMAND")
+    _train_options(
+        experiments.add_parser("train", help=train.__doc__, description=train.__doc__, epilog=ABOUT)
+    )
+    _compare_options(experiments.add_parser("compare", help=compare.__doc__, description=compare.__doc__))
+    return parser
+
+
+def _explain_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--x", type=_ints, required=True, metavar="N,C,H,W", help="shape of the input, also N,C,L"
+    )
+    parser.add_argument(
+        "--weight", type=_ints, required=True, metavar="O,I,KH,KW", help="shape of the weight"
+    )
+    for name in ("stride", "dilation"):
+        parser.add_argument(f"--{name}", type=_int_or_ints, default=1, metavar="S[,S]")
+    parser.add_argument("--padding", type=_padding, default=0, metavar="P[,P] or WORD")
+    parser.add_argument("--groups", type=int, default=1)
+    parser.set_defaults(command=explain)
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    default = TrainConfig()
+
+    # Options left out are not passed on: on --resume they are the checkpoint's.
+    def option(name: str, type: Any, help: str, **more: Any) -> None:
+        text = f"{help} (default: {getattr(default, name)})" if name != "widths" else help
+        flag = "--" + name.replace("_", "-")
+        parser.add_argument(flag, type=type, default=argparse.SUPPRESS, help=text, **more)
+
+    option("model", str, "which network", choices=[*MODELS])
+    option(
+        "widths",
+        _ints,
+        "channels or hidden units, such as 285,135,60 (default: the lecture's)",
+        metavar="W,W,W",
+    )
+    option("steps", int, "steps of training")
+    option("lr", float, "learning rate")
+    option("batch_size", int, "examples per step")
+    option("seed", int, "of the initial weights and the order of the examples")
+    option("momentum", float, "of sgd")
+    option("weight_decay", float, "factor of the weights added to their gradients")
+    option("optimizer", str, "how weights are updated", choices=[*OPTIMIZERS])
+    option("lr_step", int, "multiply the learning rate by --lr-gamma every so many steps; 0: never")
+    option("lr_gamma", float, "see --lr-step")
+    option("init", str, "scheme of the initial weights", choices=[*SCHEMES])
+    option("eval_every", int, "steps between lines of metrics")
+    option("checkpoint_every", int, "steps between checkpoints")
+    parser.add_argument("--threads", type=int, help="threads of the kernels")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory of the training")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoint in DIR, if there is one"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
+    parser.add_argument(
+        "--no-pictures", dest="pictures", action="store_false", help="no curves.png at the end"
+    )
+    parser.set_defaults(command=train)
+
+
+def _compare_options(parser: argparse.ArgumentParser) -> None:
+    default = TrainConfig()
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
+    parser.add_argument(
+        "--steps", type=int, default=default.steps, help=f"of each training (default: {default.steps})"
+    )
+    parser.add_argument("--lr", type=float, default=default.lr, help=f"learning rate (default: {default.lr})")
+    parser.add_argument(
+        "--eval-every", type=int, default=default.eval_every, help="steps between points of the figure"
+    )
+    parser.add_argument("--jobs", type=int, help="trainings at a time (default: one per core)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory of the comparison")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(command=compare)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

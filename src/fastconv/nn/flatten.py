@@ -1,0 +1,37 @@
+"""Flatten: the step from convolutions to a fully connected layer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastconv.nn.module import Array, Module
+
+
+class Flatten(Module):
+    """Join the axes from `start_dim` to `end_dim`, both included, into one, as `torch.nn.Flatten`."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim = start_dim
+        self.end_dim = end_dim
+
+    def forward(self, x: ArrayLike) -> Array:
+        array = np.asarray(x)
+        shape, rank = array.shape, array.ndim
+        start, end = self.start_dim % max(rank, 1), self.end_dim % max(rank, 1)
+        if not (-rank <= self.start_dim < rank and -rank <= self.end_dim < rank and start <= end):
+            raise ValueError(
+                f"Flatten(start_dim={self.start_dim}, end_dim={self.end_dim}) does not fit an input of shape {shape}"
+            )
+        self._saved = shape
+        # The size is spelled out, because -1 has no meaning in an array of no elements.
+        return array.reshape(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
+
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+        shape = self._recall()
+        return np.asarray(grad_output).reshape(shape) if need_input_grad else None
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -1,0 +1,70 @@
+"""Initial weights by name.
+
+Every scheme draws in float64 and rounds, so that the float32 and the float64 network of one seed are the same network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from fastconv.nn.module import Array
+
+Scheme = Callable[[tuple[int, ...], int, np.random.Generator], tuple[Array, Array]]
+RNG = np.random.Generator | int | None
+
+
+def pytorch(shape: tuple[int, ...], fan_in: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """PyTorch's default: U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases.
+
+    It is what ``kaiming_uniform_(a=sqrt(5))`` in ``torch.nn.Linear.reset_parameters`` comes to.
+    """
+    bound = 1 / math.sqrt(fan_in)
+    return rng.uniform(-bound, bound, shape), rng.uniform(-bound, bound, shape[0])
+
+
+def he_uniform(shape: tuple[int, ...], fan_in: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Variance 2 / fan_in from a uniform distribution, zero biases (He et al. 2015, arXiv:1502.01852)."""
+    bound = math.sqrt(6 / fan_in)
+    return rng.uniform(-bound, bound, shape), np.zeros(shape[0])
+
+
+def he_normal(shape: tuple[int, ...], fan_in: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Variance 2 / fan_in from a normal distribution, zero biases (He et al. 2015, arXiv:1502.01852)."""
+    return rng.normal(0.0, math.sqrt(2 / fan_in), shape), np.zeros(shape[0])
+
+
+SCHEMES: dict[str, Scheme] = {"pytorch": pytorch, "he_uniform": he_uniform, "he_normal": he_normal}
+
+
+def weight_and_bias(
+    shape: tuple[int, ...], init: str, rng: RNG, dtype: np.typing.DTypeLike
+) -> tuple[Array, Array]:
+    """Initial weight and bias of a layer whose weight has the outputs along its first axis.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the weight: ``(out, in)`` or ``(out_channels, in_channels / groups, *kernel_size)``.
+    init : str
+        ``"pytorch"``, ``"he_uniform"`` or ``"he_normal"``.
+    rng : numpy.random.Generator, int or None
+        A generator is drawn from; an int seeds a new one; None takes fresh entropy.
+    dtype : dtype_like
+        float32 or float64.
+
+    Raises
+    ------
+    ValueError
+        For an unknown scheme.
+    TypeError
+        For a dtype that is neither float32 nor float64.
+    """
+    if init not in SCHEMES:
+        raise ValueError(f"init must be one of {', '.join(map(repr, SCHEMES))}, got {init!r}")
+    if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+    weight, bias = SCHEMES[init](shape, max(1, math.prod(shape[1:])), np.random.default_rng(rng))
+    return weight.astype(dtype), bias.astype(dtype)

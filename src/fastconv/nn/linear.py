@@ -1,0 +1,71 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from fastconv import functional as F
+from fastconv.nn.conv import _positive
+from fastconv.nn.init import RNG, weight_and_bias
+from fastconv.nn.module import Array, Module, Parameter
+
+
+class Linear(Module):
+    """``y = x @ weight.T + bias``, as `torch.nn.Linear`.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Size of the last axis of the input and of the output.
+    bias : bool
+        Whether a bias is added.
+    init : {"pytorch", "he_uniform", "he_normal"}, keyword only
+        Scheme of the initial weights, see `fastconv.nn.init`.
+    rng : numpy.random.Generator, int or None, keyword only
+        Where they are drawn from: a generator, a seed, or fresh entropy.
+    dtype : dtype_like, keyword only
+        float32 (default) or float64.
+
+    Attributes
+    ----------
+    weight : Parameter
+        Shape ``(out_features, in_features)``.
+    bias : Parameter or None
+        Shape ``(out_features,)``.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        init: str = "pytorch",
+        rng: RNG = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.in_features = _positive(in_features, "in_features")
+        self.out_features = _positive(out_features, "out_features")
+        initial_weight, initial_bias = weight_and_bias(
+            (self.out_features, self.in_features), init, rng, dtype
+        )
+        self.weight = Parameter(initial_weight, "weight")
+        self.bias = Parameter(initial_bias, "bias") if bias else None
+
+    def forward(self, x: ArrayLike) -> Array:
+        self._saved = x
+        return F.linear(x, self.weight.data, None if self.bias is None else self.bias.data)
+
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+        need = (need_input_grad, True, self.bias is not None)
+        grad_input, grad_weight, grad_bias = F.linear_backward(
+            grad_output, self._recall(), self.weight.data, need=need
+        )
+        self.weight.accumulate(grad_weight)
+        if self.bias is not None:
+            self.bias.accumulate(grad_bias)
+        return grad_input
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")

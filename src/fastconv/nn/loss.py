@@ -1,0 +1,117 @@
+"""Loss functions: ``value = loss(prediction, target)``, then ``loss.backward()`` is the gradient of the prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastconv import functional as F
+from fastconv.nn.module import Array
+
+REDUCTIONS = ("mean", "sum")
+
+
+class _Loss:
+    """Common part of the losses: the reduction, and the order of calls."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        if reduction not in REDUCTIONS:
+            raise ValueError(
+                f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}"
+            )
+        self.reduction = reduction
+        self._saved: Any = None
+
+    def _recall(self) -> Any:
+        if self._saved is None:
+            raise RuntimeError(f"{type(self).__name__}.backward() before forward: call the loss first")
+        return self._saved
+
+    def _divisor(self, terms: int) -> int:
+        # Of no terms the mean is 0 / 0; the loss of an empty batch is 0 here, as are its gradients.
+        return max(terms, 1) if self.reduction == "mean" else 1
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'' if self.reduction == 'mean' else f'reduction={self.reduction!r}'})"
+
+
+class CrossEntropyLoss(_Loss):
+    """Softmax and negative log-likelihood of integer labels, as `torch.nn.CrossEntropyLoss`.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum"}
+        Over the examples of the batch.
+    """
+
+    def __call__(self, logits: ArrayLike, labels: ArrayLike) -> float:
+        """Loss of `logits` ``(N, classes)`` for integer `labels` ``(N,)`` in ``[0, classes)``.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit each other or a label is out of range.
+        TypeError
+            If the labels are not integers.
+        """
+        scores, wanted = np.asarray(logits), np.asarray(labels)
+        if scores.ndim != 2 or wanted.shape != scores.shape[:1]:
+            raise ValueError(
+                f"CrossEntropyLoss takes logits (N, classes) and labels (N,), got {scores.shape} and {wanted.shape}"
+            )
+        if wanted.dtype.kind not in "iu":
+            raise TypeError(f"labels must be integers, got dtype {wanted.dtype}")
+        wanted = wanted.astype(np.int64, copy=False)
+        classes = scores.shape[1]
+        # One reduction for both ends of the range: a negative label is a huge unsigned one.
+        if wanted.size and wanted.view(np.uint64).max() >= classes:
+            bad = wanted[(wanted < 0) | (wanted >= classes)][0]
+            raise ValueError(f"labels must be in [0, {classes}), got {bad}")
+        rows = np.arange(wanted.size)
+        log_probability = F.log_softmax(scores, axis=1)
+        self._saved = log_probability, rows, wanted
+        total = log_probability[rows, wanted].sum(dtype=np.float64)
+        return -float(total) / self._divisor(wanted.size)
+
+    def backward(self) -> Array:
+        """Gradient of the latest loss with respect to its logits: ``(softmax - one_hot) / N``."""
+        log_probability, rows, wanted = self._recall()
+        grad: Array = np.exp(log_probability)
+        grad[rows, wanted] -= 1
+        grad /= self._divisor(wanted.size)
+        return grad
+
+
+class MSELoss(_Loss):
+    """Squared difference of two arrays of one shape, as `torch.nn.MSELoss`.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum"}
+        Over all elements.
+    """
+
+    def __call__(self, prediction: ArrayLike, target: ArrayLike) -> float:
+        """Loss of `prediction` for a `target` of the same shape.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ.
+        """
+        predicted, wanted = np.asarray(prediction), np.asarray(target)
+        if predicted.shape != wanted.shape:
+            raise ValueError(
+                f"prediction and target must have one shape, got {predicted.shape} and {wanted.shape}"
+            )
+        # At least float32, so that integer targets neither wrap around nor round.
+        difference = np.subtract(predicted, wanted, dtype=np.result_type(predicted, wanted, np.float32))
+        self._saved = difference
+        return float(np.square(difference).sum(dtype=np.float64)) / self._divisor(difference.size)
+
+    def backward(self) -> Array:
+        """Gradient of the latest loss with respect to its prediction."""
+        difference: Array = self._recall()
+        return difference * (2 / self._divisor(difference.size))

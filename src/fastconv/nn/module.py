@@ -1,0 +1,285 @@
+"""Parameter and Module: what every layer is made of.
+
+There is no graph and no tape. A layer keeps what its own ``backward`` needs, and a container calls its layers in order
+and then in reverse order; that is the whole of back-propagation here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+
+class Parameter:
+    """A learnable array and its gradient.
+
+    Parameters
+    ----------
+    data : array_like
+        The initial values; copied. Their dtype is the parameter's from then on.
+    name : str, optional
+        For messages only; the keys of ``state_dict`` come from the module tree.
+
+    Attributes
+    ----------
+    data : ndarray
+        The values. Writable while the owner is in training mode, read-only in ``eval()``. Assigning copies the values
+        into the parameter, after a check of shape and dtype.
+    grad : ndarray or None
+        The accumulated gradient, of the shape and dtype of `data`; None until the first ``backward``.
+    """
+
+    __slots__ = ("_data", "grad", "name")
+
+    def __init__(self, data: ArrayLike, name: str = "parameter") -> None:
+        self._data: Array = np.array(data, order="C")
+        self.grad: Array | None = None
+        self.name = name
+
+    @property
+    def data(self) -> Array:
+        return self._data
+
+    @data.setter
+    def data(self, value: ArrayLike) -> None:
+        if value is self._data:  # `p.data -= step` ends by assigning the array to itself
+            return
+        if not self._data.flags.writeable:
+            raise ValueError(f"{self.name}.data is read-only in eval(); call train() on the module first")
+        self._data[...] = self.checked(value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    def checked(self, value: ArrayLike, name: str | None = None) -> Array:
+        """`value` as an array that can become this parameter's data, or an error that uses `name`."""
+        array = np.asarray(value)
+        name = name or self.name
+        if array.shape != self.shape:
+            raise ValueError(f"{name}: expected shape {self.shape}, got {array.shape}")
+        if not np.can_cast(array.dtype, self.dtype, "same_kind"):
+            raise TypeError(f"{name}: expected values that convert to {self.dtype}, got dtype {array.dtype}")
+        return array
+
+    def replace(self, value: Array) -> None:
+        """Put new values in, in training and in eval mode alike; a frozen array is never written to, but replaced."""
+        if self._data.flags.writeable:
+            self._data[...] = value
+        else:
+            self._data = value.astype(self.dtype, order="C")
+            self._data.flags.writeable = False
+
+    def accumulate(self, grad: Array | None) -> None:
+        """Add `grad`, an array that nobody else holds, to `self.grad`; None adds nothing."""
+        if grad is None:
+            return
+        if grad.dtype != self._data.dtype:  # float64 input promotes the gradients of float32 weights
+            grad = grad.astype(self._data.dtype)
+        if self.grad is None:
+            self.grad = grad
+        else:
+            np.add(self.grad, grad, out=self.grad)
+
+    def freeze(self) -> None:
+        """Make the values read-only, in an array of their own.
+
+        The copy cuts off views of `data` taken earlier, which stay writable: an array, once frozen, never changes, so
+        whatever a layer derives from it (packed weights) is valid for as long as `data` is the same object.
+        """
+        if self._data.flags.writeable:
+            self._data = self._data.copy()
+            self._data.flags.writeable = False
+
+    def thaw(self) -> None:
+        """Make the values writable again, in an array of their own; see `freeze`."""
+        if not self._data.flags.writeable:
+            self._data = self._data.copy()
+
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Set the gradient to zero in place, or forget it with ``set_to_none=True``."""
+        if set_to_none:
+            self.grad = None
+        elif self.grad is not None:
+            self.grad.fill(0)
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self._data, self.grad, self.name, self._data.flags.writeable
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._data, self.grad, self.name, writeable = state
+        if not writeable:  # NumPy copies and unpickles read-only arrays as writable ones
+            self._data.flags.writeable = False
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name}, shape={self.shape}, dtype={self.dtype})"
+
+
+class IncompatibleKeys(NamedTuple):
+    """What ``load_state_dict(..., strict=False)`` passed over."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Module:
+    """Base of all layers.
+
+    A subclass writes ``forward(x)``, which puts what ``backward`` needs in ``self._saved``, and
+    ``backward(grad_output, need_input_grad=True)``, which adds to the ``grad`` of its parameters and returns the
+    gradient of its input, or None where the caller said that nobody wants it. Parameters and child modules are found as
+    attributes, in the order in which they were set. What is saved are references, not copies: do not write to an input
+    between ``forward`` and ``backward``.
+    """
+
+    training: bool = True
+    _saved: Any = None
+
+    def __call__(self, x: ArrayLike) -> Array:
+        return self.forward(x)
+
+    def forward(self, x: ArrayLike) -> Array:
+        """Compute the output of the layer."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward()")
+
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+        """Accumulate the gradients of the parameters, and return that of the input.
+
+        Parameters
+        ----------
+        grad_output : array_like
+            Gradient of the loss with respect to the latest output.
+        need_input_grad : bool, optional
+            False spares the gradient of the input, which the first layer of a network being trained has no use for.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no forward pass.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no backward()")
+
+    def _recall(self) -> Any:
+        if self._saved is None:
+            raise RuntimeError(
+                f"{type(self).__name__}.backward() before forward: call the module on an input first"
+            )
+        return self._saved
+
+    # The tree of modules
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly inside this one, with their names."""
+        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
+
+    def _tree(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield prefix + name, value
+        for name, child in self.named_children():
+            yield from child._tree(f"{prefix}{name}.")
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Parameters with their keys; one that two layers share comes once."""
+        seen: set[int] = set()
+        for key, parameter in self._tree():
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield key, parameter
+
+    def parameters(self) -> Iterator[Parameter]:
+        """All parameters of this module and the modules inside it."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Zero all gradients in place, or forget them with ``set_to_none=True``."""
+        for parameter in self.parameters():
+            parameter.zero_grad(set_to_none)
+
+    def train(self, mode: bool = True) -> Module:
+        """Set training mode (or eval mode with ``mode=False``) here and in every module inside; return self."""
+        self.training = bool(mode)
+        for value in vars(self).values():
+            if isinstance(value, Parameter):
+                value.thaw() if mode else value.freeze()
+        for _, child in self.named_children():
+            child.train(mode)
+        return self
+
+    def eval(self) -> Module:
+        """Set eval mode: the data of all parameters become read-only until ``train()``; return self."""
+        return self.train(False)
+
+    # State
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters under PyTorch's keys (``0.weight``, ``0.bias``, ...)."""
+        return {key: parameter.data.copy() for key, parameter in self._tree()}
+
+    def load_state_dict(self, state_dict: Mapping[str, ArrayLike], strict: bool = True) -> IncompatibleKeys:
+        """Copy values in from `state_dict`; on an error nothing has changed.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to array_like
+            Under the keys of ``state_dict()``.
+        strict : bool, optional
+            Whether missing and unexpected keys are errors. Wrong shapes always are.
+
+        Returns
+        -------
+        IncompatibleKeys
+            The keys passed over, both lists empty if `strict`.
+
+        Raises
+        ------
+        ValueError
+            For missing or unexpected keys and for wrong shapes; the message lists all of them.
+        TypeError
+            For values that do not convert to the parameter's dtype.
+        """
+        own = dict(self._tree())
+        skipped = IncompatibleKeys(
+            [k for k in own if k not in state_dict], [k for k in state_dict if k not in own]
+        )
+        problems = [f"missing key {key!r}" for key in skipped.missing_keys] if strict else []
+        problems += [f"unexpected key {key!r}" for key in skipped.unexpected_keys] if strict else []
+        values: dict[str, Array] = {}
+        for key in own.keys() & state_dict.keys():
+            try:
+                values[key] = own[key].checked(state_dict[key], key)
+            except ValueError as error:
+                problems.append(str(error))
+        if problems:
+            raise ValueError(f"state_dict does not fit {type(self).__name__}: " + "; ".join(problems))
+        for key, value in values.items():
+            own[key].replace(value)
+        return skipped
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What the last forward left behind is no part of a copied or pickled model.
+        return {name: value for name, value in vars(self).items() if name != "_saved"}
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of the repr of a layer."""
+        return ""
+
+    def __repr__(self) -> str:
+        children = list(self.named_children())
+        if not children:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        lines = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in children]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])

@@ -1,0 +1,101 @@
+"""The library's promise about rounding, and the oracle that it is held against.
+
+With n terms per output, u = eps / 2 and S = |x| * |w| + |b|, every element stays within K u S of the exact
+result, K = min(n + 2, 6 sqrt(n) + 12). Both n and S are counted by the reference itself: S is the convolution
+of absolute values, n that of ones, so padding, groups and folded borders are never counted by a formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from problems import Problem
+
+from fastconv import reference
+
+PASSES = ("fwd", "bwd_data", "bwd_weights", "bwd_bias")
+ALGORITHMS = ("auto", "direct", "gemm", "ref")
+
+
+class Expected(NamedTuple):
+    """What one pass should give: the float64 result, and what its error bound is made of."""
+
+    value: np.ndarray
+    terms: np.ndarray
+    magnitude: np.ndarray
+
+    def tolerance(self, dtype: Any) -> np.ndarray:
+        """The bound on the absolute error, elementwise."""
+        info = np.finfo(dtype)
+        factor = np.minimum(self.terms + 2, 6 * np.sqrt(self.terms) + 12)
+        bound = factor * (info.eps / 2) * self.magnitude + self.terms * info.tiny  # kernels flush denormals
+        # Against float64 the oracle rounds as much as the library does.
+        return 2 * bound if info.dtype == np.float64 else bound
+
+
+def function(module: Any, name: str, ndim: int) -> Callable[..., Any]:
+    """``conv`` or ``conv_backward`` of so many dimensions, of the library or of the reference."""
+    return getattr(module, name.replace("conv", f"conv{ndim}d"))
+
+
+def run(module: Any, problem: Problem, arrays: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
+    """Return the results of all passes of `problem` on its (x, w, b, dy)."""
+    x, w, b, dy = arrays
+    y = function(module, "conv", problem.ndim)(x, w, b, **problem.arguments())
+    gradients = function(module, "conv_backward", problem.ndim)(dy, x, w, **problem.arguments())
+    return dict(zip(PASSES, (y, *gradients), strict=True))
+
+
+def forward(
+    module: Any,
+    problem: Problem,
+    arrays: tuple[np.ndarray, ...],
+    algorithm: str,
+    out: np.ndarray | None = None,
+) -> np.ndarray | None:
+    """Run fwd with one algorithm; None where that does not apply to the problem."""
+    conv = function(module, "conv", problem.ndim)
+    try:
+        return conv(*arrays[:3], **problem.arguments(), algorithm=algorithm, out=out)
+    except ValueError as error:
+        if "applicable" in str(error):
+            return None
+        raise
+
+
+def expected_from(problem: Problem, arrays: tuple[np.ndarray, ...]) -> dict[str, Expected]:
+    """Return what every pass should give on these (x, w, b, dy)."""
+    exact = tuple(array.astype(np.float64) for array in arrays)
+    ones = [np.ones_like(array) for array in exact]
+    ones[2][:] = 0  # the bias is no term: the bound's + 2 has it
+    value, terms, magnitude = (
+        run(reference, problem, args) for args in (exact, tuple(ones), tuple(map(np.abs, exact)))
+    )
+    return {name: Expected(value[name], terms[name], magnitude[name]) for name in PASSES}
+
+
+@cache
+def expected(problem: Problem, dtype: str) -> dict[str, Expected]:
+    """Return what every pass should give on ``problem.arrays(dtype)``."""
+    return expected_from(problem, problem.arrays(dtype))
+
+
+def assert_within(actual: np.ndarray, expected: Expected, dtype: Any) -> None:
+    """Fail with the worst element unless `actual` keeps the bound everywhere."""
+    assert actual.shape == expected.value.shape
+    assert actual.dtype == dtype
+    if actual.size == 0:
+        return
+    error = np.abs(actual - expected.value)
+    tolerance = expected.tolerance(dtype)
+    bad = ~(error <= tolerance)  # a NaN is bad
+    if not bad.any():
+        return
+    worst = np.unravel_index(np.argmax(np.where(bad, error - tolerance, -np.inf)), error.shape)
+    raise AssertionError(
+        f"{bad.sum()} of {bad.size} elements leave the bound; at {tuple(map(int, worst))} "
+        f"{actual[worst]!r} for {expected.value[worst]!r}, tolerance {tolerance[worst]:.3g}"
+    )

@@ -1,0 +1,114 @@
+"""The catalogue through every pass, algorithm, ISA and dtype: within the promised error, the same bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from bounds import ALGORITHMS, PASSES, assert_within, expected, forward, function, run
+from problems import CATALOGUE, Problem
+
+import fastconv as fc
+
+# Large enough that threads share the work, and that blocks and panels are cut more than once.
+LARGER = [
+    Problem.parse(name)
+    for name in (
+        "n1ic64oc64_ih28kh3ph1",
+        "n9ic17oc33_ih20kh3ph1",
+        "n3ic40oc24_ih29kh3sh2ph1",
+        "n2ic96oc200_ih14kh1",
+        "n1g32ic32oc32_ih56kh3ph1",
+        "n1ic1oc1_ih200kh5ph2",
+        "n1ic1oc1_iw100000kw101pw50",
+        "n300ic15oc15_iw19kw3sw2",
+        "n2ic8oc9_ih40iw31kh3ph2dh2_circular",
+    )
+]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("problem", CATALOGUE, ids=str)
+def test_fwd(problem: Problem, algorithm: str, isa: str, dtype: str) -> None:
+    y = forward(fc, problem, problem.arrays(dtype), algorithm)
+    if y is None:
+        pytest.skip("the algorithm does not apply")
+    assert_within(y, expected(problem, dtype)["fwd"], dtype)
+
+
+@pytest.mark.parametrize("problem", CATALOGUE, ids=str)
+def test_bwd_data(problem: Problem, isa: str, dtype: str) -> None:
+    x, w, _, dy = problem.arrays(dtype)
+    backward = function(fc, "conv_backward", problem.ndim)
+    dx, dw, db = backward(dy, x, w, **problem.arguments(), need=(True, False, False))
+    assert dw is None
+    assert db is None
+    assert_within(dx, expected(problem, dtype)["bwd_data"], dtype)
+
+
+@pytest.mark.parametrize("problem", CATALOGUE, ids=str)
+def test_bwd_weights(problem: Problem, isa: str, dtype: str) -> None:
+    x, w, _, dy = problem.arrays(dtype)
+    backward = function(fc, "conv_backward", problem.ndim)
+    dx, dw, db = backward(dy, x, w, **problem.arguments(), need=(False, True, True))
+    assert dx is None
+    assert_within(dw, expected(problem, dtype)["bwd_weights"], dtype)
+    assert_within(db, expected(problem, dtype)["bwd_bias"], dtype)
+
+
+@pytest.mark.parametrize("problem", LARGER, ids=str)
+def test_larger_problems(problem: Problem, isa: str, dtype: str) -> None:
+    actual = run(fc, problem, problem.arrays(dtype))
+    for name in PASSES:
+        assert_within(actual[name], expected(problem, dtype)[name], dtype)
+
+
+@pytest.mark.parametrize("problem", CATALOGUE, ids=str)
+def test_small_integers_are_exact(problem: Problem, isa: str, dtype: str) -> None:
+    """Where every partial sum is an integer that the dtype holds, there is nothing to round."""
+    rng = np.random.default_rng(0)
+    arrays = tuple(rng.integers(-3, 4, array.shape).astype(dtype) for array in problem.arrays(dtype))
+    exact = run(fc.reference, problem, tuple(array.astype(np.float64) for array in arrays))
+    for algorithm in ("direct", "gemm"):
+        y = forward(fc, problem, arrays, algorithm)
+        if y is not None:
+            np.testing.assert_array_equal(y, exact["fwd"])
+    actual = run(fc, problem, arrays)
+    for name in PASSES[1:]:
+        np.testing.assert_array_equal(actual[name], exact[name])
+
+
+# ---- the same bits ---------------------------------------------------------------------------------------
+
+
+def assert_same_bits(actual: dict[str, Any], expected: dict[str, Any]) -> None:
+    for name, array in expected.items():
+        assert actual[name].tobytes() == array.tobytes(), name
+
+
+@pytest.mark.parametrize("problem", CATALOGUE + LARGER, ids=str)
+def test_same_bits_for_any_number_of_threads(problem: Problem, isa: str) -> None:
+    arrays = problem.arrays("float32")
+    with fc.threads(1):
+        alone = run(fc, problem, arrays)
+    for threads in (1, 2, 3):
+        with fc.threads(threads):
+            assert_same_bits(run(fc, problem, arrays), alone)
+
+
+@pytest.mark.parametrize("problem", [p for p in CATALOGUE + LARGER if p.n > 1], ids=str)
+def test_same_bits_for_any_split_of_the_batch(problem: Problem, isa: str, dtype: str) -> None:
+    x, w, b, dy = problem.arrays(dtype)
+    conv = function(fc, "conv", problem.ndim)
+    backward = function(fc, "conv_backward", problem.ndim)
+    whole = run(fc, problem, (x, w, b, dy))
+    cut = problem.n // 2
+    examples = [slice(0, 1), slice(problem.n - 1, problem.n), slice(0, cut), slice(cut, problem.n)]
+    for part in examples:
+        y = conv(x[part], w, b, **problem.arguments())
+        dx = backward(dy[part], x[part], w, **problem.arguments(), need=(True, False, False))[0]
+        assert_same_bits({"fwd": y, "bwd_data": dx}, {k: whole[k][part] for k in ("fwd", "bwd_data")})
+    y = conv(x[0], w, b, **problem.arguments())
+    assert y.shape == problem.output_shape[1:]
+    assert y.tobytes() == whole["fwd"][0].tobytes()

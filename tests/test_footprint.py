@@ -1,0 +1,105 @@
+"""A NaN or Inf reaches exactly the outputs whose window covers it; denormals only what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from bounds import ALGORITHMS, forward, function
+from problems import Problem
+
+import fastconv as fc
+from fastconv import reference
+
+PROBLEMS = [
+    Problem.parse(name)
+    for name in (
+        "n2ic3oc5_iw33kw3pw1",
+        "n5ic15oc15_iw9kw3sw2",
+        "n1ic1oc2_iw80kw31pw15",
+        "n2ic2oc3_iw17kw2sw3",
+        "n1ic2oc2_iw9kw3pl2pr1_reflect",
+        "n1ic3oc4_ih8kh3ph1",
+        "n1ic17oc17_ih7kh3ph1",
+        "n2ic5oc33_ih6kh1",
+        "n1ic3oc8_ih13kh7sh2ph3",
+        "n1ic4oc4_ih12kh3ph2dh2",
+        "n2g2ic4oc6_ih7kh3ph1",
+        "n1g8ic8oc8_ih9kh3ph1",
+        "n1ic2oc3_ih5kh3ph2_circular",
+    )
+]
+problems = pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+
+
+def places(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """The first element, the last, and some between."""
+    rng = np.random.default_rng(0)
+    yield (0,) * len(shape)
+    yield tuple(size - 1 for size in shape)
+    for _ in range(4):
+        yield tuple(int(rng.integers(size)) for size in shape)
+
+
+@problems
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf], ids=str)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_fwd(problem: Problem, algorithm: str, poison: float, isa: str, dtype: str) -> None:
+    x, w, b, _ = problem.arrays(dtype)
+    clean = forward(fc, problem, (x, w, b), algorithm)
+    if clean is None:
+        pytest.skip("the algorithm does not apply")
+    conv = function(reference, "conv", problem.ndim)
+    for place in places(x.shape):
+        poisoned, mark = x.copy(), np.zeros_like(x)
+        poisoned[place], mark[place] = poison, 1
+        covered = conv(mark, np.ones_like(w), **problem.arguments()) > 0
+        y = forward(fc, problem, (poisoned, w, b), algorithm)
+        np.testing.assert_array_equal(~np.isfinite(y), covered)
+        np.testing.assert_array_equal(y[~covered], clean[~covered])
+
+
+@problems
+def test_bwd(problem: Problem, isa: str, dtype: str) -> None:
+    x, w, _, dy = problem.arrays(dtype)
+    backward = function(fc, "conv_backward", problem.ndim)
+    oracle = function(reference, "conv_backward", problem.ndim)
+    for place in places(dy.shape):
+        poisoned, mark = dy.copy(), np.zeros_like(dy)
+        poisoned[place], mark[place] = np.nan, 1
+        dx, _, db = backward(poisoned, x, w, **problem.arguments())
+        covered, _, from_channel = oracle(mark, x, np.ones_like(w), **problem.arguments())
+        np.testing.assert_array_equal(np.isnan(dx), covered > 0)
+        np.testing.assert_array_equal(np.isnan(db), from_channel > 0)
+    for place in places(x.shape):
+        poisoned, mark = x.copy(), np.zeros_like(x)
+        poisoned[place], mark[place] = np.nan, 1
+        dx, dw, _ = backward(dy, poisoned, w, **problem.arguments())
+        covered = oracle(np.ones_like(dy), mark, w, **problem.arguments())[1]
+        np.testing.assert_array_equal(np.isnan(dw), covered > 0)
+        assert np.isfinite(dx).all()
+
+
+def test_relu_keeps_nan() -> None:
+    x = np.array([[[1.0, np.nan, -1.0, -np.inf, np.inf]]], np.float32)
+    one = np.ones((1, 1, 1), np.float32)
+    expected = [[[1, np.nan, 0, 0, np.inf]]]
+    np.testing.assert_array_equal(fc.relu(x), expected)
+    np.testing.assert_array_equal(fc.conv1d(x, one, activation="relu"), expected)
+
+
+@problems
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_denormals(problem: Problem, algorithm: str, isa: str, dtype: str) -> None:
+    """Kernels may take a denormal for zero, and give the caller's floating-point mode back."""
+    tiny = np.finfo(dtype).tiny
+    x, w, b, _ = problem.arrays(dtype)
+    x, b = x * tiny, b * 0
+    y = forward(fc, problem, (x, w, b), algorithm)
+    if y is None:
+        pytest.skip("the algorithm does not apply")
+    exact = function(reference, "conv", problem.ndim)(x * 2.0**40, w, b, **problem.arguments()) / 2.0**40
+    terms = w[0].size
+    np.testing.assert_array_less(np.abs(y - exact), terms * (2 + np.abs(w).max()) * float(tiny))
+    assert np.array([tiny], dtype)[0] / 2 > 0

@@ -1,0 +1,175 @@
+"""What the functions promise beside their numbers: dtypes, shapes, out, activation, need, empty batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from bounds import function, run
+from problems import Problem
+
+import fastconv as fc
+from fastconv import reference
+
+BOTH = pytest.mark.parametrize("module", [fc, reference], ids=["library", "reference"])
+PROBLEMS = pytest.mark.parametrize(
+    "problem", [Problem.parse("n2ic3oc5_iw11kw3sw2pw1"), Problem.parse("n2ic3oc5_ih9kh3ph1")], ids=str
+)
+
+
+@BOTH
+@PROBLEMS
+def test_mixed_dtypes_promote(module: Any, problem: Problem) -> None:
+    x, w, b, dy = problem.arrays("float32")
+    conv = function(module, "conv", problem.ndim)
+    wide = conv(*(a.astype("float64") for a in (x, w, b)), **problem.arguments())
+    for args in ((x.astype("float64"), w, b), (x, w.astype("float64"), b), (x, w, b.astype("float64"))):
+        y = conv(*args, **problem.arguments())
+        assert y.dtype == np.float64
+        np.testing.assert_array_equal(y, wide)
+    backward = function(module, "conv_backward", problem.ndim)
+    for gradient in backward(dy, x.astype("float64"), w, **problem.arguments()):
+        assert gradient.dtype == np.float64
+
+
+@BOTH
+@PROBLEMS
+def test_unbatched(module: Any, problem: Problem) -> None:
+    x, w, b, dy = problem.arrays("float32")
+    y = function(module, "conv", problem.ndim)(x[0], w, b, **problem.arguments())
+    assert y.shape == problem.output_shape[1:]
+    gradients = function(module, "conv_backward", problem.ndim)(dy[0], x[0], w, **problem.arguments())
+    assert [g.shape for g in gradients] == [x.shape[1:], w.shape, b.shape]
+
+
+@BOTH
+@PROBLEMS
+def test_empty_batch(module: Any, problem: Problem) -> None:
+    x, w, b, dy = problem.arrays("float32")
+    results = run(module, problem, (x[:0], w, b, dy[:0]))
+    assert results["fwd"].shape == (0, *problem.output_shape[1:])
+    assert results["bwd_data"].shape == (0, *x.shape[1:])
+    np.testing.assert_array_equal(results["bwd_weights"], np.zeros_like(w))
+    np.testing.assert_array_equal(results["bwd_bias"], np.zeros_like(b))
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "w_shape", "options"),
+    [
+        ((1, 2, 9, 9), (3, 2, 3, 3), {"stride": 2**62}),
+        ((1, 2, 9, 9), (3, 2, 3, 3), {"stride": 2**40, "padding": 3}),
+        ((1, 2, 9, 9), (3, 2, 1, 1), {"dilation": 2**62}),
+        ((1, 1, 9), (2, 1, 3), {"dilation": 2**16, "padding": 2**16}),
+        ((1, 1, 9), (2, 1, 3), {"dilation": 2**20, "padding": 2**20, "stride": 2**19}),
+        ((1, 1, 5), (1, 1, 3), {"padding": 10**5, "stride": 50_000}),
+        ((1, 1, 5), (1, 1, 3), {"padding": 10**4, "padding_mode": "replicate"}),
+        ((7000, 1, 3), (1, 1, 3), {}),
+    ],
+    ids=str,
+)
+def test_extreme_numbers(x_shape: tuple[int, ...], w_shape: tuple[int, ...], options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    x, w, ndim = rng.standard_normal(x_shape), rng.standard_normal(w_shape), len(x_shape) - 2
+    y = function(fc, "conv", ndim)(x, w, **options)
+    np.testing.assert_allclose(y, function(reference, "conv", ndim)(x, w, **options), rtol=1e-9, atol=1e-12)
+    expected = function(reference, "conv_backward", ndim)(y, x, w, **options)
+    gradients = function(fc, "conv_backward", ndim)(y, x, w, **options)
+    for actual, gradient in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(actual, gradient, rtol=1e-9, atol=1e-9)
+
+
+@BOTH
+@PROBLEMS
+def test_out(module: Any, problem: Problem) -> None:
+    x, w, b, _ = problem.arrays("float32")
+    conv = function(module, "conv", problem.ndim)
+    y = conv(x, w, b, **problem.arguments())
+    contiguous = np.full_like(y, np.nan)
+    assert conv(x, w, b, **problem.arguments(), out=contiguous) is contiguous
+    np.testing.assert_array_equal(contiguous, y)
+    room = np.full((*y.shape[:-1], 2 * y.shape[-1]), np.nan, y.dtype)
+    conv(x, w, b, **problem.arguments(), out=room[..., ::2])
+    np.testing.assert_array_equal(room[..., ::2], y)
+    assert np.isnan(room[..., 1::2]).all()
+
+
+@BOTH
+def test_out_must_not_be_an_input(module: Any) -> None:
+    problem = Problem.parse("n2ic3oc3_ih9kh3ph1")
+    x, w, b, _ = problem.arrays("float32")
+    with pytest.raises(ValueError, match="out must not overlap"):
+        module.conv2d(x, w, b, padding=1, out=x)
+
+
+@BOTH
+@PROBLEMS
+def test_activation_is_relu_of_the_result(module: Any, problem: Problem, isa: str) -> None:
+    x, w, b, _ = problem.arrays("float32")
+    conv = function(module, "conv", problem.ndim)
+    y = conv(x, w, b, **problem.arguments())
+    np.testing.assert_array_equal(conv(x, w, b, **problem.arguments(), activation="relu"), np.maximum(y, 0))
+
+
+@BOTH
+@PROBLEMS
+@pytest.mark.parametrize("need", [(True, False, False), (False, True, False), (False, False, True)])
+def test_need(module: Any, problem: Problem, need: tuple[bool, bool, bool]) -> None:
+    x, w, _, dy = problem.arrays("float32")
+    backward = function(module, "conv_backward", problem.ndim)
+    everything = backward(dy, x, w, **problem.arguments())
+    some = backward(dy, x, w, **problem.arguments(), need=need)
+    for wanted, actual, full in zip(need, some, everything, strict=True):
+        if wanted:
+            np.testing.assert_array_equal(actual, full)
+        else:
+            assert actual is None
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (7,), (2, 3, 7), (0, 7), (1, 7)])
+def test_linear(shape: tuple[int, ...], isa: str, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(s).astype(dtype) for s in (shape, (4, 7), (4,)))
+    dy = rng.standard_normal((*shape[:-1], 4)).astype(dtype)
+    tolerance = {"rtol": 0, "atol": 200 * np.finfo(dtype).eps}
+    np.testing.assert_allclose(fc.linear(x, w, b), reference.linear(x, w, b), **tolerance)
+    np.testing.assert_allclose(fc.linear(x, w), reference.linear(x, w), **tolerance)
+    expected = reference.linear_backward(dy, x, w)
+    for actual, gradient in zip(fc.linear_backward(dy, x, w), expected, strict=True):
+        assert actual.dtype == dtype
+        np.testing.assert_allclose(actual, gradient, **tolerance)
+
+
+@pytest.mark.parametrize("name", ["relu", "softmax", "log_softmax"])
+def test_elementwise(name: str, dtype: str) -> None:
+    x = 30 * np.random.default_rng(0).standard_normal((5, 10)).astype(dtype)
+    actual, expected = getattr(fc, name)(x), getattr(reference, name)(x.astype("float64"))
+    assert actual.dtype == dtype
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+    if name != "relu":
+        np.testing.assert_allclose(
+            getattr(fc, name)(x, axis=0), getattr(reference, name)(x, axis=0), rtol=1e-5, atol=1e-5
+        )
+
+
+def test_relu_backward(dtype: str) -> None:
+    y = np.array([[-1, 0, 2], [3, 0, -0.0]], dtype)
+    dy = np.arange(1, 7).reshape(2, 3).astype(dtype)
+    np.testing.assert_array_equal(fc.relu_backward(dy, y), [[0, 0, 3], [4, 0, 0]])
+
+
+def test_explain() -> None:
+    plan = fc.explain((1, 64, 56, 56), (64, 64, 3, 3), padding=1)
+    assert plan.flops == Problem.parse("n1ic64oc64_ih56kh3ph1").flops
+    assert plan.algorithm in str(plan)
+    assert plan.reason
+    assert 0 <= plan.scratch_bytes < 64 << 20
+    ref = fc.explain((1, 64, 56, 56), (64, 64, 3, 3), padding=1, algorithm="ref")
+    assert ref.algorithm == "ref"
+    with pytest.raises(ValueError, match="stride"):
+        fc.explain((1, 64, 56, 56), (64, 64, 3, 3), stride=0)
+
+
+def test_show_config(capfd: pytest.CaptureFixture[str]) -> None:
+    assert fc.show_config() is None
+    assert capfd.readouterr().out.strip()

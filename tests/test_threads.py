@@ -1,0 +1,89 @@
+"""Threads inside the library, threads and forks around it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from bounds import run
+from problems import Problem
+
+import fastconv as fc
+
+
+def test_threads_is_a_setting_and_a_context() -> None:
+    before = fc.get_num_threads()
+    assert before >= 1
+    with fc.threads(1):
+        assert fc.get_num_threads() == 1
+        with fc.threads(3):
+            assert fc.get_num_threads() == 3
+        assert fc.get_num_threads() == 1
+    assert fc.get_num_threads() == before
+    with pytest.raises(KeyError), fc.threads(1):
+        raise KeyError
+    assert fc.get_num_threads() == before
+    fc.set_num_threads(2)
+    assert fc.get_num_threads() == 2
+    fc.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("2", TypeError), (True, TypeError)],
+)
+def test_bad_numbers_of_threads(value: object, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        fc.set_num_threads(value)
+
+
+@pytest.mark.parametrize(
+    "name", ["n4ic32oc32_ih28kh3ph1", "n100ic15oc15_iw19kw3sw2", "n2g16ic16oc16_ih40kh3ph1"]
+)
+@pytest.mark.parametrize("inner", [1, 2])
+def test_concurrent_calls(name: str, inner: int) -> None:
+    """Many Python threads, each with its own arrays, all get what one thread alone gets."""
+    problem = Problem.parse(name)
+    inputs = [problem.arrays("float32", seed) for seed in range(8)]
+    alone = [run(fc, problem, arrays) for arrays in inputs]
+
+    def repeatedly(arrays: tuple[np.ndarray, ...]) -> list[dict[str, np.ndarray]]:
+        return [run(fc, problem, arrays) for _ in range(5)]
+
+    with fc.threads(inner), ThreadPoolExecutor(len(inputs)) as pool:
+        for expected, results in zip(alone, pool.map(repeatedly, inputs), strict=True):
+            for actual in results:
+                for key, array in expected.items():
+                    assert actual[key].tobytes() == array.tobytes()
+
+
+FORK = """
+import os, sys
+import numpy as np
+import fastconv as fc
+
+fc.set_num_threads(2)
+x, w = np.ones((4, 32, 28, 28), np.float32), np.ones((32, 32, 3, 3), np.float32)
+expected = fc.conv2d(x, w, padding=1)          # the pool is running
+for _ in range(3):
+    pid = os.fork()
+    good = np.array_equal(fc.conv2d(x, w, padding=1), expected)
+    fc.conv2d_backward(expected, x, w, padding=1)
+    if pid == 0:
+        os._exit(0 if good else 3)
+    assert os.waitpid(pid, 0)[1] == 0, "child"
+    assert good, "parent"
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_fork_after_use() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORK], capture_output=True, check=False, text=True, timeout=60
+    )
+    assert done.stdout.split() == ["done"], done.stderr
