@@ -69,7 +69,8 @@ typedef struct {
     idx chunk_n, chunk_h, chunk_w; /* of one task: images, rows, columns; gemm: chunk_w counts points of an image, or
                                       columns of dw */
     idx pitch;                  /* direct: elements from one packed row to the next */
-    idx depth;                  /* bwd_weights: positions reduced over at a time */
+    idx depth;                  /* weights: positions reduced over at a time; outer: output channels of a task */
+    idx m_rows;                 /* what m_chunks divides: output channels; outer: input channels; dot: taps */
     idx chunks, m_chunks, tasks; /* tasks = phases * groups * chunks * m_chunks */
     idx prepare_tasks;          /* tasks of the pass over the weights that precedes bwd_data */
     idx prepared_bytes, task_bytes; /* scratch: shared, and for each thread */

@@ -21,7 +21,7 @@ typedef struct {
 
 typedef void conv_task(const void *call, idx task, int worker);
 
-enum { KERNEL_DIRECT, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_REF, KERNELS };
+enum { KERNEL_DIRECT, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_REF, KERNELS };
 
 typedef struct {
     int lanes; /* elements in a vector */
@@ -175,6 +175,9 @@ static inline idx direct_pitch(idx width, idx span, idx nr)
     idx dense = width + span;
     return round_up(width, nr) * 20 <= dense * 21 ? round_up(dense, nr) : dense;
 }
+
+/* Accumulators of the dot kernel: they, a row of dy and a row of x fit 16 registers. */
+#define DOT_ROWS 12
 
 /* Rows of dy that are packed at a time in bwd_weights. */
 #define WEIGHTS_ROWS 112

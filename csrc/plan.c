@@ -92,6 +92,8 @@ static void direct_block(conv_plan *plan)
     const lattice lat = largest_lattice(plan);
     const direct_shape s = direct_shape_of(&lat);
     const double budget = CACHE_BYTES / (double)element_bytes(plan);
+    plan->nv = vectors_for(plan->kernels, lat.result_channels);
+    plan->m_rows = lat.result_channels;
     const idx nr = tile_columns(plan);
     plan->channels = lat.source_channels;
     plan->chunk_n = plan->chunk_h = 1;
@@ -132,6 +134,8 @@ static void gemm_block(conv_plan *plan)
 {
     const lattice lat = largest_lattice(plan);
     const idx taps = lat.h.taps * lat.w.taps, points = max_idx(1, lat.h.grid * lat.w.grid);
+    plan->nv = vectors_for(plan->kernels, lat.result_channels);
+    plan->m_rows = lat.result_channels;
     const idx budget = CACHE_BYTES / element_bytes(plan), nr = tile_columns(plan);
     plan->channels = even(lat.source_channels, 2 * budget / (nr * taps));
     const idx columns = max_idx(1, budget / (plan->channels * taps * nr)) * nr;
@@ -154,15 +158,90 @@ static idx gemm_chunks(const conv_plan *plan)
     return ceil_div(plan->p.n, plan->chunk_n) * ceil_div(max_idx(1, lat.h.grid * lat.w.grid), plan->chunk_w);
 }
 
-/* ---- bwd_weights ---- */
+/* ---- bwd_weights: boxes of positions for outer and dot, a run of positions for weights ---- */
+
+static idx lanes_of(const conv_plan *plan)
+{
+    return plan->kernels->set[plan->p.dtype]->lanes;
+}
+
+/* A box of about `positions`, rows and images whole where that many fit. */
+static void box_of(conv_plan *plan, idx positions)
+{
+    const conv_problem *p = &plan->p;
+    plan->chunk_w = even(p->ow, positions);
+    plan->chunk_h = plan->chunk_w < p->ow ? 1 : even(p->oh, positions / p->ow);
+    plan->chunk_n = plan->chunk_h < p->oh || plan->chunk_w < p->ow
+                        ? 1 : even(max_idx(1, p->n), positions / (p->oh * p->ow));
+}
+
+static void outer_block(conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const direct_shape s = direct_shape_of(&lat);
+    const conv_problem *p = &plan->p;
+    const idx budget = CACHE_BYTES / element_bytes(plan);
+    plan->nv = p->oc <= lanes_of(plan) ? 1 : plan->kernels->nv;
+    plan->m_rows = p->ic;
+    plan->depth = round_up(even(p->oc, 256), tile_columns(plan));
+    box_of(plan, 2 * budget / plan->depth);
+    plan->pitch = plan->chunk_w + s.span_w;
+    double channel = direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w);
+    plan->channels = even(p->ic, (idx)min_double((double)budget / channel, (double)p->ic));
+}
+
+static double outer_task_bytes(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const direct_shape s = direct_shape_of(&lat);
+    const double positions = (double)(plan->chunk_n * plan->chunk_h * plan->chunk_w);
+    const double box = direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
+    return (double)tile_bytes(plan) + positions * sizeof(int32_t) + (double)(plan->channels * s.taps) * sizeof(idx) +
+           (positions * (double)round_up(plan->depth, tile_columns(plan)) + box) * (double)element_bytes(plan) +
+           (double)(s.span_w + 2 * lanes_of(plan)) * (double)element_bytes(plan) + 2 * ALIGNMENT;
+}
+
+static idx outer_chunks(const conv_plan *plan)
+{
+    return ceil_div(plan->p.oc, plan->depth);
+}
+
+static void dot_block(conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const direct_shape s = direct_shape_of(&lat);
+    plan->nv = 1;
+    plan->m_rows = s.taps;
+    /* an accumulator's lane sums one term for every vector of the box */
+    box_of(plan, accumulation_block(plan->p.n * plan->p.oh * plan->p.ow) * lanes_of(plan));
+    plan->pitch = plan->chunk_w + s.span_w;
+    plan->channels = 1;
+}
+
+static double dot_task_bytes(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const direct_shape s = direct_shape_of(&lat);
+    return (double)s.taps * sizeof(idx) + 2 * ALIGNMENT +
+           (direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) + (double)(s.span_w + 2 * lanes_of(plan))) *
+               (double)element_bytes(plan);
+}
+
+static idx dot_chunks(const conv_plan *plan)
+{
+    (void)plan;
+    return 1;
+}
 
 static void weights_block(conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const idx columns = p->ic * p->kh * p->kw, positions = p->n * p->oh * p->ow, nr = tile_columns(plan);
+    const idx columns = p->ic * p->kh * p->kw, positions = p->n * p->oh * p->ow;
     const idx budget = CACHE_BYTES / element_bytes(plan);
+    plan->nv = vectors_for(plan->kernels, p->oc);
+    plan->m_rows = p->oc;
     plan->depth = max_idx(1, even(max_idx(1, positions), 1024));
-    plan->chunk_w = min_idx(columns, max_idx(1, budget / (plan->depth * nr)) * nr);
+    plan->chunk_w = min_idx(columns, max_idx(1, budget / (plan->depth * tile_columns(plan))) * tile_columns(plan));
 }
 
 static double weights_task_bytes(const conv_plan *plan)
@@ -208,6 +287,52 @@ static double gemm_cost(const conv_plan *plan)
            k * (runs * 8 + columns / lanes * (lat.w.step == 1 ? 2 : 8));
 }
 
+/* Packing the rows of `boxes` boxes of one channel. */
+static double rows_cost(const conv_plan *plan, const direct_shape *s, const conv_axis *w, double boxes)
+{
+    return boxes * (double)(plan->chunk_h + s->span_h) * (double)s->planes *
+           (12 + (double)plan->pitch / (double)lanes_of(plan) * (w->step == 1 ? 2 : 8));
+}
+
+/* Boxes of one example, a fraction where a box holds several. */
+static double boxes_of(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    return (double)ceil_div(p->ow, plan->chunk_w) * (double)ceil_div(p->oh, plan->chunk_h) / (double)plan->chunk_n;
+}
+
+static double outer_cost(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const direct_shape s = direct_shape_of(&lat);
+    const conv_problem *p = &plan->p;
+    const double k = (double)p->oh * (double)p->ow, m = (double)p->ic * (double)s.taps;
+    const double columns = (double)round_up(p->oc, tile_columns(plan));
+    return m * k * columns / (double)lanes_of(plan) / 2 + k * columns / 2 +
+           (double)outer_chunks(plan) * (double)p->ic * rows_cost(plan, &s, &lat.w, boxes_of(plan) * (double)plan->chunk_n) +
+           boxes_of(plan) * m * columns * 3;
+}
+
+static double dot_cost(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const direct_shape s = direct_shape_of(&lat);
+    const conv_problem *p = &plan->p;
+    const double m = (double)p->ic * (double)s.taps * (double)p->oc;
+    const double boxes = boxes_of(plan) * (double)plan->chunk_n;
+    return m * (double)p->oh * (double)ceil_div(p->ow, lanes_of(plan)) * (p->ow % lanes_of(plan) ? 1.5 : 1) +
+           boxes_of(plan) * m * 20 + (double)p->ic * rows_cost(plan, &s, &lat.w, boxes);
+}
+
+static double weights_cost(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const double k = (double)p->oh * (double)p->ow;
+    const double columns = (double)round_up(p->ic * p->kh * p->kw, tile_columns(plan));
+    return (double)p->oc * columns / (double)lanes_of(plan) * k / 2 + k * columns * 1.5 +
+           (double)p->oc * columns / (double)lanes_of(plan) * 2 * k / (double)plan->depth;
+}
+
 static double last_resort(const conv_plan *plan)
 {
     (void)plan;
@@ -218,7 +343,7 @@ static double last_resort(const conv_plan *plan)
 
 static void ref_block(conv_plan *plan)
 {
-    plan->channels = plan->chunk_n = plan->chunk_h = plan->chunk_w = 1;
+    plan->channels = plan->chunk_n = plan->chunk_h = plan->chunk_w = plan->nv = 1;
 }
 
 static idx ref_chunks(const conv_plan *plan)
@@ -238,6 +363,17 @@ static double no_scratch(const conv_plan *plan)
 static int rows_fit(const conv_plan *plan)
 {
     return direct_task_bytes(plan) < DIRECT_LIMIT;
+}
+
+/* The same of a box of positions. */
+static int outer_fits(const conv_plan *plan)
+{
+    return outer_task_bytes(plan) < DIRECT_LIMIT;
+}
+
+static int dot_fits(const conv_plan *plan)
+{
+    return dot_task_bytes(plan) < DIRECT_LIMIT;
 }
 
 /* One panel of all the taps of a channel fits. */
@@ -262,8 +398,12 @@ static const conv_algorithm table[] = {
      direct_block, rows_fit, direct_cost, direct_chunks, direct_task_bytes},
     {CONV_GEMM, KERNEL_GEMM, FWD | BWD_DATA, "gemm", "panels of im2col: dense columns are worth a copy for each tap",
      gemm_block, panel_fits, gemm_cost, gemm_chunks, gemm_task_bytes},
+    {CONV_DIRECT, KERNEL_OUTER, BWD_WEIGHTS, "direct", "outer products of gradient and source rows read at the shift of each tap",
+     outer_block, outer_fits, outer_cost, outer_chunks, outer_task_bytes},
+    {CONV_DIRECT, KERNEL_DOT, BWD_WEIGHTS, "direct", "few output channels: dot products along the rows",
+     dot_block, dot_fits, dot_cost, dot_chunks, dot_task_bytes},
     {CONV_GEMM, KERNEL_WEIGHTS, BWD_WEIGHTS, "gemm", "positions are reduced over in panels of transposed im2col",
-     weights_block, NULL, last_resort, weights_chunks, weights_task_bytes},
+     weights_block, NULL, weights_cost, weights_chunks, weights_task_bytes},
     {CONV_REF, KERNEL_REF, FWD, "ref", "the seven loops, asked for by name or where nothing else fits",
      ref_block, by_name_alone, last_resort, ref_chunks, no_scratch},
 };
@@ -298,20 +438,20 @@ static const conv_algorithm *choose(conv_plan *plan)
 }
 
 /* Smaller pieces where the threads would otherwise wait for each other. A matter of speed alone. */
-static void share(conv_plan *plan, idx result_rows)
+static void share(conv_plan *plan)
 {
     const idx wanted = 4 * plan->threads;
     idx others = plan->phases_h * plan->phases_w * plan->p.groups;
     plan->m_chunks = 1;
     if (plan->threads == 1 || plan->algorithm->kernel == KERNEL_REF)
         return;
-    while (plan->chunk_n > 1 && others * plan->algorithm->chunks(plan) < wanted)
+    while (plan->p.pass != CONV_BWD_WEIGHTS && plan->chunk_n > 1 && others * plan->algorithm->chunks(plan) < wanted)
         plan->chunk_n = ceil_div(plan->chunk_n, 2);
     if (plan->algorithm->kernel == KERNEL_DIRECT)
         while (plan->chunk_h > 4 && others * plan->algorithm->chunks(plan) < wanted)
             plan->chunk_h = ceil_div(plan->chunk_h, 2);
     if (others * plan->algorithm->chunks(plan) < plan->threads)
-        plan->m_chunks = min_idx(result_rows, plan->threads);
+        plan->m_chunks = min_idx(plan->m_rows, plan->threads);
 }
 
 conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
@@ -324,14 +464,12 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
         plan->prepare_tasks = p->groups * p->ic;
         plan->prepared_bytes = round_up(p->groups * p->oc * p->ic * p->kh * p->kw * element, ALIGNMENT);
     }
-    const idx result_rows = plan_lattice(plan, 0, 0).result_channels;
-    plan->nv = vectors_for(plan->kernels, result_rows);
     plan->algorithm = choose(plan);
     if (!plan->algorithm)
         return CONV_NOT_APPLICABLE;
     plan->algorithm->block(plan);
     plan->threads = (int)max_idx(1, min_idx(max_threads, (idx)min_double(conv_flops(p) / FLOPS_PER_THREAD, THREADS_MAX)));
-    share(plan, result_rows);
+    share(plan);
     plan->chunks = plan->algorithm->chunks(plan);
     plan->task_bytes = round_up((idx)plan->algorithm->task_bytes(plan), ALIGNMENT);
     plan->tasks = plan->phases_h * plan->phases_w * p->groups * plan->chunks * plan->m_chunks;

@@ -10,9 +10,11 @@ typedef struct {
 } NAME(segment);
 
 typedef struct {
-    const REAL *a;      /* row m at a + (m - a_first)*lda */
+    const REAL *a;      /* row m at a + (m - a_first)*lda, or at a + row[m] */
     idx a_first, lda;
-    const int32_t *off; /* k of them */
+    const idx *row;     /* NULL: by lda */
+    int gather;
+    const int32_t *at;  /* k of them: where rows of b are, or positions of a (tile_tpl.h) */
     idx k, kblock;
     REAL *dst;          /* row m at dst + m*dst_row */
     idx dst_row;
@@ -25,57 +27,72 @@ typedef struct {
     REAL *buffer;       /* MR * 4 NV * LANES */
 } NAME(block);
 
-#define TILE_CASE(M, V) case M: NAME(tile_body)(M, V, t); break;
-
 /* The height is a constant inside each instance; a switch is what C has instead of a template argument. */
-static void NAME(tile)(const NAME(tile_args) *t, int height)
+#define TILE_CASE(M) case M: if (M <= highest) NAME(tile_body)(M, V, gather, t); break;
+__attribute__((always_inline)) static inline void NAME(tile_heights)(const NAME(tile_args) *t, int height, const int V,
+                                                                     const int highest, const int gather)
 {
     switch (height) {
-        TILE_CASE(1, NV)
-        TILE_CASE(2, NV)
-        TILE_CASE(3, NV)
-        TILE_CASE(4, NV)
-        TILE_CASE(5, NV)
-        TILE_CASE(6, NV)
+        TILE_CASE(1)
+        TILE_CASE(2)
+        TILE_CASE(3)
+        TILE_CASE(4)
+        TILE_CASE(5)
+        TILE_CASE(6)
 #if MR >= 14
-        TILE_CASE(7, NV)
-        TILE_CASE(8, NV)
-        TILE_CASE(9, NV)
-        TILE_CASE(10, NV)
-        TILE_CASE(11, NV)
-        TILE_CASE(12, NV)
-        TILE_CASE(13, NV)
-        TILE_CASE(14, NV)
-#endif
-    }
-}
-
-static void NAME(tile_wide)(const NAME(tile_args) *t, int height)
-{
-    switch (height) {
-        TILE_CASE(1, 2 * NV)
-        TILE_CASE(2, 2 * NV)
-        TILE_CASE(3, 2 * NV)
-#if MR >= 14
-        TILE_CASE(4, 2 * NV)
-        TILE_CASE(5, 2 * NV)
-        TILE_CASE(6, 2 * NV)
-        TILE_CASE(7, 2 * NV)
-#endif
-    }
-}
-
-static void NAME(tile_widest)(const NAME(tile_args) *t, int height)
-{
-    switch (height) {
-        TILE_CASE(1, 4 * NV)
-#if MR >= 14
-        TILE_CASE(2, 4 * NV)
-        TILE_CASE(3, 4 * NV)
+        TILE_CASE(7)
+        TILE_CASE(8)
+        TILE_CASE(9)
+        TILE_CASE(10)
+        TILE_CASE(11)
+        TILE_CASE(12)
+        TILE_CASE(13)
+        TILE_CASE(14)
 #endif
     }
 }
 #undef TILE_CASE
+
+static void NAME(tile_b1)(const NAME(tile_args) *t, int height)
+{
+    NAME(tile_heights)(t, height, 1, MR, NAME(GATHER_B));
+}
+
+static void NAME(tile_b2)(const NAME(tile_args) *t, int height)
+{
+    NAME(tile_heights)(t, height, NV, MR, NAME(GATHER_B));
+}
+
+static void NAME(tile_b4)(const NAME(tile_args) *t, int height)
+{
+    NAME(tile_heights)(t, height, 2 * NV, MR / 2, NAME(GATHER_B));
+}
+
+static void NAME(tile_b8)(const NAME(tile_args) *t, int height)
+{
+    NAME(tile_heights)(t, height, 4 * NV, MR / 4, NAME(GATHER_B));
+}
+
+static void NAME(tile_a1)(const NAME(tile_args) *t, int height)
+{
+    NAME(tile_heights)(t, height, 1, MR, NAME(GATHER_A));
+}
+
+static void NAME(tile_a2)(const NAME(tile_args) *t, int height)
+{
+    NAME(tile_heights)(t, height, NV, MR, NAME(GATHER_A));
+}
+
+typedef void NAME(tile_run)(const NAME(tile_args) *t, int height);
+
+/* The instance for rows of nv vectors, and how high it may be. */
+static NAME(tile_run) *NAME(tile_of)(int nv, int gather, int *highest)
+{
+    *highest = nv <= NV ? MR : MR * NV / nv;
+    if (gather == NAME(GATHER_A))
+        return nv == 1 ? NAME(tile_a1) : NAME(tile_a2);
+    return nv == 1 ? NAME(tile_b1) : nv == NV ? NAME(tile_b2) : nv == 2 * NV ? NAME(tile_b4) : NAME(tile_b8);
+}
 
 static void NAME(move_in)(const NAME(block) *g, const REAL *dst, const NAME(segment) *s, int segments, int height)
 {
@@ -111,14 +128,17 @@ static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL 
                                int segments)
 {
     const int nr = g->nv * LANES;
-    const int highest = MR * NV / g->nv;
+    int highest, height;
+    NAME(tile_run) *const tile = NAME(tile_of)(g->nv, g->gather, &highest);
     const int whole = segments == 1 && s[0].count == nr && g->dst_step == 1 && !g->fold;
-    int height;
+    idx rows[MR];
 
+    for (int i = 0; !g->row && i < MR; i++)
+        rows[i] = i * g->lda;
     for (idx m = m0; m < m1; m += height) {
         REAL *dst = g->dst + m * g->dst_row;
         height = (int)ceil_div(m1 - m, ceil_div(m1 - m, highest)); /* even heights: 15 rows are 8 and 7 */
-        NAME(tile_args) t = {.lda = g->lda, .b = b, .out = g->buffer, .ldout = nr};
+        NAME(tile_args) t = {.row = g->row ? g->row + m : rows, .b = b, .out = g->buffer, .ldout = nr};
         if (!g->first && !g->fold) {
             if (!whole)
                 NAME(move_in)(g, dst, s, segments, height);
@@ -128,8 +148,12 @@ static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL 
         for (idx k = 0; k < g->k; k += g->kblock) {
             const int end = k + g->kblock >= g->k;
             t.k = end ? g->k - k : g->kblock;
-            t.a = g->a + (m - g->a_first) * g->lda + k;
-            t.off = g->off + k;
+            t.a = g->row ? g->a : g->a + (m - g->a_first) * g->lda;
+            if (g->gather == NAME(GATHER_B))
+                t.a += k;
+            else
+                t.b = b + k * nr;
+            t.at = g->at + k;
             if (end && g->last) {
                 t.bias = g->bias ? g->bias + m : NULL;
                 t.relu = g->relu;
@@ -138,12 +162,7 @@ static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL 
                 t.out = dst + s[0].out;
                 t.ldout = g->dst_row;
             }
-            if (g->nv == NV)
-                NAME(tile)(&t, height);
-            else if (g->nv == 2 * NV)
-                NAME(tile_wide)(&t, height);
-            else
-                NAME(tile_widest)(&t, height);
+            tile(&t, height);
             t.prev = g->buffer;
             t.ldprev = nr;
         }

@@ -1,4 +1,4 @@
-/* conv -- the three rows of one table: gemm and direct (fwd and bwd_data), weights (bwd_weights).
+/* conv -- forward and the gradient of the input: gemm and direct over the lattices of a plan.
  *
  * A task is one (phase, group, chunk of outputs, chunk of rows); it packs its source and calls block_column. Tasks
  * share nothing but what they read, and write disjoint outputs, so who runs them and in which order cannot matter.
@@ -21,10 +21,9 @@ static NAME(task) NAME(task_decode)(const conv_plan *plan, idx task)
     t.phase_w = task % plan->phases_w;
     t.phase_h = task / plan->phases_w;
     t.lat = plan_lattice(plan, t.phase_h, t.phase_w);
-    idx rows = t.lat.result_channels;
-    idx step = ceil_div(rows, plan->m_chunks);
-    t.m0 = min_idx(m_chunk * step, rows);
-    t.m1 = min_idx(t.m0 + step, rows);
+    idx step = ceil_div(plan->m_rows, plan->m_chunks);
+    t.m0 = min_idx(m_chunk * step, plan->m_rows);
+    t.m1 = min_idx(t.m0 + step, plan->m_rows);
     return t;
 }
 
@@ -110,7 +109,7 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
     const REAL *a = g.a;
     NAME(segment) s[4 * NV * LANES];
 
-    g.off = off;
+    g.at = off;
     for (idx k = 0; k < depth; k++)
         off[k] = (int32_t)(k * nr);
     for (idx c0 = 0; c0 < lat->source_channels; c0 += plan->channels) {
@@ -159,20 +158,21 @@ static NAME(box) NAME(task_box)(const conv_plan *plan, const NAME(task) *t)
     return box;
 }
 
-/* The shift of each tap in the packed rows. */
+/* Where the rows of a tap of channel c start in the packed source. */
+static idx NAME(tap_shift)(const lattice *lat, const NAME(box) *box, idx c, idx th, idx tw)
+{
+    const idx row = floor_div(tap_position(&lat->h, th), lat->h.step) - box->fh.lowest;
+    const idx column = floor_div(tap_position(&lat->w, tw), lat->w.step) - box->fw.lowest;
+    const idx plane = (c * box->fh.period + th % box->fh.period) * box->fw.period + tw % box->fw.period;
+    return plane * box->area + row * box->pitch + column;
+}
+
 static void NAME(direct_offsets)(int32_t *off, const lattice *lat, const NAME(box) *box, idx channels)
 {
-    const conv_axis *h = &lat->h, *w = &lat->w;
     for (idx c = 0; c < channels; c++)
-        for (idx th = 0; th < h->taps; th++) {
-            const idx row = floor_div(tap_position(h, th), h->step) - box->fh.lowest;
-            const idx plane_h = c * box->fh.period + th % box->fh.period;
-            for (idx tw = 0; tw < w->taps; tw++) {
-                const idx column = floor_div(tap_position(w, tw), w->step) - box->fw.lowest;
-                const idx plane = plane_h * box->fw.period + tw % box->fw.period;
-                *off++ = (int32_t)(plane * box->area + row * box->pitch + column);
-            }
-        }
+        for (idx th = 0; th < lat->h.taps; th++)
+            for (idx tw = 0; tw < lat->w.taps; tw++)
+                *off++ = (int32_t)NAME(tap_shift)(lat, box, c, th, tw);
 }
 
 /* The column tile that starts at packed element j: its segments, and where the next one starts (returned). Elements
@@ -222,7 +222,7 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
     const REAL *a = g.a;
     NAME(segment) s[4 * NV * LANES];
 
-    g.off = off;
+    g.at = off;
     NAME(direct_offsets)(off, lat, &box, plan->channels);
     for (idx c0 = 0; c0 < lat->source_channels; c0 += plan->channels) {
         const idx c1 = min_idx(c0 + plan->channels, lat->source_channels);
@@ -262,65 +262,4 @@ static void NAME(prepare_task)(const void *context, idx index, int worker)
                         *dst++ = w[o * p->ic * taps + (lat.h.tap_first + th * lat.h.tap_step) * p->kw +
                                    lat.w.tap_first + tw * lat.w.tap_step];
         }
-}
-
-/* Rows [m0, m1) of dy over the positions [k0, k1) run on over images, dense: dst[(m - m0) * (k1 - k0) + k - k0]. */
-static void NAME(pack_gradient)(REAL *dst, const REAL *dy, idx image, idx points, idx m0, idx m1, idx k0, idx k1)
-{
-    for (idx m = m0; m < m1; m++)
-        for (idx k = k0, len; k < k1; k += len) {
-            const REAL *from = dy + k / points * image + m * points + k % points;
-            len = min_idx(k1 - k, points - k % points);
-            for (idx i = 0; i < len; i++)
-                *dst++ = from[i];
-        }
-}
-
-/* dw (oc, ic*kh*kw) = dy (oc, positions) im2col(x)^T (positions, ic*kh*kw), over one block of positions after the
- * other. A task is a chunk of columns of one group. */
-static void NAME(weights_task)(const void *context, idx index, int worker)
-{
-    const conv_call *call = context;
-    const conv_plan *plan = call->plan;
-    const conv_problem *p = &plan->p;
-    const NAME(task) t = NAME(task_decode)(plan, index);
-    const idx columns = p->ic * p->kh * p->kw, points = p->oh * p->ow, positions = p->n * points;
-    const idx j0 = t.chunk * plan->chunk_w, j1 = min_idx(j0 + plan->chunk_w, columns);
-    const int nr = plan->nv * LANES;
-    if (j0 >= j1 || t.m0 >= t.m1)
-        return;
-
-    REAL *buffer = (REAL *)(call->scratch + worker * plan->task_bytes);
-    REAL *panels = buffer + MR * 4 * NV * LANES;
-    const idx depth = plan->depth, rows = WEIGHTS_ROWS;
-    REAL *gradient = panels + ceil_div(plan->chunk_w, nr) * depth * nr;
-    int32_t *off = (int32_t *)(gradient + rows * depth);
-    const REAL *dy = (const REAL *)call->weights + t.group * p->oc * points;
-    const idx dy_image = p->groups * p->oc * points;
-    const NAME(source) src = NAME(task_source)(call, &t);
-    NAME(block) g = {.off = off, .nv = plan->nv, .buffer = buffer, .dst_row = columns, .dst_step = 1,
-                     .dst = (REAL *)call->dst + t.group * p->oc * columns, .kblock = accumulation_block(positions)};
-
-    for (idx k = 0; k < depth; k++)
-        off[k] = (int32_t)(k * nr);
-    for (idx k0 = 0; k0 < positions; k0 += depth) {
-        const idx k1 = min_idx(k0 + depth, positions);
-        const int one_image = k0 / points == (k1 - 1) / points;
-        g.first = k0 == 0;
-        g.k = k1 - k0;
-        for (idx j = j0; j < j1; j += nr)
-            NAME(pack_positions)(panels + (j - j0) * depth, nr, &src, &t.lat, j, (int)min_idx(nr, j1 - j), k0, k1);
-        for (idx m = t.m0; m < t.m1; m += rows) {
-            const idx m1 = min_idx(m + rows, t.m1);
-            g.lda = one_image ? points : g.k;
-            g.a = one_image ? dy + k0 / points * dy_image + k0 % points : gradient;
-            g.a_first = one_image ? 0 : m;
-            if (!one_image)
-                NAME(pack_gradient)(gradient, dy, dy_image, points, m, m1, k0, k1);
-            for (idx j = j0; j < j1; j += nr) {
-                const NAME(segment) s = {j, 0, (int)min_idx(nr, j1 - j)};
-                NAME(block_column)(&g, m, m1, panels + (j - j0) * depth, &s, 1);
-            }
-        }
-    }
 }

@@ -13,7 +13,7 @@ static void NAME(matmul_task)(const void *context, idx index, int worker)
     const int count = (int)min_idx(NR, p->n - j0);
     const NAME(segment) s = {j0, 0, count};
     const REAL *b = (const REAL *)p->b + j0 * p->b_col;
-    NAME(block) g = {.off = off, .nv = NV, .buffer = buffer, .dst = p->c, .dst_row = p->c_row, .dst_step = 1,
+    NAME(block) g = {.at = off, .nv = NV, .buffer = buffer, .dst = p->c, .dst_row = p->c_row, .dst_step = 1,
                      .kblock = accumulation_block(p->k)};
 
     for (int k = 0; k < MATMUL_DEPTH; k++)

@@ -182,10 +182,15 @@ static void NAME(pack_matrix)(REAL *restrict dst, idx width, const REAL *restric
             for (idx j = 0; j < columns; j++)
                 dst[i * width + j] = src[i * row + j];
     } else {
-        for (idx i0 = 0; i0 < rows; i0 += LANES)
-            for (idx j = 0; j < columns; j++)
-                for (idx i = i0; i < min_idx(i0 + LANES, rows); i++)
+        for (idx i0 = 0; i0 < rows; i0 += LANES) {
+            const idx i1 = min_idx(i0 + LANES, rows);
+            idx j = 0;
+            for (; row == 1 && i1 - i0 == LANES && j + LANES <= columns; j += LANES)
+                NAME(transpose)(dst + i0 * width + j, width, src + i0 + j * col, col);
+            for (; j < columns; j++)
+                for (idx i = i0; i < i1; i++)
                     dst[i * width + j] = src[i * row + j * col];
+        }
     }
     for (idx i = 0; columns < width && i < rows; i++)
         NAME(zero_run)(dst + i * width + columns, width - columns);

@@ -8,6 +8,8 @@
 #include "pack_tpl.h"
 
 #include "conv_tpl.h"
+
+#include "weights_tpl.h"
 #include "elementwise_tpl.h"
 #include "matmul_tpl.h"
 #include "ref_tpl.h"
@@ -15,7 +17,8 @@
 static const kernel_set NAME(set) = {
     .lanes = LANES,
     .conv = {[KERNEL_DIRECT] = NAME(direct_task), [KERNEL_GEMM] = NAME(gemm_task),
-             [KERNEL_WEIGHTS] = NAME(weights_task), [KERNEL_REF] = NAME(ref_task)},
+             [KERNEL_WEIGHTS] = NAME(weights_task), [KERNEL_OUTER] = NAME(outer_task),
+             [KERNEL_DOT] = NAME(dot_task), [KERNEL_REF] = NAME(ref_task)},
     .prepare = NAME(prepare_task),
     .bias_grad = NAME(bias_grad_run),
     .matmul = NAME(matmul_task),
@@ -26,3 +29,4 @@ static const kernel_set NAME(set) = {
 #undef LANES
 #undef vec
 #undef mem
+#undef mask

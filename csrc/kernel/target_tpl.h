@@ -6,18 +6,22 @@
 
 #define REAL float
 #define WIDE double
+#define WORD int32_t
 #define DT f32
 #include "set_tpl.h"
 #undef REAL
 #undef WIDE
+#undef WORD
 #undef DT
 
 #define REAL double
 #define WIDE long double
+#define WORD int64_t
 #define DT f64
 #include "set_tpl.h"
 #undef REAL
 #undef WIDE
+#undef WORD
 #undef DT
 
 #define TABLE_JOIN(isa) kernels_##isa

@@ -1,17 +1,23 @@
-/* tile -- the microkernel: every multiplication of a convolution by GEMM or direct is done here.
+/* tile -- the microkernel: every product of a convolution by GEMM, direct or outer products is done here.
  *
- *   out[i][j] = act(prev[i][j] + bias[i] + sum_k a[i*lda + k] * b[off[k] + j])     i < M, j < V * LANES
+ *   out[i][j] = act(prev[i][j] + bias[i] + sum_k a[row[i] + ka] * b[kb + j])       i < M, j < V * LANES
  *
- * Rows of b are found through off: packed panels of im2col (off[k] = k * row), rows packed once and read at the shift of
- * each tap (direct), or a matrix in place. b's rows may start anywhere; V * LANES elements of each are read.
+ *   GATHER_B: ka = k, kb = at[k]. Rows of b are found through `at`: packed panels of im2col (at[k] = k * width), rows
+ *             packed once and read at the shift of each tap (direct), or a matrix in place.
+ *   GATHER_A: ka = at[k], kb = k * V * LANES. b is a dense panel; a is read at listed positions (bwd_weights: the
+ *             positions of a padded plane that have an output, at the shift row[i] of each tap).
+ *
+ * b's rows may start anywhere; V * LANES elements of each are read.
  * Registers: M*V accumulators, V for b's row, one broadcast: 14*2 + 2 + 1 of 32 (AVX-512), 6*2 + 2 + 1 of 16.
  */
+enum { NAME(GATHER_B), NAME(GATHER_A) };
+
 typedef struct {
     idx k;
     const REAL *a;
-    idx lda;
+    const idx *row;
     const REAL *b;
-    const int32_t *off;
+    const int32_t *at;
     const REAL *prev; /* NULL: zero */
     idx ldprev;
     REAL *out;
@@ -20,22 +26,25 @@ typedef struct {
     int relu;
 } NAME(tile_args);
 
-__attribute__((always_inline)) static inline void NAME(tile_body)(const int M, const int V,
+__attribute__((always_inline)) static inline void NAME(tile_body)(const int M, const int V, const int gather,
                                                                   const NAME(tile_args) *restrict t)
 {
     vec acc[MR][4 * NV];
-    const REAL *a = t->a, *b = t->b;
-    const int32_t *off = t->off;
-    const idx lda = t->lda, count = t->k;
+    const REAL *a[MR], *b = t->b;
+    const int32_t *at = t->at;
+    const idx count = t->k;
 
 #pragma GCC unroll 16
-    for (int i = 0; i < M; i++)
+    for (int i = 0; i < M; i++) {
+        a[i] = t->a + t->row[i];
 #pragma GCC unroll 16
         for (int v = 0; v < V; v++)
             acc[i][v] = (vec){0};
+    }
 
     for (idx k = 0; k < count; k++) {
-        const REAL *row = b + off[k];
+        const idx ka = gather == NAME(GATHER_A) ? at[k] : k;
+        const REAL *row = b + (gather == NAME(GATHER_A) ? k * V * LANES : at[k]);
         vec bv[4 * NV];
 #pragma GCC unroll 16
         for (int v = 0; v < V; v++)
@@ -44,7 +53,7 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
         for (int i = 0; i < M; i++)
 #pragma GCC unroll 16
             for (int v = 0; v < V; v++)
-                acc[i][v] += a[i * lda + k] * bv[v];
+                acc[i][v] += a[i][ka] * bv[v];
     }
 
 #pragma GCC unroll 16

@@ -90,7 +90,7 @@ def performance(runs: Mapping[str, Sequence[Sequence[Row]]], path: Path) -> None
     figure, panels = _figure(len(runs), 4.8)
     figure.suptitle("MNIST-1D: mean and standard deviation over seeds")
     for axes, (model, seeds) in zip(np.atleast_1d(panels), runs.items(), strict=True):
-        _error_axes(axes, f"{NAMES[model]} ({len(seeds)} seeds)")
+        _error_axes(axes, f"{NAMES[model]} (seeds: {len(seeds)})")
         # Of trainings that went on after an earlier end, one may have a point that another lacks.
         steps = sorted(set.intersection(*({row.step for row in rows} for rows in seeds)))
         for part, style in (("train", "-"), ("test", "--")):

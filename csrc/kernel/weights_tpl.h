@@ -1,0 +1,273 @@
+/* weights -- the gradient of the weights, three ways:
+ *
+ *   dw[o][m] = sum over positions k of dy[o][k] * x[m][k],   m = (c, th, tw), x[m] the source at the shift of tap m
+ *
+ *   outer    lanes over o; x packed as padded rows and read in place at the shift of each m (GATHER_A)
+ *   dot      lanes over k; few o (depthwise): nothing is transposed, sums run along the rows
+ *   weights  lanes over m; panels of transposed im2col: few positions and many channels
+ *
+ * A task owns outputs and reduces over all positions alone, box after box, so that the order of every sum is fixed.
+ */
+
+/* The b-th box of positions; 0 past the last. */
+static int NAME(weights_box)(const conv_plan *plan, const lattice *lat, idx b, NAME(box) *box)
+{
+    const NAME(task) t = {.chunk = b, .lat = *lat};
+    const idx boxes = ceil_div(lat->w.grid, plan->chunk_w) * ceil_div(lat->h.grid, plan->chunk_h) *
+                      ceil_div(plan->p.n, plan->chunk_n);
+    *box = NAME(task_box)(plan, &t);
+    return b < boxes;
+}
+
+/* Where row m - c0 * taps of the packed source starts. */
+static void NAME(weights_rows)(idx *row, const lattice *lat, const NAME(box) *box, idx channels)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    for (idx c = 0; c < channels; c++)
+        for (idx th = 0; th < h->taps; th++)
+            for (idx tw = 0; tw < w->taps; tw++)
+                *row++ = NAME(tap_shift)(lat, box, c, th, tw);
+}
+
+/* dw (oc, m) of a range of rows m and a chunk of output channels, by outer products: nothing is expanded by taps. */
+static void NAME(outer_task)(const void *context, idx index, int worker)
+{
+    const conv_call *call = context;
+    const conv_plan *plan = call->plan;
+    const conv_problem *p = &plan->p;
+    NAME(task) t = NAME(task_decode)(plan, index);
+    const idx taps = p->kh * p->kw, columns = p->ic * taps, points = p->oh * p->ow;
+    const idx c0 = t.m0, c1 = t.m1, o0 = t.chunk * plan->depth, o1 = min_idx(o0 + plan->depth, p->oc);
+    const int nr = plan->nv * LANES;
+    if (o0 >= o1 || c0 >= c1)
+        return;
+
+    REAL *buffer = (REAL *)(call->scratch + worker * plan->task_bytes);
+    const idx positions = plan->chunk_n * plan->chunk_h * plan->chunk_w;
+    REAL *panels = buffer + MR * 4 * NV * LANES;
+    idx *row = (idx *)(panels + ceil_div(plan->depth, nr) * positions * nr);
+    int32_t *at = (int32_t *)(row + plan->channels * taps);
+    REAL *packed = (REAL *)((char *)at + round_up(positions * (idx)sizeof *at, ALIGNMENT));
+    const REAL *dy = (const REAL *)call->weights + t.group * p->oc * points;
+    const idx dy_image = p->groups * p->oc * points;
+    const NAME(source) src = NAME(task_source)(call, &t);
+    NAME(block) g = {.a = packed, .row = row, .gather = NAME(GATHER_A), .at = at, .nv = plan->nv, .buffer = buffer,
+                     .dst_row = 1, .dst_step = columns, .kblock = accumulation_block(p->n * points)};
+    NAME(box) box;
+
+    for (idx b = 0; NAME(weights_box)(plan, &t.lat, b, &box); b++) {
+        g.k = 0;
+        g.first = b == 0;
+        for (idx n = 0; n < box.n; n++)
+            for (idx y = 0; y < box.h; y++)
+                for (idx x = 0; x < box.w; x++)
+                    at[g.k++] = (int32_t)((n * box.rows + y) * box.pitch + x);
+        for (idx o = o0; o < o1; o += nr) {
+            REAL *panel = panels + (o - o0) * positions;
+            const idx dense = box.w == p->ow ? box.h * box.w : box.w; /* positions that lie side by side in dy */
+            for (idx k = 0; k < g.k; k += dense) {
+                const idx n = k / (box.h * box.w), y = k % (box.h * box.w) / box.w;
+                NAME(pack_matrix)(panel + k * nr, nr, dy + (box.n0 + n) * dy_image + o * points +
+                                  (box.h0 + y) * p->ow + box.w0, 1, points, dense, min_idx(nr, o1 - o));
+            }
+        }
+        for (idx c = c0; c < c1; c += plan->channels) {
+            const idx end = min_idx(c + plan->channels, c1);
+            NAME(pack_rows)(packed, &src, &t.lat, &box, c, end);
+            NAME(weights_rows)(row, &t.lat, &box, end - c);
+            g.dst = (REAL *)call->dst + t.group * p->oc * columns + c * taps;
+            for (idx o = o0; o < o1; o += nr) {
+                const NAME(segment) s = {o * columns, 0, (int)min_idx(nr, o1 - o)};
+                NAME(block_column)(&g, 0, (end - c) * taps, panels + (o - o0) * positions, &s, 1);
+            }
+        }
+    }
+}
+
+/* ---- dot ---- */
+
+typedef struct {
+    const REAL *x, *dy, *dy_end; /* packed rows; the gradient of the box's first position; the array's end */
+    const idx *row;              /* of the packed source, by tap */
+    idx dy_channel, dy_image, dy_row;
+    const NAME(box) *box;
+    REAL *dst;                   /* dw of the first channel and tap */
+    idx dst_channel;
+    int first;
+} NAME(dot_args);
+
+/* dst[j][i] (+)= sum of x[row[i] + k] * dy[j][k] over the box, lanes along its rows: R taps by C output channels. */
+__attribute__((always_inline)) static inline void NAME(dot_body)(const int R, const int C,
+                                                                 const NAME(dot_args) *restrict t)
+{
+    const NAME(box) *box = t->box;
+    const idx whole = box->w / LANES * LANES;
+    vec acc[DOT_ROWS][4];
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < C; j++)
+            acc[i][j] = (vec){0};
+    for (idx n = 0; n < box->n; n++)
+        for (idx y = 0; y < box->h; y++) {
+            const REAL *x = t->x + (n * box->rows + y) * box->pitch, *dy = t->dy + n * t->dy_image + y * t->dy_row;
+            for (idx k = 0; k < whole; k += LANES)
+#pragma GCC unroll 4
+                for (int j = 0; j < C; j++) {
+                    const vec d = NAME(load)(dy + j * t->dy_channel + k);
+#pragma GCC unroll 16
+                    for (int i = 0; i < R; i++)
+                        acc[i][j] += d * NAME(load)(x + t->row[i] + k);
+                }
+            if (whole < box->w)
+#pragma GCC unroll 4
+                for (int j = 0; j < C; j++) {
+                    const vec d = NAME(load_some)(dy + j * t->dy_channel + whole, box->w - whole, t->dy_end);
+#pragma GCC unroll 16
+                    for (int i = 0; i < R; i++) {
+                        const REAL *from = x + t->row[i] + whole; /* the packed rows end in slack */
+                        acc[i][j] += d * NAME(load_some)(from, box->w - whole, from + LANES);
+                    }
+                }
+        }
+#pragma GCC unroll 4
+    for (int j = 0; j < C; j++)
+#pragma GCC unroll 16
+        for (int i = 0; i < R; i++) {
+            REAL *dst = t->dst + j * t->dst_channel + i;
+            *dst = NAME(sum)(acc[i][j]) + (t->first ? 0 : *dst);
+        }
+}
+
+#define DOT_CASE(R) case R: if (R * C <= DOT_ROWS) NAME(dot_body)(R, C, t); break;
+__attribute__((always_inline)) static inline void NAME(dot_heights)(const NAME(dot_args) *t, int height, const int C)
+{
+    switch (height) {
+        DOT_CASE(1)
+        DOT_CASE(2)
+        DOT_CASE(3)
+        DOT_CASE(4)
+        DOT_CASE(5)
+        DOT_CASE(6)
+        DOT_CASE(7)
+        DOT_CASE(8)
+        DOT_CASE(9)
+        DOT_CASE(10)
+        DOT_CASE(11)
+        DOT_CASE(12)
+    }
+}
+#undef DOT_CASE
+
+static void NAME(dot_1)(const NAME(dot_args) *t, int height)
+{
+    NAME(dot_heights)(t, height, 1);
+}
+
+static void NAME(dot_2)(const NAME(dot_args) *t, int height)
+{
+    NAME(dot_heights)(t, height, 2);
+}
+
+static void NAME(dot_4)(const NAME(dot_args) *t, int height)
+{
+    NAME(dot_heights)(t, height, 4);
+}
+
+/* Taps of channels [c0, c1) of a group and all of its output channels, by dot products along the rows. */
+static void NAME(dot_task)(const void *context, idx index, int worker)
+{
+    const conv_call *call = context;
+    const conv_plan *plan = call->plan;
+    const conv_problem *p = &plan->p;
+    const NAME(task) t = NAME(task_decode)(plan, index);
+    const idx taps = p->kh * p->kw, columns = p->ic * taps, points = p->oh * p->ow;
+    const REAL *dy = (const REAL *)call->weights;
+    const NAME(source) src = NAME(task_source)(call, &t);
+    idx *row = (idx *)(call->scratch + worker * plan->task_bytes);
+    REAL *packed = (REAL *)((char *)row + round_up(taps * (idx)sizeof *row, ALIGNMENT));
+    NAME(box) box;
+
+    for (idx b = 0; NAME(weights_box)(plan, &t.lat, b, &box); b++) {
+        NAME(weights_rows)(row, &t.lat, &box, 1);
+        NAME(dot_args) d = {.x = packed, .dy_end = dy + p->n * p->groups * p->oc * points, .dy_channel = points,
+                            .dy_image = p->groups * p->oc * points, .dy_row = p->ow, .box = &box,
+                            .dst_channel = columns, .first = b == 0};
+        for (idx c = 0; c < p->ic; c++) {
+            NAME(pack_rows)(packed, &src, &t.lat, &box, c, c + 1);
+            for (idx o = 0, wide; o < p->oc; o += wide) {
+                wide = p->oc - o >= 4 ? 4 : p->oc - o >= 2 ? 2 : 1;
+                d.dy = dy + box.n0 * d.dy_image + (t.group * p->oc + o) * points + box.h0 * p->ow + box.w0;
+                for (idx m = t.m0, height; m < t.m1; m += height) { /* a task's taps of each channel */
+                    height = ceil_div(t.m1 - m, ceil_div(t.m1 - m, DOT_ROWS / wide));
+                    d.row = row + m;
+                    d.dst = (REAL *)call->dst + (t.group * p->oc + o) * columns + c * taps + m;
+                    (wide == 4 ? NAME(dot_4) : wide == 2 ? NAME(dot_2) : NAME(dot_1))(&d, (int)height);
+                }
+            }
+        }
+    }
+}
+
+/* ---- weights ---- */
+
+/* Rows [m0, m1) of dy over the positions [k0, k1) run on over images, dense: dst[(m - m0) * (k1 - k0) + k - k0]. */
+static void NAME(pack_gradient)(REAL *dst, const REAL *dy, idx image, idx points, idx m0, idx m1, idx k0, idx k1)
+{
+    for (idx m = m0; m < m1; m++)
+        for (idx k = k0, len; k < k1; k += len) {
+            const REAL *from = dy + k / points * image + m * points + k % points;
+            len = min_idx(k1 - k, points - k % points);
+            for (idx i = 0; i < len; i++)
+                *dst++ = from[i];
+        }
+}
+
+/* dw (oc, ic*kh*kw) = dy (oc, positions) im2col(x)^T (positions, ic*kh*kw), over one block of positions after the
+ * other. A task is a chunk of columns of one group. */
+static void NAME(weights_task)(const void *context, idx index, int worker)
+{
+    const conv_call *call = context;
+    const conv_plan *plan = call->plan;
+    const conv_problem *p = &plan->p;
+    const NAME(task) t = NAME(task_decode)(plan, index);
+    const idx columns = p->ic * p->kh * p->kw, points = p->oh * p->ow, positions = p->n * points;
+    const idx j0 = t.chunk * plan->chunk_w, j1 = min_idx(j0 + plan->chunk_w, columns);
+    const int nr = plan->nv * LANES;
+    if (j0 >= j1 || t.m0 >= t.m1)
+        return;
+
+    REAL *buffer = (REAL *)(call->scratch + worker * plan->task_bytes);
+    REAL *panels = buffer + MR * 4 * NV * LANES;
+    const idx depth = plan->depth, rows = WEIGHTS_ROWS;
+    REAL *gradient = panels + ceil_div(plan->chunk_w, nr) * depth * nr;
+    int32_t *off = (int32_t *)(gradient + rows * depth);
+    const REAL *dy = (const REAL *)call->weights + t.group * p->oc * points;
+    const idx dy_image = p->groups * p->oc * points;
+    const NAME(source) src = NAME(task_source)(call, &t);
+    NAME(block) g = {.at = off, .nv = plan->nv, .buffer = buffer, .dst_row = columns, .dst_step = 1,
+                     .dst = (REAL *)call->dst + t.group * p->oc * columns, .kblock = accumulation_block(positions)};
+
+    for (idx k = 0; k < depth; k++)
+        off[k] = (int32_t)(k * nr);
+    for (idx k0 = 0; k0 < positions; k0 += depth) {
+        const idx k1 = min_idx(k0 + depth, positions);
+        const int one_image = k0 / points == (k1 - 1) / points;
+        g.first = k0 == 0;
+        g.k = k1 - k0;
+        for (idx j = j0; j < j1; j += nr)
+            NAME(pack_positions)(panels + (j - j0) * depth, nr, &src, &t.lat, j, (int)min_idx(nr, j1 - j), k0, k1);
+        for (idx m = t.m0; m < t.m1; m += rows) {
+            const idx m1 = min_idx(m + rows, t.m1);
+            g.lda = one_image ? points : g.k;
+            g.a = one_image ? dy + k0 / points * dy_image + k0 % points : gradient;
+            g.a_first = one_image ? 0 : m;
+            if (!one_image)
+                NAME(pack_gradient)(gradient, dy, dy_image, points, m, m1, k0, k1);
+            for (idx j = j0; j < j1; j += nr) {
+                const NAME(segment) s = {j, 0, (int)min_idx(nr, j1 - j)};
+                NAME(block_column)(&g, m, m1, panels + (j - j0) * depth, &s, 1);
+            }
+        }
+    }
+}

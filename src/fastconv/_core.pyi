@@ -1,0 +1,58 @@
+"""Signatures of the compiled seam. Callers outside of the package use `fastconv.functional` and `fastconv.config`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+def get_threads() -> int: ...
+def set_threads(n: int) -> None: ...
+def available_threads() -> int: ...
+def isa_table() -> dict[str, tuple[bool, bool]]: ...
+def active_isa() -> str: ...
+def select_isa(name: str) -> bool: ...
+def conv(
+    ndim: int,
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    stride: int | Sequence[int],
+    padding: int | str | Sequence[int | tuple[int, int]],
+    dilation: int | Sequence[int],
+    groups: int,
+    padding_mode: str,
+    activation: str | None,
+    out: NDArray[Any] | None,
+    algorithm: str,
+) -> NDArray[Any]: ...
+def conv_backward(
+    ndim: int,
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    weight: ArrayLike,
+    stride: int | Sequence[int],
+    padding: int | str | Sequence[int | tuple[int, int]],
+    dilation: int | Sequence[int],
+    groups: int,
+    padding_mode: str,
+    need: Sequence[bool],
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]: ...
+def plan_info(
+    ndim: int,
+    x_shape: tuple[int, ...],
+    w_shape: tuple[int, ...],
+    stride: int | Sequence[int],
+    padding: int | str | Sequence[int | tuple[int, int]],
+    dilation: int | Sequence[int],
+    groups: int,
+    padding_mode: str,
+    dtype: str,
+    pass_: str,
+    algorithm: str,
+) -> dict[str, Any]: ...
+def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None) -> NDArray[Any]: ...
+def linear_backward(
+    grad_output: ArrayLike, x: ArrayLike, weight: ArrayLike, need: Sequence[bool]
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]: ...
+def relu(x: ArrayLike) -> NDArray[Any]: ...
+def relu_backward(grad_output: ArrayLike, y: ArrayLike) -> NDArray[Any]: ...
