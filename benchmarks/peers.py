@@ -242,7 +242,7 @@ def error(name: str, problem: Problem, arrays: Arrays, pass_: str, output: Any) 
     exact = [array.astype(np.float64) for array in arrays]
     if name in WITHOUT_BIAS:
         exact[2][:] = 0
-    eps = np.finfo(arrays[0].dtype).eps
+    eps = float(np.finfo(arrays[0].dtype).eps)
     wanted = results(fastconv(problem, tuple(exact), pass_, 1)())
     magnitude = results(fastconv(problem, tuple(map(np.abs, exact)), pass_, 1)())
     worst = 0.0

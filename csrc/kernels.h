@@ -21,7 +21,7 @@ typedef struct {
 
 typedef void conv_task(const void *call, idx task, int worker);
 
-enum { KERNEL_DIRECT, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_REF, KERNELS };
+enum { KERNEL_DIRECT, KERNEL_CHANNELS, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_REF, KERNELS };
 
 typedef struct {
     int lanes; /* elements in a vector */
@@ -45,7 +45,8 @@ typedef struct kernel_table {
 
 static inline idx matmul_task_bytes(idx tile, idx nr, idx element)
 {
-    idx bytes = (4 * tile + MATMUL_DEPTH * (nr + MATMUL_ROWS)) * element + MATMUL_DEPTH * (idx)sizeof(int32_t);
+    idx bytes = (4 * tile + MATMUL_DEPTH * (nr + MATMUL_ROWS) + 16 * (nr + MATMUL_DEPTH)) * element +
+                MATMUL_DEPTH * (idx)sizeof(int32_t);
     return (bytes + 63) / 64 * 64;
 }
 
@@ -199,6 +200,18 @@ static inline lattice plan_lattice(const conv_plan *plan, idx phase_h, idx phase
     return (lattice){axis_bwd_data(p->ih, p->oh, p->kh, p->stride_h, p->dil_h, p->pad_top, p->pad_bottom, folded, phase_h),
                      axis_bwd_data(p->iw, p->ow, p->kw, p->stride_w, p->dil_w, p->pad_left, p->pad_right, folded, phase_w),
                      p->oc, p->ic};
+}
+
+/* Whether no tap of any point reads padding. */
+static inline int axis_inside(const conv_axis *axis)
+{
+    idx a = tap_position(axis, 0), b = tap_position(axis, axis->taps - 1);
+    return min_idx(a, b) >= 0 && max_idx(a, b) + (axis->grid - 1) * axis->step < axis->size;
+}
+
+static inline int lattice_inside(const lattice *lat)
+{
+    return axis_inside(&lat->h) && axis_inside(&lat->w);
 }
 
 #endif

@@ -128,6 +128,47 @@ static idx direct_chunks(const conv_plan *plan)
            ceil_div(plan->p.n, plan->chunk_n);
 }
 
+/* Elements of one channel's box as a padded copy without residues (view_tpl.h); none where nothing is padded. */
+static double view_box(const lattice *lat, idx n, idx h, idx w)
+{
+    const conv_axis *ah = &lat->h, *aw = &lat->w;
+    const double rows = (double)((h - 1) * ah->step + 1) + (double)(ah->taps - 1) * (double)(ah->delta < 0 ? -ah->delta : ah->delta);
+    const double columns = (double)((w - 1) * aw->step + 1) + (double)(aw->taps - 1) * (double)(aw->delta < 0 ? -aw->delta : aw->delta);
+    return lattice_inside(lat) ? 0 : (double)n * rows * columns;
+}
+
+/* ---- channels: the same box, read element by element; the weights are the panel ---- */
+
+static void channels_block(conv_plan *plan)
+{
+    const lattice lat = largest_lattice(plan);
+    const double budget = CACHE_BYTES / (double)element_bytes(plan);
+    plan->nv = lat.result_channels <= plan->kernels->set[plan->p.dtype]->lanes ? 1 : plan->kernels->nv;
+    plan->m_rows = lat.result_channels;
+    plan->channels = lat.source_channels;
+    plan->chunk_w = even(max_idx(1, lat.w.grid), 2048);
+    plan->chunk_h = plan->chunk_w < lat.w.grid ? 1 : even(max_idx(1, lat.h.grid), 2048 / plan->chunk_w);
+    plan->chunk_n = 1;
+    while (plan->chunk_h > 1 && view_box(&lat, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels > budget)
+        plan->chunk_h = ceil_div(plan->chunk_h, 2);
+    if (plan->chunk_w >= lat.w.grid && plan->chunk_h >= lat.h.grid) {
+        const idx points = plan->chunk_h * plan->chunk_w;
+        const double image = view_box(&lat, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
+        plan->chunk_n = max_idx(1, min_idx(2048 / points, (idx)min_double(budget / (image + 1), (double)plan->p.n)));
+    }
+}
+
+static double channels_task_bytes(const conv_plan *plan)
+{
+    const lattice lat = largest_lattice(plan);
+    const double points = (double)(plan->chunk_n * plan->chunk_h * plan->chunk_w) + 64;
+    const double k = (double)lat.source_channels * (double)lat.h.taps * (double)lat.w.taps + 16;
+    return (double)tile_bytes(plan) + points * 2 * sizeof(idx) + k * sizeof(int32_t) + 2 * ALIGNMENT +
+           (k * (double)tile_columns(plan) + 64 +
+            view_box(&lat, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels) *
+               (double)element_bytes(plan);
+}
+
 /* ---- gemm: panels of im2col, columns run on over rows and short images ---- */
 
 static void gemm_block(conv_plan *plan)
@@ -178,16 +219,14 @@ static void box_of(conv_plan *plan, idx positions)
 static void outer_block(conv_plan *plan)
 {
     const lattice lat = plan_lattice(plan, 0, 0);
-    const direct_shape s = direct_shape_of(&lat);
     const conv_problem *p = &plan->p;
     const idx budget = CACHE_BYTES / element_bytes(plan);
     plan->nv = p->oc <= lanes_of(plan) ? 1 : plan->kernels->nv;
     plan->m_rows = p->ic;
     plan->depth = round_up(even(p->oc, 256), tile_columns(plan));
     box_of(plan, 2 * budget / plan->depth);
-    plan->pitch = plan->chunk_w + s.span_w;
-    double channel = direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w);
-    plan->channels = even(p->ic, (idx)min_double((double)budget / channel, (double)p->ic));
+    const double channel = view_box(&lat, plan->chunk_n, plan->chunk_h, plan->chunk_w);
+    plan->channels = even(p->ic, (idx)min_double((double)budget / (channel + 1), (double)p->ic));
 }
 
 static double outer_task_bytes(const conv_plan *plan)
@@ -195,9 +234,9 @@ static double outer_task_bytes(const conv_plan *plan)
     const lattice lat = plan_lattice(plan, 0, 0);
     const direct_shape s = direct_shape_of(&lat);
     const double positions = (double)(plan->chunk_n * plan->chunk_h * plan->chunk_w);
-    const double box = direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
+    const double box = view_box(&lat, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
     return (double)tile_bytes(plan) + positions * sizeof(int32_t) + (double)(plan->channels * s.taps) * sizeof(idx) +
-           (positions * (double)round_up(plan->depth, tile_columns(plan)) + box) * (double)element_bytes(plan) +
+           ((positions + (double)lanes_of(plan)) * (double)round_up(plan->depth, tile_columns(plan)) + box) * (double)element_bytes(plan) +
            (double)(s.span_w + 2 * lanes_of(plan)) * (double)element_bytes(plan) + 2 * ALIGNMENT;
 }
 
@@ -271,8 +310,21 @@ static double direct_cost(const conv_plan *plan)
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     const double columns = boxes * (double)plan->chunk_h * row;
     const double packed_rows = boxes * (double)(plan->chunk_h + s.span_h) * (double)s.planes;
+    const double stores = boxes * (double)plan->chunk_h * (double)lat.result_channels * 6; /* rows end within tiles */
     return columns / lanes * (double)lat.result_channels * (double)lat.source_channels * (double)s.taps / 2 +
-           packed_rows * (double)lat.source_channels * (12 + (double)pitch / lanes * (lat.w.step == 1 ? 2 : 8));
+           (pitch % nr == 0 ? 0 : stores) + packed_rows * (double)lat.source_channels * (18 + (double)pitch / lanes * (lat.w.step == 1 ? 2 : 8));
+}
+
+static double channels_cost(const conv_plan *plan)
+{
+    const lattice lat = largest_lattice(plan);
+    const double lanes = plan->kernels->set[plan->p.dtype]->lanes;
+    const double points = (double)round_up(lat.h.grid * lat.w.grid * plan->chunk_n, (idx)lanes) / (double)plan->chunk_n;
+    const double columns = (double)round_up(lat.result_channels, tile_columns(plan));
+    const double k = (double)lat.source_channels * (double)lat.h.taps * (double)lat.w.taps;
+    const double rows = (double)lat.h.grid * (double)lat.h.step * (double)lat.source_channels;
+    return points * columns / lanes * k * 0.55 + points * columns * (lat.w.out_step == 1 ? 0.7 : 1.4) +
+           (lattice_inside(&lat) ? 0 : rows * (16 + (double)(lat.w.grid * lat.w.step) / lanes * 2));
 }
 
 static double gemm_cost(const conv_plan *plan)
@@ -365,6 +417,13 @@ static int rows_fit(const conv_plan *plan)
     return direct_task_bytes(plan) < DIRECT_LIMIT;
 }
 
+/* The same of a box and the weights; several points of a folded gradient may share an output, which this cannot add. */
+static int channels_fit(const conv_plan *plan)
+{
+    return channels_task_bytes(plan) < 16 * CACHE_BYTES &&
+           !(plan->p.pass == CONV_BWD_DATA && plan->p.pad_mode != CONV_ZEROS);
+}
+
 /* The same of a box of positions. */
 static int outer_fits(const conv_plan *plan)
 {
@@ -396,6 +455,8 @@ static int by_name_alone(const conv_plan *plan)
 static const conv_algorithm table[] = {
     {CONV_DIRECT, KERNEL_DIRECT, FWD | BWD_DATA, "direct", "source rows are packed once and every tap is a shift of them",
      direct_block, rows_fit, direct_cost, direct_chunks, direct_task_bytes},
+    {CONV_DIRECT, KERNEL_CHANNELS, FWD | BWD_DATA, "direct", "short rows: lanes over channels, the source broadcast from where it lies",
+     channels_block, channels_fit, channels_cost, direct_chunks, channels_task_bytes},
     {CONV_GEMM, KERNEL_GEMM, FWD | BWD_DATA, "gemm", "panels of im2col: dense columns are worth a copy for each tap",
      gemm_block, panel_fits, gemm_cost, gemm_chunks, gemm_task_bytes},
     {CONV_DIRECT, KERNEL_OUTER, BWD_WEIGHTS, "direct", "outer products of gradient and source rows read at the shift of each tap",
@@ -447,7 +508,7 @@ static void share(conv_plan *plan)
         return;
     while (plan->p.pass != CONV_BWD_WEIGHTS && plan->chunk_n > 1 && others * plan->algorithm->chunks(plan) < wanted)
         plan->chunk_n = ceil_div(plan->chunk_n, 2);
-    if (plan->algorithm->kernel == KERNEL_DIRECT)
+    if (plan->algorithm->kernel == KERNEL_DIRECT || plan->algorithm->kernel == KERNEL_CHANNELS)
         while (plan->chunk_h > 4 && others * plan->algorithm->chunks(plan) < wanted)
             plan->chunk_h = ceil_div(plan->chunk_h, 2);
     if (others * plan->algorithm->chunks(plan) < plan->threads)

@@ -115,8 +115,7 @@ static void NAME(move_out)(const NAME(block) *g, REAL *dst, const NAME(segment) 
                 for (int j = 0; j < s[q].count; j++)
                     to[j * g->dst_step] += from[j];
             else if (g->dst_step == 1)
-                for (int j = 0; j < s[q].count; j++)
-                    to[j] = from[j];
+                NAME(copy)(to, from, s[q].count);
             else
                 for (int j = 0; j < s[q].count; j++)
                     to[j * g->dst_step] = from[j];

@@ -10,31 +10,24 @@ typedef struct {
     conv_pad_mode mode;
 } NAME(source);
 
-/* dst[i] = s[i * step], i < count. May write up to a vector where `slack` says that dst has the room. */
+/* dst[i] = s[i * step], i < count. Moves whole vectors past the last element where dst has the room for them, in
+ * elements, and the source does not end before. */
 static inline void NAME(copy_run)(REAL *restrict dst, const REAL *restrict s, idx count, idx step, const REAL *end,
-                                  int slack)
+                                  idx room)
 {
     idx i = 0;
     if (step == 1) {
-        if (count < LANES && slack && s + LANES <= end) {
-            NAME(store)(dst, NAME(load)(s));
-            return;
-        }
-        for (; i + LANES <= count; i += LANES)
+        for (; i < count && i + LANES <= room && s + i + LANES <= end; i += LANES)
             NAME(store)(dst + i, NAME(load)(s + i));
-        if (i < count && count > LANES) {
-            NAME(store)(dst + count - LANES, NAME(load)(s + count - LANES));
-            return;
-        }
-        for (; i < count; i++)
-            dst[i] = s[i];
-    } else if (step == 2) {
-        for (; i < count; i++)
-            dst[i] = s[2 * i];
-    } else {
-        for (; i < count; i++)
-            dst[i] = s[i * step];
+        if (i < count)
+            NAME(copy)(dst + i, s + i, count - i);
+        return;
     }
+    if (step == 2)
+        for (; i < count && i + LANES <= room && s + 2 * (i + LANES) <= end; i += LANES)
+            NAME(store)(dst + i, NAME(load_even)(s + 2 * i));
+    for (; i < count; i++)
+        dst[i] = s[i * step];
 }
 
 static inline void NAME(zero_run)(REAL *dst, idx count)
@@ -52,30 +45,33 @@ static inline NAME(inside) NAME(run_inside)(idx base, idx step, idx size, idx co
 {
     idx lo = base < 0 ? min_idx(ceil_div(-base, step), count) : 0;
     idx hi = base < size ? min_idx(ceil_div(size - base, step), count) : 0;
-    return (NAME(inside)){base, lo, max_idx(lo, hi)};
+    return hi > lo ? (NAME(inside)){base, lo, hi} : (NAME(inside)){base, count, count};
+}
+
+/* Elements [from, to) of a run that lie in the padding of a source row. */
+static inline void NAME(pad_run)(REAL *dst, const REAL *row, idx base, idx from, idx to, idx step, idx size,
+                                 conv_pad_mode mode)
+{
+    if (mode == CONV_ZEROS)
+        NAME(zero_run)(dst + from, to - from);
+    else
+        for (idx i = from; i < to; i++)
+            dst[i] = row[pad_index(mode, base + i * step, size)];
 }
 
 /* One run of a source row, padded: dst[i] = row[base + i*step]. row == NULL is a row of zeros. */
 static inline void NAME(pack_run)(REAL *dst, const REAL *row, NAME(inside) r, idx step, idx count, idx size,
-                                  const NAME(source) *src, int slack)
+                                  const NAME(source) *src, idx room)
 {
     if (!row) {
         NAME(zero_run)(dst, count);
         return;
     }
-    if (r.lo == 0 && r.hi == count) {
-        NAME(copy_run)(dst, row + r.base, count, step, src->end, slack);
-        return;
-    }
-    for (idx i = 0; i < count; i++) {
-        if (i == r.lo && r.hi > r.lo) {
-            NAME(copy_run)(dst + i, row + r.base + i * step, r.hi - r.lo, step, src->end, 0);
-            i = r.hi;
-            if (i >= count)
-                break;
-        }
-        idx at = pad_index(src->mode, r.base + i * step, size);
-        dst[i] = at < 0 ? 0 : row[at];
+    if (r.hi > r.lo)
+        NAME(copy_run)(dst + r.lo, row + r.base + r.lo * step, r.hi - r.lo, step, src->end, room - r.lo);
+    if (r.lo > 0 || r.hi < count) {
+        NAME(pad_run)(dst, row, r.base, 0, r.lo, step, size, src->mode);
+        NAME(pad_run)(dst, row, r.base, r.hi, count, step, size, src->mode);
     }
 }
 
@@ -89,7 +85,6 @@ static void NAME(pack_im2col)(REAL *panel, int nr, const NAME(source) *src, cons
     int len;
     for (int j = 0; j < count; j += len) {
         len = (int)min_idx(count - j, w->grid - column);
-        const int slack = j + LANES <= nr;
         for (idx th = 0; th < h->taps; th++) {
             idx y = pad_index(src->mode, row * h->step + tap_position(h, th), h->size);
             for (idx tw = 0; tw < w->taps; tw++) {
@@ -97,7 +92,7 @@ static void NAME(pack_im2col)(REAL *panel, int nr, const NAME(source) *src, cons
                 REAL *dst = panel + (th * w->taps + tw) * nr + j;
                 const REAL *plane = src->first + image * src->image + c0 * src->plane;
                 for (idx c = c0; c < c1; c++, dst += taps * nr, plane += src->plane)
-                    NAME(pack_run)(dst, y < 0 ? NULL : plane + y * w->size, r, w->step, len, w->size, src, slack);
+                    NAME(pack_run)(dst, y < 0 ? NULL : plane + y * w->size, r, w->step, len, w->size, src, nr - j);
             }
         }
         column = 0;
@@ -136,7 +131,7 @@ static void NAME(pack_rows)(REAL *dst, const NAME(source) *src, const lattice *l
                     const REAL *plane = src->first + n * src->image + c * src->plane;
                     for (idx q = 0; q < box->rows; q++, to += box->pitch) {
                         idx y = pad_index(src->mode, (box->h0 + q + box->fh.lowest) * h->step + residue_h, h->size);
-                        NAME(pack_run)(to, y < 0 ? NULL : plane + y * w->size, r, w->step, width, w->size, src, 0);
+                        NAME(pack_run)(to, y < 0 ? NULL : plane + y * w->size, r, w->step, width, w->size, src, PTRDIFF_MAX);
                     }
                 }
             }
@@ -173,25 +168,24 @@ static void NAME(pack_positions)(REAL *panel, int nr, const NAME(source) *src, c
     }
 }
 
-/* dst[i * width + j] = src[i * row + j * col] for i < rows, j < columns; zeros up to `width`. */
+/* dst[i * width + j] = src[i * row + j * col] for i < rows, j < columns; anything up to `width`, a multiple of LANES,
+ * and in up to LANES rows after the last. `end`: one past the source's array. */
 static void NAME(pack_matrix)(REAL *restrict dst, idx width, const REAL *restrict src, idx row, idx col, idx rows,
-                              idx columns)
+                              idx columns, const REAL *end)
 {
     if (col == 1) {
         for (idx i = 0; i < rows; i++)
-            for (idx j = 0; j < columns; j++)
-                dst[i * width + j] = src[i * row + j];
+            NAME(copy)(dst + i * width, src + i * row, columns);
     } else {
         for (idx i0 = 0; i0 < rows; i0 += LANES) {
             const idx i1 = min_idx(i0 + LANES, rows);
             idx j = 0;
-            for (; row == 1 && i1 - i0 == LANES && j + LANES <= columns; j += LANES)
+            /* whole squares, read and written past the last row and column where there is something to read */
+            for (; row == 1 && j < columns && src + i0 + (j + LANES - 1) * col + LANES <= end; j += LANES)
                 NAME(transpose)(dst + i0 * width + j, width, src + i0 + j * col, col);
             for (; j < columns; j++)
                 for (idx i = i0; i < i1; i++)
                     dst[i * width + j] = src[i * row + j * col];
         }
     }
-    for (idx i = 0; columns < width && i < rows; i++)
-        NAME(zero_run)(dst + i * width + columns, width - columns);
 }

@@ -7,7 +7,11 @@
 
 #include "pack_tpl.h"
 
+#include "view_tpl.h"
+
 #include "conv_tpl.h"
+
+#include "channels_tpl.h"
 
 #include "weights_tpl.h"
 #include "elementwise_tpl.h"
@@ -16,7 +20,8 @@
 
 static const kernel_set NAME(set) = {
     .lanes = LANES,
-    .conv = {[KERNEL_DIRECT] = NAME(direct_task), [KERNEL_GEMM] = NAME(gemm_task),
+    .conv = {[KERNEL_DIRECT] = NAME(direct_task), [KERNEL_CHANNELS] = NAME(channels_task),
+             [KERNEL_GEMM] = NAME(gemm_task),
              [KERNEL_WEIGHTS] = NAME(weights_task), [KERNEL_OUTER] = NAME(outer_task),
              [KERNEL_DOT] = NAME(dot_task), [KERNEL_REF] = NAME(ref_task)},
     .prepare = NAME(prepare_task),

@@ -89,3 +89,48 @@ static inline void NAME(transpose)(REAL *dst, idx to, const REAL *src, idx from)
     for (int i = 0; i < LANES; i++)
         NAME(store)(dst + i * to, r[i]);
 }
+
+/* dst[i] = src[i], i < n: the same bytes may be moved twice, none outside is touched. */
+static inline void NAME(copy)(REAL *dst, const REAL *src, idx n)
+{
+    if (n >= LANES) {
+        for (idx i = 0; i + LANES <= n; i += LANES)
+            NAME(store)(dst + i, NAME(load)(src + i));
+        NAME(store)(dst + n - LANES, NAME(load)(src + n - LANES));
+        return;
+    }
+    /* two halves that overlap: the largest power of two that fits, from either end */
+    for (idx half = LANES / 2; half > 0; half /= 2)
+        if (n >= half) {
+            const size_t bytes = (size_t)half * sizeof(REAL);
+            REAL *last = dst + n - half;
+            const REAL *from = src + n - half;
+            switch (bytes) {
+            case 32:
+                __builtin_memcpy(dst, src, 32);
+                __builtin_memcpy(last, from, 32);
+                return;
+            case 16:
+                __builtin_memcpy(dst, src, 16);
+                __builtin_memcpy(last, from, 16);
+                return;
+            case 8:
+                __builtin_memcpy(dst, src, 8);
+                __builtin_memcpy(last, from, 8);
+                return;
+            default:
+                *dst = *src;
+                return;
+            }
+        }
+}
+
+/* The even elements of 2 * LANES of them. */
+static inline vec NAME(load_even)(const REAL *p)
+{
+    mask even;
+#pragma GCC unroll 16
+    for (int lane = 0; lane < LANES; lane++)
+        even[lane] = 2 * lane;
+    return __builtin_shuffle(NAME(load)(p), NAME(load)(p + LANES), even);
+}

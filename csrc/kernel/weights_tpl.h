@@ -2,7 +2,7 @@
  *
  *   dw[o][m] = sum over positions k of dy[o][k] * x[m][k],   m = (c, th, tw), x[m] the source at the shift of tap m
  *
- *   outer    lanes over o; x packed as padded rows and read in place at the shift of each m (GATHER_A)
+ *   outer    lanes over o; x is broadcast from where it lies, at the shift of each m (GATHER_A)
  *   dot      lanes over k; few o (depthwise): nothing is transposed, sums run along the rows
  *   weights  lanes over m; panels of transposed im2col: few positions and many channels
  *
@@ -19,14 +19,18 @@ static int NAME(weights_box)(const conv_plan *plan, const lattice *lat, idx b, N
     return b < boxes;
 }
 
-/* Where row m - c0 * taps of the packed source starts. */
-static void NAME(weights_rows)(idx *row, const lattice *lat, const NAME(box) *box, idx channels)
+/* Where each position of the box and each row m = (c, th, tw) is in the source. */
+static void NAME(view_tables)(int32_t *at, idx *row, const NAME(view) *view, const lattice *lat, const NAME(box) *box,
+                              idx channels)
 {
-    const conv_axis *h = &lat->h, *w = &lat->w;
+    for (idx n = 0; n < box->n; n++)
+        for (idx y = 0; y < box->h; y++)
+            for (idx x = 0; x < box->w; x++)
+                *at++ = (int32_t)NAME(view_point)(view, n, y, x);
     for (idx c = 0; c < channels; c++)
-        for (idx th = 0; th < h->taps; th++)
-            for (idx tw = 0; tw < w->taps; tw++)
-                *row++ = NAME(tap_shift)(lat, box, c, th, tw);
+        for (idx th = 0; th < lat->h.taps; th++)
+            for (idx tw = 0; tw < lat->w.taps; tw++)
+                *row++ = NAME(view_tap)(view, c, th, tw);
 }
 
 /* dw (oc, m) of a range of rows m and a chunk of output channels, by outer products: nothing is expanded by taps. */
@@ -45,36 +49,34 @@ static void NAME(outer_task)(const void *context, idx index, int worker)
     REAL *buffer = (REAL *)(call->scratch + worker * plan->task_bytes);
     const idx positions = plan->chunk_n * plan->chunk_h * plan->chunk_w;
     REAL *panels = buffer + MR * 4 * NV * LANES;
-    idx *row = (idx *)(panels + ceil_div(plan->depth, nr) * positions * nr);
+    idx *row = (idx *)(panels + (ceil_div(plan->depth, nr) * positions + LANES) * nr);
     int32_t *at = (int32_t *)(row + plan->channels * taps);
     REAL *packed = (REAL *)((char *)at + round_up(positions * (idx)sizeof *at, ALIGNMENT));
     const REAL *dy = (const REAL *)call->weights + t.group * p->oc * points;
     const idx dy_image = p->groups * p->oc * points;
+    const REAL *end = (const REAL *)call->weights + p->n * dy_image;
     const NAME(source) src = NAME(task_source)(call, &t);
-    NAME(block) g = {.a = packed, .row = row, .gather = NAME(GATHER_A), .at = at, .nv = plan->nv, .buffer = buffer,
+    NAME(block) g = {.row = row, .gather = NAME(GATHER_A), .at = at, .nv = plan->nv, .buffer = buffer,
                      .dst_row = 1, .dst_step = columns, .kblock = accumulation_block(p->n * points)};
     NAME(box) box;
 
     for (idx b = 0; NAME(weights_box)(plan, &t.lat, b, &box); b++) {
-        g.k = 0;
         g.first = b == 0;
-        for (idx n = 0; n < box.n; n++)
-            for (idx y = 0; y < box.h; y++)
-                for (idx x = 0; x < box.w; x++)
-                    at[g.k++] = (int32_t)((n * box.rows + y) * box.pitch + x);
+        g.k = box.n * box.h * box.w;
         for (idx o = o0; o < o1; o += nr) {
             REAL *panel = panels + (o - o0) * positions;
             const idx dense = box.w == p->ow ? box.h * box.w : box.w; /* positions that lie side by side in dy */
             for (idx k = 0; k < g.k; k += dense) {
                 const idx n = k / (box.h * box.w), y = k % (box.h * box.w) / box.w;
                 NAME(pack_matrix)(panel + k * nr, nr, dy + (box.n0 + n) * dy_image + o * points +
-                                  (box.h0 + y) * p->ow + box.w0, 1, points, dense, min_idx(nr, o1 - o));
+                                  (box.h0 + y) * p->ow + box.w0, 1, points, dense, min_idx(nr, o1 - o), end);
             }
         }
         for (idx c = c0; c < c1; c += plan->channels) {
             const idx end = min_idx(c + plan->channels, c1);
-            NAME(pack_rows)(packed, &src, &t.lat, &box, c, end);
-            NAME(weights_rows)(row, &t.lat, &box, end - c);
+            const NAME(view) view = NAME(box_view)(&src, &t.lat, &box, c, end, packed);
+            g.a = view.base;
+            NAME(view_tables)(at, row, &view, &t.lat, &box, end - c);
             g.dst = (REAL *)call->dst + t.group * p->oc * columns + c * taps;
             for (idx o = o0; o < o1; o += nr) {
                 const NAME(segment) s = {o * columns, 0, (int)min_idx(nr, o1 - o)};
@@ -85,6 +87,16 @@ static void NAME(outer_task)(const void *context, idx index, int worker)
 }
 
 /* ---- dot ---- */
+
+/* Where the row of each tap starts in the packed source. */
+static void NAME(weights_rows)(idx *row, const lattice *lat, const NAME(box) *box, idx channels)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    for (idx c = 0; c < channels; c++)
+        for (idx th = 0; th < h->taps; th++)
+            for (idx tw = 0; tw < w->taps; tw++)
+                *row++ = NAME(tap_shift)(lat, box, c, th, tw);
+}
 
 typedef struct {
     const REAL *x, *dy, *dy_end; /* packed rows; the gradient of the box's first position; the array's end */

@@ -1,0 +1,53 @@
+/* view -- a box of the source as GATHER_A reads it: element by element, at any stride, no residues.
+ *
+ * Point (n, y, x) of the box and tap (c, th, tw) meet at base + point(n, y, x) + tap(c, th, tw). Without padding the base
+ * is the source itself; with padding the box is copied once, padded, and that is the only copy.
+ */
+typedef struct {
+    const REAL *base;
+    idx image, row, column; /* strides of a point */
+    idx channel, tap_row, tap_column; /* of a tap */
+} NAME(view);
+
+/* The axis with the step taken out: every source element between the first and the last that a tap reads. */
+static inline conv_axis NAME(unit_axis)(const conv_axis *axis)
+{
+    conv_axis unit = *axis;
+    unit.grid = (axis->grid - 1) * axis->step + 1;
+    unit.step = 1;
+    return unit;
+}
+
+static NAME(view) NAME(box_view)(const NAME(source) *src, const lattice *lat, const NAME(box) *box, idx c0, idx c1,
+                                 REAL *packed)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    if (lattice_inside(lat))
+        return (NAME(view)){.base = src->first + box->n0 * src->image + c0 * src->plane +
+                                    (box->h0 * h->step + h->first) * w->size + box->w0 * w->step + w->first,
+                            .image = src->image, .row = h->step * w->size, .column = w->step,
+                            .channel = src->plane, .tap_row = h->delta * w->size, .tap_column = w->delta};
+    lattice unit = *lat;
+    unit.h = NAME(unit_axis)(h);
+    unit.w = NAME(unit_axis)(w);
+    NAME(box) b = {.n0 = box->n0, .h0 = box->h0 * h->step, .w0 = box->w0 * w->step, .n = box->n,
+                   .h = (box->h - 1) * h->step + 1, .w = (box->w - 1) * w->step + 1,
+                   .fh = axis_row_layout(&unit.h), .fw = axis_row_layout(&unit.w)};
+    b.rows = b.h + b.fh.span;
+    b.pitch = b.w + b.fw.span;
+    b.area = b.n * b.rows * b.pitch;
+    NAME(pack_rows)(packed, src, &unit, &b, c0, c1);
+    return (NAME(view)){.base = packed + (h->first - b.fh.lowest) * b.pitch + w->first - b.fw.lowest,
+                        .image = b.rows * b.pitch, .row = h->step * b.pitch, .column = w->step,
+                        .channel = b.area, .tap_row = h->delta * b.pitch, .tap_column = w->delta};
+}
+
+static inline idx NAME(view_point)(const NAME(view) *v, idx n, idx y, idx x)
+{
+    return n * v->image + y * v->row + x * v->column;
+}
+
+static inline idx NAME(view_tap)(const NAME(view) *v, idx c, idx th, idx tw)
+{
+    return c * v->channel + th * v->tap_row + tw * v->tap_column;
+}
