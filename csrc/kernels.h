@@ -202,6 +202,38 @@ static inline lattice plan_lattice(const conv_plan *plan, idx phase_h, idx phase
                      p->oc, p->ic};
 }
 
+/* The source elements that the taps of all phases read, as one lattice of step 1 and tap distance 1; the lattice itself
+ * where there is but one. */
+static inline void axis_join(conv_axis *all, const conv_axis *axis)
+{
+    idx a = tap_position(axis, 0), b = tap_position(axis, axis->taps - 1);
+    idx first = min_idx(all->first, min_idx(a, b));
+    idx last = max_idx(all->first + all->taps - 1 + all->grid - 1, max_idx(a, b) + axis->grid - 1);
+    all->grid = max_idx(all->grid, axis->grid);
+    all->first = first;
+    all->taps = last - first + 1 - (all->grid - 1);
+}
+
+static inline lattice plan_envelope(const conv_plan *plan)
+{
+    lattice all = plan_lattice(plan, 0, 0);
+    if (plan->p.pass != CONV_BWD_DATA)
+        return all;
+    conv_axis h = all.h, w = all.w;
+    all.h.first = min_idx(tap_position(&h, 0), tap_position(&h, h.taps - 1));
+    all.w.first = min_idx(tap_position(&w, 0), tap_position(&w, w.taps - 1));
+    all.h.taps = all.w.taps = all.h.delta = all.w.delta = 1;
+    for (idx i = 0; i < plan->phases_h; i++) {
+        h = plan_lattice(plan, i, 0).h;
+        axis_join(&all.h, &h);
+    }
+    for (idx i = 0; i < plan->phases_w; i++) {
+        w = plan_lattice(plan, 0, i).w;
+        axis_join(&all.w, &w);
+    }
+    return all;
+}
+
 /* Whether no tap of any point reads padding. */
 static inline int axis_inside(const conv_axis *axis)
 {

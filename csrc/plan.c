@@ -33,6 +33,11 @@ static idx element_bytes(const conv_plan *plan)
     return plan->p.dtype == CONV_F32 ? 4 : 8;
 }
 
+static idx lanes_of(const conv_plan *plan)
+{
+    return plan->kernels->set[plan->p.dtype]->lanes;
+}
+
 static idx tile_columns(const conv_plan *plan)
 {
     return plan->nv * plan->kernels->set[plan->p.dtype]->lanes;
@@ -139,34 +144,47 @@ static double view_box(const lattice *lat, idx n, idx h, idx w)
 
 /* ---- channels: the same box, read element by element; the weights are the panel ---- */
 
+#define CHANNELS_POINTS 1024 /* of a task: its rows stay in cache until they are turned round */
+
+/* Points of one image; those of all lattices, for a gradient, whose box is whole planes. */
+static idx channels_points(const conv_plan *plan, const lattice *lat)
+{
+    return plan->p.pass == CONV_BWD_DATA ? plan->p.ih * plan->p.iw : lat->h.grid * lat->w.grid;
+}
+
 static void channels_block(conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = largest_lattice(plan), all = plan_envelope(plan);
     const double budget = CACHE_BYTES / (double)element_bytes(plan);
-    plan->nv = lat.result_channels <= plan->kernels->set[plan->p.dtype]->lanes ? 1 : plan->kernels->nv;
+    const int whole = plan->p.pass == CONV_BWD_DATA;
+    plan->nv = lat.result_channels <= lanes_of(plan) ? 1 : plan->kernels->nv;
     plan->m_rows = lat.result_channels;
     plan->channels = lat.source_channels;
-    plan->chunk_w = even(max_idx(1, lat.w.grid), 2048);
-    plan->chunk_h = plan->chunk_w < lat.w.grid ? 1 : even(max_idx(1, lat.h.grid), 2048 / plan->chunk_w);
+    plan->chunk_w = whole ? max_idx(1, lat.w.grid) : even(lat.w.grid, CHANNELS_POINTS);
+    plan->chunk_h = whole ? max_idx(1, lat.h.grid)
+                          : plan->chunk_w < lat.w.grid ? 1 : even(lat.h.grid, CHANNELS_POINTS / plan->chunk_w);
     plan->chunk_n = 1;
-    while (plan->chunk_h > 1 && view_box(&lat, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels > budget)
+    while (!whole && plan->chunk_h > 1 &&
+           view_box(&all, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels > budget)
         plan->chunk_h = ceil_div(plan->chunk_h, 2);
-    if (plan->chunk_w >= lat.w.grid && plan->chunk_h >= lat.h.grid) {
-        const idx points = plan->chunk_h * plan->chunk_w;
-        const double image = view_box(&lat, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
-        plan->chunk_n = max_idx(1, min_idx(2048 / points, (idx)min_double(budget / (image + 1), (double)plan->p.n)));
+    plan->depth = whole ? channels_points(plan, &lat) : plan->chunk_h * plan->chunk_w;
+    if (plan->depth >= channels_points(plan, &lat)) {
+        const double image = view_box(&all, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
+        plan->chunk_n = max_idx(1, min_idx(CHANNELS_POINTS / plan->depth,
+                                           (idx)min_double(budget / (image + 1), (double)plan->p.n)));
     }
+    plan->depth *= plan->chunk_n;
 }
 
 static double channels_task_bytes(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
-    const double points = (double)(plan->chunk_n * plan->chunk_h * plan->chunk_w) + 64;
-    const double k = (double)lat.source_channels * (double)lat.h.taps * (double)lat.w.taps + 16;
-    return (double)tile_bytes(plan) + points * 2 * sizeof(idx) + k * sizeof(int32_t) + 2 * ALIGNMENT +
-           (k * (double)tile_columns(plan) + 64 +
-            view_box(&lat, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels) *
-               (double)element_bytes(plan);
+    const lattice lat = plan_lattice(plan, 0, 0), all = plan_envelope(plan);
+    const double points = (double)plan->depth + (double)lanes_of(plan);
+    const double k = (double)lat.source_channels * (double)lat.h.taps * (double)lat.w.taps + (double)lanes_of(plan);
+    const int whole = plan->p.pass == CONV_BWD_DATA;
+    const double box = view_box(&all, plan->chunk_n, whole ? all.h.grid : plan->chunk_h, whole ? all.w.grid : plan->chunk_w);
+    return (points * 3) * sizeof(idx) + k * sizeof(int32_t) + 2 * ALIGNMENT +
+           ((k + points) * (double)tile_columns(plan) + 64 + box * (double)plan->channels) * (double)element_bytes(plan);
 }
 
 /* ---- gemm: panels of im2col, columns run on over rows and short images ---- */
@@ -200,11 +218,6 @@ static idx gemm_chunks(const conv_plan *plan)
 }
 
 /* ---- bwd_weights: boxes of positions for outer and dot, a run of positions for weights ---- */
-
-static idx lanes_of(const conv_plan *plan)
-{
-    return plan->kernels->set[plan->p.dtype]->lanes;
-}
 
 /* A box of about `positions`, rows and images whole where that many fit. */
 static void box_of(conv_plan *plan, idx positions)
@@ -304,27 +317,32 @@ static double direct_cost(const conv_plan *plan)
 {
     const lattice lat = largest_lattice(plan);
     const direct_shape s = direct_shape_of(&lat);
-    const double lanes = plan->kernels->set[plan->p.dtype]->lanes;
+    const double lanes = (double)lanes_of(plan);
+    const double lattices = (double)(plan->phases_h * plan->phases_w);
     const idx nr = tile_columns(plan), pitch = plan->pitch;
     const double row = pitch % nr == 0 ? (double)round_up(plan->chunk_w, nr) : (double)pitch;
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     const double columns = boxes * (double)plan->chunk_h * row;
     const double packed_rows = boxes * (double)(plan->chunk_h + s.span_h) * (double)s.planes;
     const double stores = boxes * (double)plan->chunk_h * (double)lat.result_channels * 6; /* rows end within tiles */
-    return columns / lanes * (double)lat.result_channels * (double)lat.source_channels * (double)s.taps / 2 +
-           (pitch % nr == 0 ? 0 : stores) + packed_rows * (double)lat.source_channels * (18 + (double)pitch / lanes * (lat.w.step == 1 ? 2 : 8));
+    return lattices * ((double)lat.source_channels * (columns / lanes * (double)lat.result_channels * (double)s.taps / 2 +
+                                                      packed_rows * (18 + (double)pitch / lanes * (lat.w.step == 1 ? 2 : 8))) +
+                       (pitch % nr == 0 && lat.w.out_step == 1 ? 0 : stores));
 }
 
 static double channels_cost(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
-    const double lanes = plan->kernels->set[plan->p.dtype]->lanes;
-    const double points = (double)round_up(lat.h.grid * lat.w.grid * plan->chunk_n, (idx)lanes) / (double)plan->chunk_n;
+    const lattice lat = plan_lattice(plan, 0, 0), all = plan_envelope(plan);
+    const double lanes = (double)lanes_of(plan);
+    const double points = (double)round_up(plan->depth, lanes_of(plan)) / (double)plan->chunk_n;
     const double columns = (double)round_up(lat.result_channels, tile_columns(plan));
-    const double k = (double)lat.source_channels * (double)lat.h.taps * (double)lat.w.taps;
-    const double rows = (double)lat.h.grid * (double)lat.h.step * (double)lat.source_channels;
-    return points * columns / lanes * k * 0.55 + points * columns * (lat.w.out_step == 1 ? 0.7 : 1.4) +
-           (lattice_inside(&lat) ? 0 : rows * (16 + (double)(lat.w.grid * lat.w.step) / lanes * 2));
+    /* every lattice of a gradient has its own taps: together those of the kernel */
+    const double lattices = (double)(plan->phases_h * plan->phases_w);
+    const double k = (double)lat.source_channels * (double)(plan->p.kh * plan->p.kw) / lattices;
+    const double rows = (double)all.h.grid * (double)all.h.step * (double)lat.source_channels;
+    const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
+    return boxes * points * columns / lanes * k * 0.55 + boxes * points * columns * 0.6 +
+           (lattice_inside(&all) ? 0 : rows * (16 + (double)(all.w.grid * all.w.step) / lanes * 2));
 }
 
 static double gemm_cost(const conv_plan *plan)
@@ -335,8 +353,9 @@ static double gemm_cost(const conv_plan *plan)
     const double columns = (double)round_up(points, nr);
     const double k = (double)lat.source_channels * (double)(lat.h.taps * lat.w.taps);
     const double runs = (double)points / (double)min_idx(nr, max_idx(1, lat.w.grid)) + (double)points / (double)nr;
-    return columns / lanes * (double)lat.result_channels * k / 2 +
-           k * (runs * 8 + columns / lanes * (lat.w.step == 1 ? 2 : 8));
+    const double lattices = (double)(plan->phases_h * plan->phases_w);
+    return lattices * (columns / lanes * (double)lat.result_channels * k / 2 +
+           k * (runs * 8 + columns / lanes * (lat.w.step == 1 ? 2 : 8)));
 }
 
 /* Packing the rows of `boxes` boxes of one channel. */
@@ -417,11 +436,13 @@ static int rows_fit(const conv_plan *plan)
     return direct_task_bytes(plan) < DIRECT_LIMIT;
 }
 
-/* The same of a box and the weights; several points of a folded gradient may share an output, which this cannot add. */
+/* The same of a box and the weights, and every output belongs to exactly one point. */
 static int channels_fit(const conv_plan *plan)
 {
+    const conv_problem *p = &plan->p;
     return channels_task_bytes(plan) < 16 * CACHE_BYTES &&
-           !(plan->p.pass == CONV_BWD_DATA && plan->p.pad_mode != CONV_ZEROS);
+           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && plan->phases_h == p->stride_h &&
+                                    plan->phases_w == p->stride_w));
 }
 
 /* The same of a box of positions. */
@@ -508,7 +529,7 @@ static void share(conv_plan *plan)
         return;
     while (plan->p.pass != CONV_BWD_WEIGHTS && plan->chunk_n > 1 && others * plan->algorithm->chunks(plan) < wanted)
         plan->chunk_n = ceil_div(plan->chunk_n, 2);
-    if (plan->algorithm->kernel == KERNEL_DIRECT || plan->algorithm->kernel == KERNEL_CHANNELS)
+    if (plan->algorithm->kernel == KERNEL_DIRECT)
         while (plan->chunk_h > 4 && others * plan->algorithm->chunks(plan) < wanted)
             plan->chunk_h = ceil_div(plan->chunk_h, 2);
     if (others * plan->algorithm->chunks(plan) < plan->threads)
@@ -533,7 +554,9 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     share(plan);
     plan->chunks = plan->algorithm->chunks(plan);
     plan->task_bytes = round_up((idx)plan->algorithm->task_bytes(plan), ALIGNMENT);
-    plan->tasks = plan->phases_h * plan->phases_w * p->groups * plan->chunks * plan->m_chunks;
+    plan->tasks = p->groups * plan->chunks * plan->m_chunks;
+    if (plan->algorithm->kernel != KERNEL_CHANNELS) /* whose tasks do all lattices of their box */
+        plan->tasks *= plan->phases_h * plan->phases_w;
     plan->scratch_bytes = plan->prepared_bytes + plan->threads * plan->task_bytes;
     return CONV_OK;
 }

@@ -1,97 +1,175 @@
 /* channels -- direct with lanes over the result's channels: short rows, whose columns would not fill a vector.
  *
- * The source is broadcast, element by element, from where it lies; the weights are the panel. The tile comes out as
- * (point, channel) and is turned round, LANES points at a time, on its way to (channel, point).
+ * The source is broadcast, element by element, from where it lies (view_tpl.h); the weights are the panel. A task
+ * computes its box as rows (point, channel), all lattices of it, and turns them round, LANES points at a time, on their
+ * way to (channel, point): the outputs of a strided gradient come from several lattices but are stored side by side.
  */
+typedef struct {
+    REAL *panel;  /* (k, nr) weights of the lattice at hand */
+    int32_t *at;  /* k: taps */
+    idx *point;   /* by row: where it is in the source */
+    idx *order;   /* by output: its row */
+    idx *out;     /* by output: where it belongs */
+    REAL *rows;   /* (row, nr) */
+    REAL *packed; /* the padded source, where there is padding */
+} NAME(channels_scratch);
 
-/* Channels [o0, o0 + count) of up to LANES points in `tile` (point, channel), stored at dst + out[point]. */
-static void NAME(channels_store)(const conv_problem *p, const REAL *tile, idx nr, REAL *dst, idx plane, const idx *out,
-                                 int points, idx count, const REAL *bias)
+/* Runs of outputs among the points [0, points). */
+static int NAME(channels_segments)(NAME(segment) *s, const idx *out, int points)
 {
+    int segments = 0;
+    for (int j = 0, run; j < points; j += run) {
+        for (run = 1; j + run < points && out[j + run] == out[j] + run; run++)
+            continue;
+        s[segments++] = (NAME(segment)){out[j], j, run};
+    }
+    return segments;
+}
+
+/* `count` channels of the rows order[0 .. LANES) to dst (channel, point), where the segments say. */
+static void NAME(channels_store)(const NAME(block) *g, const REAL *rows, const idx *order, REAL *dst, idx count,
+                                 const REAL *bias, const NAME(segment) *s, int segments)
+{
+    const idx nr = g->nv * LANES;
     REAL turned[LANES * LANES];
+    const REAL *row[LANES];
     for (idx o = 0; o < count; o += LANES) {
-        NAME(transpose)(turned, LANES, tile + o, nr);
+        for (int j = 0; j < LANES; j++)
+            row[j] = rows + order[j] * nr + o;
+        NAME(transpose_rows)(turned, LANES, row);
         for (idx i = 0; i < min_idx(LANES, count - o); i++) {
-            REAL *to = dst + (o + i) * plane;
-            vec y = NAME(load)(turned + i * LANES);
+            REAL *const from = turned + i * LANES, *const to = dst + (o + i) * g->dst_row;
+            vec y = NAME(load)(from);
             if (bias)
                 y += bias[o + i];
-            if (p->activation == CONV_RELU)
+            if (g->relu)
                 y = NAME(relu)(y);
-            if (out[points - 1] - out[0] == LANES - 1 && points == LANES) {
-                NAME(store)(to + out[0], y);
-                continue;
-            }
-            NAME(store)(turned + i * LANES, y);
-            for (int j = 0, run; j < points; j += run) {
-                for (run = 1; j + run < points && out[j + run] == out[j] + run; run++)
-                    continue;
-                NAME(copy)(to + out[j], turned + i * LANES + j, run);
-            }
+            NAME(store)(from, y);
+            for (int q = 0; q < segments; q++)
+                NAME(copy)(to + s[q].out, from + s[q].column, s[q].count);
         }
     }
+}
+
+/* Rows of one lattice for result channels [o, o + channels), from row `first` on; notes the order of the outputs. */
+static idx NAME(channels_rows)(const conv_call *call, const NAME(task) *t, const NAME(box) *box, const NAME(view) *view,
+                               const NAME(channels_scratch) *s, idx first, idx o, idx channels)
+{
+    const lattice *lat = &t->lat;
+    const NAME(block) g = NAME(task_block)(call, t, NULL);
+    const idx k = g.lda, plane = lat->h.out_size * lat->w.out_size;
+    const int nr = call->plan->nv * LANES;
+    int highest;
+    NAME(tile_run) *const run = NAME(tile_of)(call->plan->nv, NAME(GATHER_A), &highest);
+    const int height = LANES <= highest ? LANES : LANES / 2;
+    idx count = 0, taps = 0;
+
+    NAME(pack_matrix)(s->panel, nr, g.a + o * k, 1, k, k, channels, g.a + lat->result_channels * k);
+    for (idx c = 0; c < lat->source_channels; c++)
+        for (idx th = 0; th < lat->h.taps; th++)
+            for (idx tw = 0; tw < lat->w.taps; tw++)
+                s->at[taps++] = (int32_t)NAME(view_tap)(view, c, th, tw);
+    for (idx n = 0; n < box->n; n++)
+        for (idx y = 0; y < box->h; y++)
+            for (idx x = 0; x < box->w; x++, count++) {
+                /* of the box's outputs, row by row: (y, x) itself, but for the interleaved lattices of a whole plane */
+                const idx j = call->plan->p.pass == CONV_BWD_DATA
+                                  ? n * plane + (lat->h.out_first + y * lat->h.out_step) * lat->w.out_size +
+                                        lat->w.out_first + x * lat->w.out_step
+                                  : count;
+                s->point[count] = NAME(view_point)(view, n, y, x);
+                s->order[j] = first + count;
+            }
+    for (idx i = 0; i < LANES; i++)
+        s->point[count + i] = s->point[0]; /* the last tile is whole; its surplus is not stored */
+
+    for (idx i = 0; i < count; i += height) {
+        REAL *rows = s->rows + (first + i) * nr;
+        NAME(tile_args) args = {.a = view->base, .row = s->point + i, .out = rows, .ldout = nr};
+        for (idx k0 = 0; k0 < k; k0 += g.kblock) {
+            args.k = min_idx(g.kblock, k - k0);
+            args.b = s->panel + k0 * nr;
+            args.at = s->at + k0;
+            run(&args, height);
+            args.prev = rows;
+            args.ldprev = nr;
+        }
+    }
+    return count;
+}
+
+/* Where the outputs of a box belong. */
+static idx NAME(channels_outputs)(idx *out, const conv_plan *plan, const lattice *lat, const NAME(box) *box)
+{
+    const int whole = plan->p.pass == CONV_BWD_DATA;
+    const idx plane = lat->h.out_size * lat->w.out_size, image = plan->p.groups * lat->result_channels * plane;
+    const idx height = whole ? lat->h.out_size : box->h, width = whole ? lat->w.out_size : box->w;
+    idx count = 0;
+    for (idx n = 0; n < box->n; n++)
+        for (idx y = 0; y < height; y++)
+            for (idx x = 0; x < width; x++)
+                out[count++] = (box->n0 + n) * image + (box->h0 + y) * lat->w.out_size + box->w0 + x;
+    return count;
 }
 
 static void NAME(channels_task)(const void *context, idx index, int worker)
 {
     const conv_call *call = context;
     const conv_plan *plan = call->plan;
-    const conv_problem *p = &plan->p;
     const NAME(task) t = NAME(task_decode)(plan, index);
-    const lattice *lat = &t.lat;
+    const lattice all = plan_envelope(plan);
     const NAME(box) box = NAME(task_box)(plan, &t);
-    const idx k = lat->source_channels * lat->h.taps * lat->w.taps, rows = lat->result_channels;
+    const idx k = plan->channels * t.lat.h.taps * t.lat.w.taps;
+    const idx points = plan->depth;
     const int nr = plan->nv * LANES;
     if (box.n <= 0 || box.h <= 0 || box.w <= 0 || t.m0 >= t.m1)
         return;
 
-    REAL *tile = (REAL *)(call->scratch + worker * plan->task_bytes);
-    REAL *panel = tile + MR * 4 * NV * LANES; /* (k, nr) */
-    idx *point = (idx *)(panel + (k + LANES) * nr);
-    idx *out = point + plan->chunk_n * plan->chunk_h * plan->chunk_w + LANES;
-    int32_t *at = (int32_t *)(out + plan->chunk_n * plan->chunk_h * plan->chunk_w + LANES);
-    REAL *packed = (REAL *)((char *)at + round_up(k * (idx)sizeof *at, ALIGNMENT));
-    const NAME(block) g = NAME(task_block)(call, &t, tile);
+    NAME(channels_scratch) s;
+    s.panel = (REAL *)(call->scratch + worker * plan->task_bytes);
+    s.rows = s.panel + (k + LANES) * nr;
+    s.point = (idx *)(s.rows + (points + LANES) * nr);
+    s.order = s.point + points + LANES;
+    s.out = s.order + points + LANES;
+    s.at = (int32_t *)(s.out + points + LANES);
+    s.packed = (REAL *)((char *)s.at + round_up(k * (idx)sizeof *s.at, ALIGNMENT));
     const NAME(source) src = NAME(task_source)(call, &t);
-    const NAME(view) view = NAME(box_view)(&src, lat, &box, 0, lat->source_channels, packed);
-    const REAL *end = g.a + rows * k;
-    idx count = 0;
-    int highest;
-    NAME(tile_run) *const run = NAME(tile_of)(plan->nv, NAME(GATHER_A), &highest);
-
-    for (idx c = 0, i = 0; c < lat->source_channels; c++)
-        for (idx th = 0; th < lat->h.taps; th++)
-            for (idx tw = 0; tw < lat->w.taps; tw++)
-                at[i++] = (int32_t)NAME(view_tap)(&view, c, th, tw);
-    for (idx n = 0; n < box.n; n++)
-        for (idx y = 0; y < box.h; y++)
-            for (idx x = 0; x < box.w; x++, count++) {
-                point[count] = NAME(view_point)(&view, n, y, x);
-                out[count] = (box.n0 + n) * p->groups * rows * g.dst_row +
-                             (lat->h.out_first + (box.h0 + y) * lat->h.out_step) * lat->w.out_size +
-                             lat->w.out_first + (box.w0 + x) * lat->w.out_step;
-            }
-    for (idx i = 0; i < LANES; i++)
-        point[count + i] = point[0]; /* the last tile is whole; what it has too much is not stored */
+    NAME(box) source = box;
+    if (plan->p.pass == CONV_BWD_DATA) {
+        source.h = all.h.grid;
+        source.w = all.w.grid;
+    }
+    const NAME(view) view = NAME(box_view)(&src, &all, &source, 0, plan->channels, s.packed);
+    const NAME(block) g = NAME(task_block)(call, &t, NULL);
+    const idx outputs = NAME(channels_outputs)(s.out, plan, &t.lat, &box);
 
     for (idx o = t.m0; o < t.m1; o += nr) {
         const idx channels = min_idx(nr, t.m1 - o);
-        NAME(pack_matrix)(panel, nr, g.a + o * k, 1, k, k, channels, end);
-        for (idx i = 0; i < count; i += LANES) {
-            const int height = LANES <= highest ? LANES : LANES / 2;
-            for (int half = 0; half < LANES; half += height) {
-                NAME(tile_args) args = {.a = view.base, .row = point + i + half, .out = tile + half * nr, .ldout = nr};
-                for (idx k0 = 0; k0 < k; k0 += g.kblock) {
-                    args.k = min_idx(g.kblock, k - k0);
-                    args.b = panel + k0 * nr;
-                    args.at = at + k0;
-                    run(&args, height);
-                    args.prev = args.out;
-                    args.ldprev = nr;
+        idx rows = 0;
+        for (idx ph = 0; ph < plan->phases_h; ph++)
+            for (idx pw = 0; pw < plan->phases_w; pw++) {
+                NAME(task) each = t;
+                NAME(box) part = box;
+                NAME(view) shifted = view;
+                each.phase_h = ph;
+                each.phase_w = pw;
+                each.lat = plan_lattice(plan, ph, pw);
+                if (plan->p.pass == CONV_BWD_DATA) {
+                    part.h = each.lat.h.grid;
+                    part.w = each.lat.w.grid;
+                    shifted.base += (each.lat.h.first - all.h.first) * view.row + (each.lat.w.first - all.w.first) * view.column;
+                    shifted.tap_row = each.lat.h.delta * view.row;
+                    shifted.tap_column = each.lat.w.delta * view.column;
                 }
+                rows += NAME(channels_rows)(call, &each, &part, &shifted, &s, rows, o, channels);
             }
-            NAME(channels_store)(p, tile, nr, g.dst + o * g.dst_row, g.dst_row, out + i, (int)min_idx(LANES, count - i),
-                                 channels, g.bias ? g.bias + o : NULL);
+        for (idx i = 0; i < outputs; i += LANES) {
+            NAME(segment) segments[LANES];
+            const int count = NAME(channels_segments)(segments, s.out + i, (int)min_idx(LANES, outputs - i));
+            for (idx j = outputs; j < i + LANES; j++)
+                s.order[j] = 0;
+            NAME(channels_store)(&g, s.rows, s.order + i, g.dst + o * g.dst_row, channels, g.bias ? g.bias + o : NULL,
+                                 segments, count);
         }
     }
 }

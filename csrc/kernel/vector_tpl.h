@@ -62,13 +62,13 @@ static inline REAL NAME(sum)(vec v)
     return half[0];
 }
 
-/* dst[j * to + i] = src[i * from + j] for i, j < LANES: log2(LANES) rounds of swaps between rows. */
-static inline void NAME(transpose)(REAL *dst, idx to, const REAL *src, idx from)
+/* dst[j * to + i] = src[i][j] for i, j < LANES: log2(LANES) rounds of swaps between rows. */
+static inline void NAME(transpose_rows)(REAL *dst, idx to, const REAL *const *src)
 {
     vec r[LANES];
 #pragma GCC unroll 16
     for (int i = 0; i < LANES; i++)
-        r[i] = NAME(load)(src + i * from);
+        r[i] = NAME(load)(src[i]);
 #pragma GCC unroll 4
     for (int s = 1; s < LANES; s *= 2) {
         mask low, high;
@@ -88,6 +88,14 @@ static inline void NAME(transpose)(REAL *dst, idx to, const REAL *src, idx from)
 #pragma GCC unroll 16
     for (int i = 0; i < LANES; i++)
         NAME(store)(dst + i * to, r[i]);
+}
+
+static inline void NAME(transpose)(REAL *dst, idx to, const REAL *src, idx from)
+{
+    const REAL *rows[LANES];
+    for (int i = 0; i < LANES; i++)
+        rows[i] = src + i * from;
+    NAME(transpose_rows)(dst, to, rows);
 }
 
 /* dst[i] = src[i], i < n: the same bytes may be moved twice, none outside is touched. */
