@@ -7,15 +7,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import HERE
 from peers import PEERS, error, prepare
 from problems import Problem, from_csv
 
-CASES = from_csv(HERE / "perf_cases.csv")
+CASES = from_csv(Path(__file__).parent / "perf_cases.csv")
 
 
 @pytest.mark.parametrize("peer", PEERS)

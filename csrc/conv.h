@@ -106,6 +106,10 @@ typedef struct {
 idx matmul_scratch_bytes(const matrix_product *p, int max_threads);
 void matmul_run(const matrix_product *p, int max_threads);
 
+/* Sum of the losses; its gradient divided by `divisor`; -1 when a label is outside [0, classes). */
+double cross_entropy_run(conv_dtype dtype, idx n, idx classes, const void *logits, const int64_t *labels, double divisor,
+                         void *grad);
+
 void relu_run(conv_dtype dtype, idx n, const void *x, void *y);
 void relu_grad_run(conv_dtype dtype, idx n, const void *dy, const void *y, void *dx);
 

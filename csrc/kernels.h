@@ -29,6 +29,7 @@ typedef struct {
     conv_task *prepare; /* weights regrouped for bwd_data */
     void (*bias_grad)(const conv_problem *p, const void *dy, void *db);
     conv_task *matmul;
+    double (*cross_entropy)(idx n, idx classes, const void *logits, const int64_t *labels, double divisor, void *grad);
     void (*relu)(idx n, const void *x, void *y);
     void (*relu_grad)(idx n, const void *dy, const void *y, void *dx);
 } kernel_set;

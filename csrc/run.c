@@ -104,3 +104,12 @@ void relu_grad_run(conv_dtype dtype, idx n, const void *dy, const void *y, void 
 {
     cpu_kernels()->set[dtype]->relu_grad(n, dy, y, dx);
 }
+
+double cross_entropy_run(conv_dtype dtype, idx n, idx classes, const void *logits, const int64_t *labels, double divisor,
+                         void *grad)
+{
+    for (idx i = 0; i < n; i++)
+        if (labels[i] < 0 || labels[i] >= classes)
+            return -1;
+    return cpu_kernels()->set[dtype]->cross_entropy(n, classes, logits, labels, divisor, grad);
+}

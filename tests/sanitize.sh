@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 work=$(mktemp -d)
-trap 'cat "$work"/report.* 2>/dev/null || true; rm -rf "$work"' EXIT # a finding ends the process while pytest holds stderr
+trap 'rm -rf "$work"' EXIT
 
 cp -r setup.py pyproject.toml README.md LICENSE csrc src "$work"
 find "$work/src" -name '*.so' -delete
@@ -23,10 +23,10 @@ sed -i 's/-O3/-O1/' "$work/setup.py" # instrumented and unrolled, the tiles take
     tests/test_threads.py tests/test_properties.py tests/test_nn.py
 # The sanitizer's allocator has to come before Python's. Leaks are not looked for: an interpreter never frees everything.
 export PYTHONPATH="$work/src" PYTHONMALLOC=malloc
-export ASAN_OPTIONS="detect_leaks=0:log_path=$work/report:${ASAN_OPTIONS:-}"
-export UBSAN_OPTIONS="print_stacktrace=1:log_path=$work/report"
+export ASAN_OPTIONS="detect_leaks=0:${ASAN_OPTIONS:-}"
+export UBSAN_OPTIONS="print_stacktrace=1"
 preload="$("${CC:-gcc}" -print-file-name=libasan.so):$("${CC:-gcc}" -print-file-name=libubsan.so)"
 LD_PRELOAD="$preload" "$python" -c "
 import sys, fastconv._core as core
 sys.exit(not core.__file__.startswith('$work') and f'the tests would run {core.__file__}')"
-LD_PRELOAD="$preload" "$python" -m pytest "$@"
+LD_PRELOAD="$preload" "$python" -m pytest --capture=sys "$@" # a finding ends the process: its report must not be captured

@@ -27,6 +27,7 @@ static const kernel_set NAME(set) = {
     .prepare = NAME(prepare_task),
     .bias_grad = NAME(bias_grad_run),
     .matmul = NAME(matmul_task),
+    .cross_entropy = NAME(cross_entropy_run),
     .relu = NAME(relu_run),
     .relu_grad = NAME(relu_grad_run),
 };

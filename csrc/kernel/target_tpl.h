@@ -2,26 +2,32 @@
  *
  * The includer defines ISA, VECTOR_BYTES, MR and NV.
  */
+#include <math.h>
+
 #include "../kernels.h"
 
 #define REAL float
 #define WIDE double
 #define WORD int32_t
+#define EXP expf
 #define DT f32
 #include "set_tpl.h"
 #undef REAL
 #undef WIDE
 #undef WORD
+#undef EXP
 #undef DT
 
 #define REAL double
 #define WIDE long double
 #define WORD int64_t
+#define EXP exp
 #define DT f64
 #include "set_tpl.h"
 #undef REAL
 #undef WIDE
 #undef WORD
+#undef EXP
 #undef DT
 
 #define TABLE_JOIN(isa) kernels_##isa

@@ -1,5 +1,7 @@
 # The C API of csrc/conv.h, cpu.h and threads.h as Cython sees it.
 
+from libc.stdint cimport int64_t
+
 cdef extern from "conv.h" nogil:
     ctypedef Py_ssize_t idx
 
@@ -69,6 +71,8 @@ cdef extern from "conv.h" nogil:
     void conv_bias_grad(const conv_problem *p, const void *dy, void *db)
     idx matmul_scratch_bytes(const matrix_product *p, int max_threads)
     void matmul_run(const matrix_product *p, int max_threads)
+    double cross_entropy_run(conv_dtype dtype, idx n, idx classes, const void *logits, const int64_t *labels, double divisor,
+                             void *grad)
     void relu_run(conv_dtype dtype, idx n, const void *x, void *y)
     void relu_grad_run(conv_dtype dtype, idx n, const void *dy, const void *y, void *dx)
 

@@ -5,6 +5,7 @@ Calls whose arguments are plain ints are parsed here, without a detour; anything
 through `_arguments`, which is the authority on what is accepted.
 """
 
+from libc.stdint cimport int64_t
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 cimport numpy as cnp
 
@@ -115,32 +116,51 @@ cdef cnp.ndarray output_array(object out, int ndim, cnp.npy_intp *shape, int typ
 
 # ---- the problem ----
 
+cdef inline bint small(object value):
+    """Whether `value` is an int, and no bool, that a Py_ssize_t holds with room to spare."""
+    return type(value) is int and -1 <= value < 2**31
+
+
+cdef bint plain_ints(object value, int ndim, idx *h, idx *w):
+    """Reads an int, or a tuple of `ndim` of them; False, with h and w undefined, for anything else. 1-D leaves h."""
+    if small(value):
+        w[0] = value
+        if ndim == 2:
+            h[0] = value
+        return True
+    if type(value) is not tuple or len(<tuple>value) != ndim or not small((<tuple>value)[ndim - 1]):
+        return False
+    w[0] = (<tuple>value)[ndim - 1]
+    if ndim == 2:
+        if not small((<tuple>value)[0]):
+            return False
+        h[0] = (<tuple>value)[0]
+    return True
+
+
 cdef conv_problem parse(int ndim, tuple x_shape, tuple w_shape, tuple b_shape, object stride, object padding,
                         object dilation, object groups, object padding_mode) except *:
     """Fills a conv_problem that conv_problem_check has passed, or raises what `_arguments` has to say of it."""
     cdef conv_problem p
     cdef conv_status status = CONV_OK
     cdef int batched = len(x_shape) == ndim + 2
-    cdef Py_ssize_t channels, s, d, pad, i
+    cdef Py_ssize_t channels
     cdef bint plain
     p.n = p.groups = p.ih = p.kh = p.stride_h = p.dil_h = 1
     p.pad_top = p.pad_bottom = 0
     p.activation = CONV_LINEAR
     p.algorithm = CONV_AUTO
     p.pad_mode = CONV_ZEROS
-    plain = (type(stride) is int and type(padding) is int and type(dilation) is int and type(groups) is int
-             and type(padding_mode) is str and padding_mode == "zeros"
-             and (batched or len(x_shape) == ndim + 1) and len(w_shape) == ndim + 2)
+    plain = (small(groups) and type(padding_mode) is str and padding_mode == "zeros"
+             and (batched or len(x_shape) == ndim + 1) and len(w_shape) == ndim + 2
+             and plain_ints(stride, ndim, &p.stride_h, &p.stride_w) and plain_ints(dilation, ndim, &p.dil_h, &p.dil_w)
+             and plain_ints(padding, 1 if ndim == 1 else 2, &p.pad_top, &p.pad_left))
     if plain:
-        try:
-            s, pad, d, p.groups = stride, padding, dilation, groups
-        except OverflowError:
-            plain = False
-    if plain:
-        p.stride_w, p.dil_w, p.pad_left, p.pad_right = s, d, pad, pad
-        if ndim == 2:
-            p.stride_h, p.dil_h, p.pad_top, p.pad_bottom = s, d, pad, pad
+        p.pad_bottom, p.pad_right = p.pad_top, p.pad_left
+        p.groups = groups
     else:
+        p.pad_top = p.pad_bottom = 0
+        p.stride_h = p.dil_h = 1
         a = _arguments.conv_arguments(ndim, x_shape, w_shape, b_shape, stride, padding, dilation, groups, padding_mode)
         p.groups = a.groups
         p.pad_mode = PAD_MODES[padding_mode]
@@ -355,3 +375,16 @@ def relu_backward(grad_output, y):
     relu_grad_run(dtype_of(type_num), cnp.PyArray_SIZE(ya), cnp.PyArray_DATA(dy), cnp.PyArray_DATA(ya),
                   cnp.PyArray_DATA(dx))
     return dx
+
+
+def cross_entropy(logits, labels, double divisor) -> tuple:
+    """(sum of the losses, gradient of that sum over `divisor`) of logits (N, classes) for int64 labels (N,); a sum of
+    None says that a label is out of range."""
+    cdef cnp.ndarray xa = as_dense(logits, "logits", -1), dx
+    cdef cnp.ndarray la = np.ascontiguousarray(labels, np.int64)
+    cdef double total
+    dx = empty(2, cnp.PyArray_DIMS(xa), cnp.PyArray_TYPE(xa))
+    total = cross_entropy_run(dtype_of(cnp.PyArray_TYPE(xa)), cnp.PyArray_DIM(xa, 0), cnp.PyArray_DIM(xa, 1),
+                              cnp.PyArray_DATA(xa), <const int64_t *>cnp.PyArray_DATA(la), divisor,
+                              cnp.PyArray_DATA(dx))
+    return (None if total == -1 else total), dx

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import functional as F
+from fastconv import _core
 from fastconv.nn.module import Array
 
 REDUCTIONS = ("mean", "sum")
@@ -63,24 +63,15 @@ class CrossEntropyLoss(_Loss):
             )
         if wanted.dtype.kind not in "iu":
             raise TypeError(f"labels must be integers, got dtype {wanted.dtype}")
-        wanted = wanted.astype(np.int64, copy=False)
-        classes = scores.shape[1]
-        # One reduction for both ends of the range: a negative label is a huge unsigned one.
-        if wanted.size and wanted.view(np.uint64).max() >= classes:
-            bad = wanted[(wanted < 0) | (wanted >= classes)][0]
-            raise ValueError(f"labels must be in [0, {classes}), got {bad}")
-        rows = np.arange(wanted.size)
-        log_probability = F.log_softmax(scores, axis=1)
-        self._saved = log_probability, rows, wanted
-        total = log_probability[rows, wanted].sum(dtype=np.float64)
-        return -float(total) / self._divisor(wanted.size)
+        total, self._saved = _core.cross_entropy(scores, wanted, self._divisor(wanted.size))
+        if total is None:
+            classes = scores.shape[1]
+            raise ValueError(f"labels must be in [0, {classes}), got {wanted[(wanted < 0) | (wanted >= classes)][0]}")
+        return float(total) / self._divisor(wanted.size)
 
     def backward(self) -> Array:
         """Gradient of the latest loss with respect to its logits: ``(softmax - one_hot) / N``."""
-        log_probability, rows, wanted = self._recall()
-        grad: Array = np.exp(log_probability)
-        grad[rows, wanted] -= 1
-        grad /= self._divisor(wanted.size)
+        grad: Array = self._recall().copy()
         return grad
 
 
