@@ -3,7 +3,7 @@
 ::
 
     python benchmarks/compare.py                                   # everything, forward and backward, one thread
-    python benchmarks/compare.py --cases 'r50_*' --pass fwd --peers torch,onnxruntime --threads 2
+    python benchmarks/compare.py --cases 'tiny,r50_*' --pass fwd --peers torch,onnxruntime --threads 2
 
 In turns: a round times a few calls of each library, and the next round begins with another one, so that whatever else the
 machine does falls on all alike. The best round counts (what the code can do), the median is kept beside it (what
@@ -76,7 +76,8 @@ def main() -> None:
     from problems import from_csv
 
     names = [OURS, *(name for name in options.peers or PEERS if name != OURS)]
-    cases = {n: p for n, p in from_csv(options.file).items() if fnmatch.fnmatch(n, options.cases)}
+    everything = from_csv(options.file).items()
+    cases = {n: p for n, p in everything if any(fnmatch.fnmatch(n, wanted) for wanted in options.cases)}
     rate = machine.sgemm_rate(options.threads)
     functional = set(names) - PACKED - {OURS}
     print(f"{machine.cpu_name()}, threads: {options.threads}, sgemm rate {rate:.0f} GF/s")
@@ -90,20 +91,28 @@ def main() -> None:
             _print_row(result, names, rate, functional)
     rate = max(rate, machine.sgemm_rate(options.threads))
     _print_summary(results, functional, set(names) - {OURS})
+    if options.markdown:
+        _print_markdown(results, functional)
     path = options.out or HERE / "results" / f"{_slug(machine.cpu_name())}-{date.today()}.json"
     _save(path, results, options.threads, rate)
     print(f"written to {path}")
 
 
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time convolutions by several libraries, in turns.")
     parser.add_argument("--file", type=Path, default=HERE / "perf_cases.csv", help="the shapes")
-    parser.add_argument("--cases", default="*", metavar="PATTERN", help="such as 'r50_*' (default: all)")
+    parser.add_argument("--cases", type=_names, default=["*"], metavar="PATTERNS",
+                        help="such as 'tiny,r50_*' (default: all)")  # fmt: skip
     parser.add_argument("--pass", dest="passes", choices=["fwd", "bwd"], action="append", help="default: both")
     parser.add_argument("--threads", type=int, default=1, help="of every library (default: 1)")
-    parser.add_argument("--peers", type=lambda text: text.split(","), help="such as torch,jax (default: all)")
+    parser.add_argument("--peers", type=_names, help="such as torch,jax (default: all)")
     parser.add_argument("--seconds-per-case", type=float, default=1.0, help="a limit kept roughly (default: 1)")
     parser.add_argument("--out", type=Path, help="default: results/<cpu>-<date>.json")
+    parser.add_argument("--markdown", action="store_true", help="a short table once more, for a document")
     options = parser.parse_args()
     options.passes = options.passes or ["fwd", "bwd"]
     return options
@@ -180,6 +189,22 @@ def _print_summary(results: list[Result], functional: set[str], everyone: set[st
                 mean = math.exp(statistics.fmean(math.log(ratio) for ratio, _ in known))
                 worst, case = known[0]
                 print(f"{pass_}, {word}: geometric mean {mean:.2f}, worst {worst:.2f} ({case})")
+
+
+def _print_markdown(results: list[Result], functional: set[str]) -> None:
+    cells: dict[str, list[str]] = {}
+    for result in results:
+        others = [(result.timings[name].best, name) for name in functional & result.timings.keys()]
+        best = f"{_microseconds(min(others)[0])} ({min(others)[1]})" if others else "-"
+        row = cells.setdefault(result.case, [result.case, f"`{result.problem}`"])
+        row += [_microseconds(result.timings[OURS].best), best]
+    columns = [f"{who}, {p}" for p in dict.fromkeys(r.pass_ for r in results) for who in (OURS, "best peer")]
+    for row in [["case", "problem", *columns], ["---"] * (2 + len(columns)), *cells.values()]:
+        print("| " + " | ".join(row) + " |")
+
+
+def _microseconds(seconds: float) -> str:
+    return f"{seconds * 1e6:.1f}" if seconds < 1e-4 else f"{seconds * 1e6:,.0f}"
 
 
 def _slug(text: str) -> str:

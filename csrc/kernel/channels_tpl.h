@@ -69,17 +69,20 @@ static idx NAME(channels_rows)(const conv_call *call, const NAME(task) *t, const
         for (idx th = 0; th < lat->h.taps; th++)
             for (idx tw = 0; tw < lat->w.taps; tw++)
                 s->at[taps++] = (int32_t)NAME(view_tap)(view, c, th, tw);
+    /* The box's outputs are its points, in their order; but for a gradient, whose lattices interleave in whole planes. */
+    const int whole = call->plan->p.pass == CONV_BWD_DATA;
+    const idx step = whole ? lat->w.out_step : 1;
     for (idx n = 0; n < box->n; n++)
-        for (idx y = 0; y < box->h; y++)
-            for (idx x = 0; x < box->w; x++, count++) {
-                /* of the box's outputs, row by row: (y, x) itself, but for the interleaved lattices of a whole plane */
-                const idx j = call->plan->p.pass == CONV_BWD_DATA
-                                  ? n * plane + (lat->h.out_first + y * lat->h.out_step) * lat->w.out_size +
-                                        lat->w.out_first + x * lat->w.out_step
-                                  : count;
-                s->point[count] = NAME(view_point)(view, n, y, x);
-                s->order[j] = first + count;
+        for (idx y = 0; y < box->h; y++) {
+            idx from = n * view->image + y * view->row;
+            idx *order = s->order + count;
+            if (whole)
+                order = s->order + n * plane + (lat->h.out_first + y * lat->h.out_step) * lat->w.out_size + lat->w.out_first;
+            for (idx x = 0; x < box->w; x++, count++, from += view->column, order += step) {
+                s->point[count] = from;
+                *order = first + count;
             }
+        }
     for (idx i = 0; i < LANES; i++)
         s->point[count + i] = s->point[0]; /* the last tile is whole; its surplus is not stored */
 
@@ -106,9 +109,11 @@ static idx NAME(channels_outputs)(idx *out, const conv_plan *plan, const lattice
     const idx height = whole ? lat->h.out_size : box->h, width = whole ? lat->w.out_size : box->w;
     idx count = 0;
     for (idx n = 0; n < box->n; n++)
-        for (idx y = 0; y < height; y++)
+        for (idx y = 0; y < height; y++) {
+            const idx first = (box->n0 + n) * image + (box->h0 + y) * lat->w.out_size + box->w0;
             for (idx x = 0; x < width; x++)
-                out[count++] = (box->n0 + n) * image + (box->h0 + y) * lat->w.out_size + box->w0 + x;
+                out[count++] = first + x;
+        }
     return count;
 }
 

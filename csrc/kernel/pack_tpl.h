@@ -75,6 +75,28 @@ static inline void NAME(pack_run)(REAL *dst, const REAL *row, NAME(inside) r, id
     }
 }
 
+/* pack_run where dst has room for a vector more than the run, as a packed row has: nothing is moved element by element. */
+static inline void NAME(pack_row)(REAL *dst, const REAL *row, NAME(inside) r, idx step, idx count, idx size,
+                                  const NAME(source) *src)
+{
+    if (step != 1 || src->mode != CONV_ZEROS) {
+        NAME(pack_run)(dst, row, r, step, count, size, src, PTRDIFF_MAX);
+        return;
+    }
+    if (!row)
+        r.lo = r.hi = count;
+    for (idx i = 0; i < r.lo; i += LANES)
+        NAME(store)(dst + i, (vec){0});
+    const REAL *from = row + r.base;
+    for (idx i = r.lo; i < r.hi; i += LANES)
+        if (from + i + LANES <= src->end)
+            NAME(store)(dst + i, NAME(load)(from + i));
+        else
+            NAME(copy)(dst + i, from + i, min_idx(LANES, r.hi - i));
+    for (idx i = r.hi; i < count; i += LANES)
+        NAME(store)(dst + i, (vec){0});
+}
+
 /* im2col: panel[k * nr + j] for k = (c, th, tw), columns j0 .. j0+count of the points (image, row, column) run on. */
 static void NAME(pack_im2col)(REAL *panel, int nr, const NAME(source) *src, const lattice *lat, idx c0, idx c1, idx j0,
                               int count)
@@ -131,7 +153,7 @@ static void NAME(pack_rows)(REAL *dst, const NAME(source) *src, const lattice *l
                     const REAL *plane = src->first + n * src->image + c * src->plane;
                     for (idx q = 0; q < box->rows; q++, to += box->pitch) {
                         idx y = pad_index(src->mode, (box->h0 + q + box->fh.lowest) * h->step + residue_h, h->size);
-                        NAME(pack_run)(to, y < 0 ? NULL : plane + y * w->size, r, w->step, width, w->size, src, PTRDIFF_MAX);
+                        NAME(pack_row)(to, y < 0 ? NULL : plane + y * w->size, r, w->step, width, w->size, src);
                     }
                 }
             }
