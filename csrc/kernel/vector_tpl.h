@@ -21,6 +21,15 @@ typedef REAL NAME(mem) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 typedef WORD NAME(mask) __attribute__((vector_size(VECTOR_BYTES)));
 #define mask NAME(mask)
 
+/* 0, 1, 2, ...: what shuffles and masks are computed from. A loop over lanes would not become a constant. */
+static inline mask NAME(iota)(void)
+{
+    static const WORD numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    mask m;
+    __builtin_memcpy(&m, numbers, sizeof m);
+    return m;
+}
+
 static inline vec NAME(load)(const REAL *p)
 {
     return *(const mem *)p;
@@ -40,12 +49,9 @@ static inline vec NAME(relu)(vec v)
 /* The first `count` lanes of p, zeros after; reads nothing at or beyond `end`. */
 static inline vec NAME(load_some)(const REAL *p, idx count, const REAL *end)
 {
-    mask keep;
     vec v = {0};
-    for (int lane = 0; lane < LANES; lane++)
-        keep[lane] = lane;
     if (p + LANES <= end)
-        return (vec)((mask)NAME(load)(p) & (keep < (mask){0} + (WORD)count));
+        return (vec)((mask)NAME(load)(p) & (NAME(iota)() < (mask){0} + (WORD)count));
     for (int lane = 0; lane < LANES; lane++)
         if (lane < count)
             v[lane] = p[lane];
@@ -71,12 +77,8 @@ static inline void NAME(transpose_rows)(REAL *dst, idx to, const REAL *const *sr
         r[i] = NAME(load)(src[i]);
 #pragma GCC unroll 4
     for (int s = 1; s < LANES; s *= 2) {
-        mask low, high;
-#pragma GCC unroll 16
-        for (int lane = 0; lane < LANES; lane++) {
-            low[lane] = lane & s ? LANES + lane - s : lane;
-            high[lane] = lane & s ? LANES + lane : lane + s;
-        }
+        /* lanes with bit s come from the second row, shifted by s; the others from the first */
+        const mask low = NAME(iota)() + (((NAME(iota)() & s) != 0) & (LANES - s)), high = low + s;
 #pragma GCC unroll 16
         for (int i = 0; i < LANES; i++)
             if (!(i & s)) {
@@ -136,9 +138,5 @@ static inline void NAME(copy)(REAL *dst, const REAL *src, idx n)
 /* The even elements of 2 * LANES of them. */
 static inline vec NAME(load_even)(const REAL *p)
 {
-    mask even;
-#pragma GCC unroll 16
-    for (int lane = 0; lane < LANES; lane++)
-        even[lane] = 2 * lane;
-    return __builtin_shuffle(NAME(load)(p), NAME(load)(p + LANES), even);
+    return __builtin_shuffle(NAME(load)(p), NAME(load)(p + LANES), 2 * NAME(iota)());
 }
