@@ -10,7 +10,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 
-import machine  # noqa: E402
+import machine
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

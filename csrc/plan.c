@@ -354,8 +354,9 @@ static double gemm_cost(const conv_plan *plan)
     const double k = (double)lat.source_channels * (double)(lat.h.taps * lat.w.taps);
     const double runs = (double)points / (double)min_idx(nr, max_idx(1, lat.w.grid)) + (double)points / (double)nr;
     const double lattices = (double)(plan->phases_h * plan->phases_w);
-    return lattices * (columns / lanes * (double)lat.result_channels * k / 2 +
-           k * (runs * 8 + columns / lanes * (lat.w.step == 1 ? 2 : 8)));
+    const double stores = points % nr == 0 ? 0 : (double)lat.result_channels * 15; /* of the tile that an image ends in */
+    return lattices * (columns / lanes * (double)lat.result_channels * k / 2 + stores +
+                       k * (runs * 12 + columns / lanes * (lat.w.step == 1 ? 2 : 8)));
 }
 
 /* Packing the rows of `boxes` boxes of one channel. */
