@@ -203,34 +203,37 @@ static inline lattice plan_lattice(const conv_plan *plan, idx phase_h, idx phase
                      p->oc, p->ic};
 }
 
-/* The source elements that the taps of all phases read, as one lattice of step 1 and tap distance 1; the lattice itself
- * where there is but one. */
-static inline void axis_join(conv_axis *all, const conv_axis *axis)
+/* The source elements that all phases of a gradient's axis read, as one axis of step 1 whose taps are `delta` 1 apart;
+ * a phase without points reads nothing. */
+static inline conv_axis axis_envelope(const conv_problem *p, int vertical, idx phases)
 {
-    idx a = tap_position(axis, 0), b = tap_position(axis, axis->taps - 1);
-    idx first = min_idx(all->first, min_idx(a, b));
-    idx last = max_idx(all->first + all->taps - 1 + all->grid - 1, max_idx(a, b) + axis->grid - 1);
-    all->grid = max_idx(all->grid, axis->grid);
-    all->first = first;
-    all->taps = last - first + 1 - (all->grid - 1);
+    conv_axis all = {.step = 1, .delta = 1, .out_step = 1, .tap_step = 1};
+    idx lowest = PTRDIFF_MAX, highest = -PTRDIFF_MAX;
+    for (idx i = 0; i < phases; i++) {
+        const conv_axis axis =
+            vertical ? axis_bwd_data(p->ih, p->oh, p->kh, p->stride_h, p->dil_h, p->pad_top, p->pad_bottom, 0, i)
+                     : axis_bwd_data(p->iw, p->ow, p->kw, p->stride_w, p->dil_w, p->pad_left, p->pad_right, 0, i);
+        const idx a = tap_position(&axis, 0), b = tap_position(&axis, axis.taps - 1);
+        all.size = axis.size;
+        all.out_size = axis.out_size;
+        if (axis.grid == 0)
+            continue;
+        all.grid = max_idx(all.grid, axis.grid);
+        lowest = min_idx(lowest, min_idx(a, b));
+        highest = max_idx(highest, max_idx(a, b) + axis.grid - 1);
+    }
+    all.first = all.grid > 0 ? lowest : 0;
+    all.taps = all.grid > 0 ? highest - lowest + 1 - (all.grid - 1) : 1;
+    return all;
 }
 
+/* The lattice that a task of `channels` packs: that of the plan, or for a gradient the envelope of all. */
 static inline lattice plan_envelope(const conv_plan *plan)
 {
     lattice all = plan_lattice(plan, 0, 0);
-    if (plan->p.pass != CONV_BWD_DATA)
-        return all;
-    conv_axis h = all.h, w = all.w;
-    all.h.first = min_idx(tap_position(&h, 0), tap_position(&h, h.taps - 1));
-    all.w.first = min_idx(tap_position(&w, 0), tap_position(&w, w.taps - 1));
-    all.h.taps = all.w.taps = all.h.delta = all.w.delta = 1;
-    for (idx i = 0; i < plan->phases_h; i++) {
-        h = plan_lattice(plan, i, 0).h;
-        axis_join(&all.h, &h);
-    }
-    for (idx i = 0; i < plan->phases_w; i++) {
-        w = plan_lattice(plan, 0, i).w;
-        axis_join(&all.w, &w);
+    if (plan->p.pass == CONV_BWD_DATA) {
+        all.h = axis_envelope(&plan->p, 1, plan->phases_h);
+        all.w = axis_envelope(&plan->p, 0, plan->phases_w);
     }
     return all;
 }

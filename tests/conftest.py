@@ -6,15 +6,13 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from strategies import AVAILABLE_ISAS
 
 import fastconv as fc
 
 hypothesis.settings.register_profile("small", max_examples=60, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=5000, deadline=None)
 hypothesis.settings.load_profile("small")
-
-AVAILABLE_ISAS = [name for name, available in fc.isas().items() if available]
-
 
 @pytest.fixture(params=AVAILABLE_ISAS)
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:

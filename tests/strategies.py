@@ -1,10 +1,14 @@
-"""Random problems and random memory layouts, for hypothesis."""
+"""What tests vary: ISAs; random problems and memory layouts, for hypothesis."""
 
 from __future__ import annotations
 
 import numpy as np
 from hypothesis import strategies as st
 from problems import Problem
+
+import fastconv as fc
+
+AVAILABLE_ISAS = [name for name, available in fc.isas().items() if available]
 
 # Just below, at and above the widths of vectors and blocks, where bugs cluster.
 CHANNELS = (1, 2, 3, 4, 5, 7, 8, 9, 13, 14, 15, 16, 17, 29, 31, 32, 33)

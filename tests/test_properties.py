@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 from bounds import PASSES, assert_within, expected_from, function, run
-from conftest import AVAILABLE_ISAS
 from hypothesis import given
 from hypothesis import strategies as st
 from problems import Problem
-from strategies import LAYOUTS, layouts, problems
+from strategies import AVAILABLE_ISAS, LAYOUTS, layouts, problems
 
 import fastconv as fc
 

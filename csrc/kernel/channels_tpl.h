@@ -123,7 +123,10 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
     const conv_plan *plan = call->plan;
     const NAME(task) t = NAME(task_decode)(plan, index);
     const lattice all = plan_envelope(plan);
-    const NAME(box) box = NAME(task_box)(plan, &t);
+    NAME(task) joined = t;
+    joined.lat.h = all.h;
+    joined.lat.w = all.w;
+    const NAME(box) box = NAME(task_box)(plan, &joined);
     const idx k = plan->channels * t.lat.h.taps * t.lat.w.taps;
     const idx points = plan->depth;
     const int nr = plan->nv * LANES;
@@ -139,12 +142,7 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
     s.at = (int32_t *)(s.out + points + LANES);
     s.packed = (REAL *)((char *)s.at + round_up(k * (idx)sizeof *s.at, ALIGNMENT));
     const NAME(source) src = NAME(task_source)(call, &t);
-    NAME(box) source = box;
-    if (plan->p.pass == CONV_BWD_DATA) {
-        source.h = all.h.grid;
-        source.w = all.w.grid;
-    }
-    const NAME(view) view = NAME(box_view)(&src, &all, &source, 0, plan->channels, s.packed);
+    const NAME(view) view = NAME(box_view)(&src, &all, &box, 0, plan->channels, s.packed);
     const NAME(block) g = NAME(task_block)(call, &t, NULL);
     const idx outputs = NAME(channels_outputs)(s.out, plan, &t.lat, &box);
 

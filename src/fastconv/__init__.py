@@ -29,7 +29,7 @@ __version__ = "0.1.0"
 
 config.configure()
 
-from fastconv import nn, optim, reference  # noqa: E402  (they may run kernels; the ISA is chosen by now)
+from fastconv import nn, optim, reference
 
 __all__ = [
     "Explanation", "conv1d", "conv1d_backward", "conv2d", "conv2d_backward", "conv_matrix", "conv_output_size",

@@ -9,6 +9,8 @@ from libc.stdint cimport int64_t
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 cimport numpy as cnp
 
+from time import perf_counter
+
 import numpy as np
 
 from fastconv import _arguments
@@ -16,6 +18,7 @@ from fastconv import _arguments
 cnp.import_array()
 
 cdef int max_threads = 1
+cdef object report = None  # called after every convolution, see set_report
 cdef dict PAD_MODES = {"zeros": CONV_ZEROS, "reflect": CONV_REFLECT, "replicate": CONV_REPLICATE,
                        "circular": CONV_CIRCULAR}
 cdef dict ACTIVATIONS = {"relu": CONV_RELU}
@@ -31,6 +34,12 @@ def get_threads() -> int:
 def set_threads(int n) -> None:
     global max_threads
     max_threads = min(n, THREADS_MAX)
+
+
+def set_report(function) -> None:
+    """Call ``function(numbers, threads, algorithm, seconds)`` after every convolution; None: don't."""
+    global report
+    report = function
 
 
 def available_threads() -> int:
@@ -202,9 +211,21 @@ cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.
         raise ValueError(f"algorithm {conv_algorithm_name(p.algorithm).decode()!r} is not applicable to this problem; "
                          "'auto' always is")
     memory = allocate(plan.scratch_bytes)
+    started = perf_counter() if report is not None else 0.0
     with nogil:
         conv_run(&plan, px, pw, bias, py, align(memory))
     PyMem_RawFree(memory)
+    if report is not None:
+        report(problem_numbers(p), plan.threads, conv_algorithm_name(conv_plan_algorithm(&plan)).decode(),
+               perf_counter() - started)
+
+
+cdef dict problem_numbers(conv_problem *p):
+    return {"n": p.n, "g": p.groups, "ic": p.ic * p.groups, "oc": p.oc * p.groups, "size": (p.ih, p.iw),
+            "kernel": (p.kh, p.kw), "stride": (p.stride_h, p.stride_w), "dilation": (p.dil_h, p.dil_w),
+            "padding": ((p.pad_top, p.pad_bottom), (p.pad_left, p.pad_right)),
+            "padding_mode": list(PAD_MODES)[p.pad_mode], "pass": ("fwd", "bwd_data", "bwd_weights")[p.pass_],
+            "dtype": "f64" if p.dtype == CONV_F64 else "f32"}
 
 
 def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out, algorithm):
@@ -234,7 +255,7 @@ def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_m
     if ndim == 2:
         shape[i + 1] = p.oh
     shape[i + ndim] = p.ow
-    y = output_array(out, i + 1 + ndim, shape, type_num, (x, weight, bias))
+    y = output_array(out, i + 1 + ndim, shape, type_num, (x, weight, bias, xa, wa, ba))
     if cnp.PyArray_ISCARRAY(y):
         run(&p, xa, wa, ba, y)
         return y

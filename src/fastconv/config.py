@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 
 from fastconv import _arguments, _core
+from fastconv.problem import Problem
 
 THREAD_VARIABLES = ("FASTCONV_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -74,7 +77,7 @@ def show_config() -> None:
     print(f"fastconv {fastconv.__version__}")
     print("ISA      " + ", ".join(f"{name}: {state}" for name, state in states.items()))
     print(f"threads  {get_num_threads()} (CPUs this process may use: {_core.available_threads()})")
-    for variable in (*THREAD_VARIABLES, "FASTCONV_ISA"):
+    for variable in (*THREAD_VARIABLES, "FASTCONV_ISA", "FASTCONV_VERBOSE"):
         if variable in os.environ:
             print(f"{variable}={os.environ[variable]}")
 
@@ -87,6 +90,18 @@ def configure() -> None:
     except ValueError as error:
         raise ImportError(f"FASTCONV_ISA={name}: {error}") from None
     _core.set_threads(_threads_wanted())
+    if os.environ.get("FASTCONV_VERBOSE", "0") not in ("", "0"):
+        _core.set_report(_print_call)
+
+
+def _print_call(numbers: dict[str, Any], used: int, algorithm: str, seconds: float) -> None:
+    """One line for one convolution, as ``FASTCONV_VERBOSE=1`` asks."""
+    words = dict(numbers)
+    kind, dtype = words.pop("pass"), words.pop("dtype")
+    if words["size"][0] == words["kernel"][0] == 1 and words["padding"][0] == (0, 0):  # a signal
+        words |= {name: words[name][1:] for name in ("size", "kernel", "stride", "padding", "dilation")}
+    print(f"fastconv,{kind},{dtype},{_core.active_isa()},{algorithm},{Problem(**words)},"
+          f"threads:{used},{seconds * 1e6:.1f}us", file=sys.stderr)
 
 
 def _threads_wanted() -> int:
