@@ -10,7 +10,7 @@
 #define CACHE_BYTES 262144      /* of packed source in one task: half of the smallest second-level cache we care for */
 #define DIRECT_LIMIT 33554432   /* beyond this a single channel's rows are not "packed once" any more */
 #define PANEL_LIMIT 268435456
-#define FLOPS_PER_THREAD 4e5    /* below this waking a thread costs more than it saves */
+#define CYCLES_PER_THREAD 1e5   /* of the cost below: with less, waking a thread costs more than it saves */
 
 struct conv_algorithm {
     conv_algorithm_id id;
@@ -106,9 +106,11 @@ static void direct_block(conv_plan *plan)
     while (plan->chunk_w > 8 * nr && direct_box(plan, &s, 1, 1, plan->chunk_w) * (double)plan->channels > budget)
         plan->chunk_w = even(lat.w.grid, plan->chunk_w / 2);
     plan->pitch = direct_pitch(plan->chunk_w, s.span_w, nr);
-    double channel = direct_box(plan, &s, 1, 1, plan->chunk_w);
+    const double channel = direct_box(plan, &s, 1, 1, plan->chunk_w);
+    /* blocks of channels cut every sum: none shorter than half of what the error bound allows for */
+    const idx shortest = ceil_div(accumulation_block(lat.source_channels * s.taps), 2 * s.taps);
     if (channel * (double)plan->channels > 2 * budget)
-        plan->channels = even(lat.source_channels, (idx)max_idx(1, (idx)(budget / channel)));
+        plan->channels = even(lat.source_channels, max_idx((idx)(budget / channel), shortest));
     if (plan->chunk_w >= lat.w.grid) {
         double row = channel / (double)(1 + s.span_h) * (double)plan->channels;
         plan->chunk_h = even(max_idx(1, lat.h.grid), (idx)(budget / row) - s.span_h);
@@ -520,19 +522,23 @@ static const conv_algorithm *choose(conv_plan *plan)
     return best;
 }
 
-/* Smaller pieces where the threads would otherwise wait for each other. A matter of speed alone. */
+/* Smaller pieces where the threads would otherwise wait for each other: of the rows where the weights are the larger
+ * operand, else of the images and rows of the box. A matter of speed alone. */
 static void share(conv_plan *plan)
 {
-    const idx wanted = 4 * plan->threads;
-    idx others = plan->phases_h * plan->phases_w * plan->p.groups;
+    const conv_problem *p = &plan->p;
+    const idx wanted = 4 * plan->threads, others = plan->phases_h * plan->phases_w * p->groups;
+    const int kernel = plan->algorithm->kernel;
     plan->m_chunks = 1;
-    if (plan->threads == 1 || plan->algorithm->kernel == KERNEL_REF)
+    if (plan->threads == 1 || kernel == KERNEL_REF)
         return;
-    while (plan->p.pass != CONV_BWD_WEIGHTS && plan->chunk_n > 1 && others * plan->algorithm->chunks(plan) < wanted)
-        plan->chunk_n = ceil_div(plan->chunk_n, 2);
-    if (plan->algorithm->kernel == KERNEL_DIRECT)
-        while (plan->chunk_h > 4 && others * plan->algorithm->chunks(plan) < wanted)
-            plan->chunk_h = ceil_div(plan->chunk_h, 2);
+    if (p->pass != CONV_BWD_WEIGHTS && (p->oc * p->kh * p->kw < p->n * p->ih * p->iw || kernel == KERNEL_CHANNELS)) {
+        while (plan->chunk_n > 1 && others * plan->algorithm->chunks(plan) < wanted)
+            plan->chunk_n = ceil_div(plan->chunk_n, 2);
+        if (kernel == KERNEL_DIRECT)
+            while (plan->chunk_h > 4 && others * plan->algorithm->chunks(plan) < wanted)
+                plan->chunk_h = ceil_div(plan->chunk_h, 2);
+    }
     if (others * plan->algorithm->chunks(plan) < plan->threads)
         plan->m_chunks = min_idx(plan->m_rows, plan->threads);
 }
@@ -551,7 +557,8 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     if (!plan->algorithm)
         return CONV_NOT_APPLICABLE;
     plan->algorithm->block(plan);
-    plan->threads = (int)max_idx(1, min_idx(max_threads, (idx)min_double(conv_flops(p) / FLOPS_PER_THREAD, THREADS_MAX)));
+    const double cycles = min_double(plan->algorithm->cost(plan), 1e15) * (double)p->groups * (double)p->n;
+    plan->threads = (int)max_idx(1, min_idx(max_threads, (idx)min_double(cycles / CYCLES_PER_THREAD, THREADS_MAX)));
     share(plan);
     plan->chunks = plan->algorithm->chunks(plan);
     plan->task_bytes = round_up((idx)plan->algorithm->task_bytes(plan), ALIGNMENT);

@@ -5,8 +5,11 @@
  */
 #include "conv.h"
 
-static int axis_check(idx size, idx kernel, idx stride, idx dil, idx before, idx after, conv_pad_mode mode, idx *out)
+/* Checks one axis, and brings a stride or dilation that reaches beyond the axis back to one of the same meaning. */
+static conv_status axis_check(idx size, idx kernel, idx *stride_, idx *dil_, idx before, idx after, conv_pad_mode mode,
+                              idx *out)
 {
+    const idx stride = *stride_, dil = *dil_;
     idx padded, extent;
     if (size < 1 || kernel < 1)
         return CONV_BAD_KERNEL;
@@ -22,6 +25,10 @@ static int axis_check(idx size, idx kernel, idx stride, idx dil, idx before, idx
         (mode == CONV_CIRCULAR && (before > size || after > size)))
         return CONV_BAD_PADDING;
     *out = (padded - extent) / stride + 1;
+    if (*out == 1)
+        *stride_ = 1;
+    if (kernel == 1)
+        *dil_ = 1;
     return CONV_OK;
 }
 
@@ -36,13 +43,13 @@ static int product_overflows(idx a, idx b, idx c, idx d)
 conv_status conv_problem_check(conv_problem *p)
 {
     idx in_channels, out_channels, padded_h, padded_w;
-    int status;
+    conv_status status;
     if (p->n < 0 || p->groups < 1 || p->ic < 1 || p->oc < 1)
         return CONV_BAD_SIZE;
-    status = axis_check(p->ih, p->kh, p->stride_h, p->dil_h, p->pad_top, p->pad_bottom, p->pad_mode, &p->oh);
+    status = axis_check(p->ih, p->kh, &p->stride_h, &p->dil_h, p->pad_top, p->pad_bottom, p->pad_mode, &p->oh);
     if (status != CONV_OK)
         return status;
-    status = axis_check(p->iw, p->kw, p->stride_w, p->dil_w, p->pad_left, p->pad_right, p->pad_mode, &p->ow);
+    status = axis_check(p->iw, p->kw, &p->stride_w, &p->dil_w, p->pad_left, p->pad_right, p->pad_mode, &p->ow);
     if (status != CONV_OK)
         return status;
     if (__builtin_mul_overflow(p->ic, p->groups, &in_channels) ||

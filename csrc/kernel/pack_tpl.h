@@ -87,7 +87,7 @@ static inline void NAME(pack_row)(REAL *dst, const REAL *row, NAME(inside) r, id
         r.lo = r.hi = count;
     for (idx i = 0; i < r.lo; i += LANES)
         NAME(store)(dst + i, (vec){0});
-    const REAL *from = row + r.base;
+    const REAL *const from = row ? row + r.base : row;
     for (idx i = r.lo; i < r.hi; i += LANES)
         if (from + i + LANES <= src->end)
             NAME(store)(dst + i, NAME(load)(from + i));
