@@ -10,7 +10,7 @@
 #define CACHE_BYTES 262144      /* of packed source in one task: half of the smallest second-level cache we care for */
 #define DIRECT_LIMIT 33554432   /* beyond this a single channel's rows are not "packed once" any more */
 #define PANEL_LIMIT 268435456
-#define CYCLES_PER_THREAD 1e5   /* of the cost below: with less, waking a thread costs more than it saves */
+#define CYCLES_PER_THREAD 1.5e5  /* of the cost below: with less, waking a thread costs more than it saves */
 
 struct conv_algorithm {
     conv_algorithm_id id;
@@ -539,8 +539,10 @@ static void share(conv_plan *plan)
             while (plan->chunk_h > 4 && others * plan->algorithm->chunks(plan) < wanted)
                 plan->chunk_h = ceil_div(plan->chunk_h, 2);
     }
-    if (others * plan->algorithm->chunks(plan) < plan->threads)
-        plan->m_chunks = min_idx(plan->m_rows, plan->threads);
+    const idx tasks = others * plan->algorithm->chunks(plan);
+    if (tasks < wanted) /* each packs the source again: not for less than two tiles of rows, but for a thread's sake */
+        plan->m_chunks = max_idx(min_idx(ceil_div(wanted, tasks), plan->m_rows / (2 * plan->kernels->mr)),
+                                 tasks < plan->threads ? min_idx(plan->threads, plan->m_rows) : 1);
 }
 
 conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
