@@ -22,7 +22,16 @@ typedef enum { CONV_F32, CONV_F64, CONV_DTYPES } conv_dtype;
 typedef enum { CONV_FWD, CONV_BWD_DATA, CONV_BWD_WEIGHTS } conv_pass;
 typedef enum { CONV_ZEROS, CONV_REFLECT, CONV_REPLICATE, CONV_CIRCULAR } conv_pad_mode;
 typedef enum { CONV_LINEAR, CONV_RELU } conv_activation;
-typedef enum { CONV_AUTO, CONV_DIRECT, CONV_GEMM, CONV_REF, CONV_ALGORITHMS } conv_algorithm_id;
+typedef enum {
+    CONV_AUTO,
+    CONV_DIRECT,
+    CONV_CHANNELS,
+    CONV_GEMM,
+    CONV_OUTER,
+    CONV_DOT,
+    CONV_REF,
+    CONV_ALGORITHMS
+} conv_algorithm_id;
 
 typedef enum {
     CONV_OK,

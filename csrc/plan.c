@@ -15,7 +15,7 @@
 struct conv_algorithm {
     conv_algorithm_id id;
     int kernel, passes;
-    const char *name, *reason;
+    const char *reason;
     void (*block)(conv_plan *plan);
     int (*applicable)(const conv_plan *plan); /* of the blocked plan; NULL: always */
     double (*cost)(const conv_plan *plan);    /* likewise; the least wins */
@@ -477,19 +477,19 @@ static int by_name_alone(const conv_plan *plan)
 #define BWD_WEIGHTS (1 << CONV_BWD_WEIGHTS)
 
 static const conv_algorithm table[] = {
-    {CONV_DIRECT, KERNEL_DIRECT, FWD | BWD_DATA, "direct", "source rows are packed once and every tap is a shift of them",
+    {CONV_DIRECT, KERNEL_DIRECT, FWD | BWD_DATA, "source rows are packed once and every tap is a shift of them",
      direct_block, rows_fit, direct_cost, direct_chunks, direct_task_bytes},
-    {CONV_DIRECT, KERNEL_CHANNELS, FWD | BWD_DATA, "direct", "short rows: lanes over channels, the source broadcast from where it lies",
+    {CONV_CHANNELS, KERNEL_CHANNELS, FWD | BWD_DATA, "short rows: lanes over channels, the source broadcast from where it lies",
      channels_block, channels_fit, channels_cost, direct_chunks, channels_task_bytes},
-    {CONV_GEMM, KERNEL_GEMM, FWD | BWD_DATA, "gemm", "panels of im2col: dense columns are worth a copy for each tap",
+    {CONV_GEMM, KERNEL_GEMM, FWD | BWD_DATA, "panels of im2col: dense columns are worth a copy for each tap",
      gemm_block, panel_fits, gemm_cost, gemm_chunks, gemm_task_bytes},
-    {CONV_DIRECT, KERNEL_OUTER, BWD_WEIGHTS, "direct", "outer products of gradient and source rows read at the shift of each tap",
+    {CONV_OUTER, KERNEL_OUTER, BWD_WEIGHTS, "outer products of gradient and source rows read at the shift of each tap",
      outer_block, outer_fits, outer_cost, outer_chunks, outer_task_bytes},
-    {CONV_DIRECT, KERNEL_DOT, BWD_WEIGHTS, "direct", "few output channels: dot products along the rows",
+    {CONV_DOT, KERNEL_DOT, BWD_WEIGHTS, "few output channels: dot products along the rows",
      dot_block, dot_fits, dot_cost, dot_chunks, dot_task_bytes},
-    {CONV_GEMM, KERNEL_WEIGHTS, BWD_WEIGHTS, "gemm", "positions are reduced over in panels of transposed im2col",
+    {CONV_GEMM, KERNEL_WEIGHTS, BWD_WEIGHTS, "positions are reduced over in panels of transposed im2col",
      weights_block, NULL, weights_cost, weights_chunks, weights_task_bytes},
-    {CONV_REF, KERNEL_REF, FWD, "ref", "the seven loops, asked for by name or where nothing else fits",
+    {CONV_REF, KERNEL_REF, FWD, "the seven loops, asked for by name or where nothing else fits",
      ref_block, by_name_alone, last_resort, ref_chunks, no_scratch},
 };
 
@@ -571,7 +571,7 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     return CONV_OK;
 }
 
-static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "gemm", "ref"};
+static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "gemm", "outer", "dot", "ref"};
 
 const char *conv_algorithm_name(conv_algorithm_id id)
 {

@@ -17,7 +17,7 @@ from problems import Problem
 from fastconv import reference
 
 PASSES = ("fwd", "bwd_data", "bwd_weights", "bwd_bias")
-ALGORITHMS = ("auto", "direct", "gemm", "ref")
+ALGORITHMS = ("auto", "direct", "channels", "gemm", "ref")
 
 
 class Expected(NamedTuple):

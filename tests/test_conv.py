@@ -10,6 +10,7 @@ from bounds import ALGORITHMS, PASSES, assert_within, expected, forward, functio
 from problems import CATALOGUE, Problem
 
 import fastconv as fc
+from fastconv import _core
 
 # Large enough that threads share the work, and that blocks and panels are cut more than once.
 LARGER = [
@@ -57,6 +58,26 @@ def test_bwd_weights(problem: Problem, isa: str, dtype: str) -> None:
     assert_within(db, expected(problem, dtype)["bwd_bias"], dtype)
 
 
+@pytest.mark.parametrize(
+    ("position", "algorithm"),
+    [(0, a) for a in ("direct", "channels", "gemm")] + [(1, a) for a in ("outer", "dot", "gemm")],
+)
+@pytest.mark.parametrize("problem", CATALOGUE + LARGER[:5], ids=str)
+def test_every_kernel_of_backward(
+    problem: Problem, position: int, algorithm: str, isa: str, dtype: str
+) -> None:
+    """Those too that `auto` leaves to other shapes; they can be named in the seam alone."""
+    x, w, _, dy = problem.arrays(dtype)
+    need, names = [False] * 3, ["auto", "auto"]
+    need[position], names[position] = True, algorithm
+    try:
+        grads = _core.conv_backward(problem.ndim, dy, x, w, *problem.arguments().values(), need, *names)
+    except ValueError as error:
+        assert "not applicable" in str(error)
+        pytest.skip("the algorithm does not apply")
+    assert_within(grads[position], expected(problem, dtype)[("bwd_data", "bwd_weights")[position]], dtype)
+
+
 @pytest.mark.parametrize("problem", LARGER, ids=str)
 def test_larger_problems(problem: Problem, isa: str, dtype: str) -> None:
     actual = run(fc, problem, problem.arrays(dtype))
@@ -70,7 +91,7 @@ def test_small_integers_are_exact(problem: Problem, isa: str, dtype: str) -> Non
     rng = np.random.default_rng(0)
     arrays = tuple(rng.integers(-3, 4, array.shape).astype(dtype) for array in problem.arrays(dtype))
     exact = run(fc.reference, problem, tuple(array.astype(np.float64) for array in arrays))
-    for algorithm in ("direct", "gemm"):
+    for algorithm in ALGORITHMS[1:]:
         y = forward(fc, problem, arrays, algorithm)
         if y is not None:
             np.testing.assert_array_equal(y, exact["fwd"])

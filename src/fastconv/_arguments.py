@@ -18,6 +18,12 @@ Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+# What each pass can be asked to use, besides "auto" (csrc/plan.c).
+ALGORITHMS = {
+    "fwd": ("auto", "direct", "channels", "gemm", "ref"),
+    "bwd_data": ("auto", "direct", "channels", "gemm"),
+    "bwd_weights": ("auto", "outer", "dot", "gemm"),
+}
 PADDING_WORDS = ("valid", "same", "same_lower", "causal")
 
 _LARGEST = 2**63 - 1  # of a C ptrdiff_t, in bytes

@@ -27,7 +27,10 @@ cdef extern from "conv.h" nogil:
     ctypedef enum conv_algorithm_id:
         CONV_AUTO
         CONV_DIRECT
+        CONV_CHANNELS
         CONV_GEMM
+        CONV_OUTER
+        CONV_DOT
         CONV_REF
         CONV_ALGORITHMS
 

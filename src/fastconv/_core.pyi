@@ -37,6 +37,8 @@ def conv_backward(
     groups: int,
     padding_mode: str,
     need: Sequence[bool],
+    data_algorithm: str = "auto",
+    weights_algorithm: str = "auto",
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]: ...
 def plan_info(
     ndim: int,

@@ -22,7 +22,8 @@ cdef object report = None  # called after every convolution, see set_report
 cdef dict PAD_MODES = {"zeros": CONV_ZEROS, "reflect": CONV_REFLECT, "replicate": CONV_REPLICATE,
                        "circular": CONV_CIRCULAR}
 cdef dict ACTIVATIONS = {"relu": CONV_RELU}
-cdef dict ALGORITHMS = {"auto": CONV_AUTO, "direct": CONV_DIRECT, "gemm": CONV_GEMM, "ref": CONV_REF}
+cdef dict ALGORITHMS = {"auto": CONV_AUTO, "direct": CONV_DIRECT, "channels": CONV_CHANNELS, "gemm": CONV_GEMM,
+                        "outer": CONV_OUTER, "dot": CONV_DOT, "ref": CONV_REF}
 
 
 # ---- settings ----
@@ -239,7 +240,8 @@ def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_m
         ba = as_dense(ba, "bias", type_num)
     if activation is not None:
         _arguments.choice(activation, "activation", ACTIVATIONS)
-    _arguments.choice(algorithm, "algorithm", ALGORITHMS)
+    if algorithm != "auto":
+        _arguments.choice(algorithm, "algorithm", _arguments.ALGORITHMS["fwd"])
     p = parse(ndim, shape_of(xa), shape_of(wa), None if ba is None else shape_of(ba), stride, padding, dilation, groups,
               padding_mode)
     p.pass_ = CONV_FWD
@@ -265,7 +267,8 @@ def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_m
     return out
 
 
-def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, need):
+def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, need,
+                  data_algorithm="auto", weights_algorithm="auto"):
     """(grad_input, grad_weight, grad_bias), None where `need` says so."""
     cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1)
     cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
@@ -284,11 +287,13 @@ def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, g
         wa = as_dense(wa, "weight", type_num)
         dx = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), type_num)
         p.pass_ = CONV_BWD_DATA
+        p.algorithm = ALGORITHMS[data_algorithm]
         run(&p, dy, wa, None, dx)
     if need_weight:
         xa = as_dense(xa, "x", type_num)
         dw = empty(cnp.PyArray_NDIM(wa), cnp.PyArray_DIMS(wa), type_num)
         p.pass_ = CONV_BWD_WEIGHTS
+        p.algorithm = ALGORITHMS[weights_algorithm]
         run(&p, xa, dy, None, dw)
     if need_bias:
         channels = p.oc * p.groups

@@ -8,8 +8,6 @@ from typing import Any
 
 from fastconv import _arguments, _core
 
-PASSES = ("fwd", "bwd_data", "bwd_weights")
-
 
 @dataclass(frozen=True)
 class Explanation:
@@ -52,8 +50,8 @@ def explain(x_shape: Sequence[int], weight_shape: Sequence[int], stride: Any = 1
     """
     import numpy as np
 
-    _arguments.choice(pass_, "pass_", PASSES)
-    _arguments.choice(algorithm, "algorithm", ("auto", "direct", "gemm", "ref"))
+    _arguments.choice(pass_, "pass_", _arguments.ALGORITHMS)
+    _arguments.choice(algorithm, "algorithm", _arguments.ALGORITHMS[pass_])
     word = _arguments.choice(str(np.dtype(dtype)), "dtype", ("float32", "float64"))
     x_shape, weight_shape = tuple(map(int, x_shape)), tuple(map(int, weight_shape))
     if len(weight_shape) not in (3, 4):
