@@ -119,6 +119,13 @@ void matmul_run(const matrix_product *p, int max_threads);
 double cross_entropy_run(conv_dtype dtype, idx n, idx classes, const void *logits, const int64_t *labels, double divisor,
                          void *grad);
 
+typedef struct {
+    double lr, momentum, dampening, weight_decay;
+    int nesterov, first; /* first: the velocity begins as the gradient */
+} sgd_settings;
+
+void sgd_run(conv_dtype dtype, idx n, void *data, const void *grad, void *velocity, const sgd_settings *settings);
+
 void relu_run(conv_dtype dtype, idx n, const void *x, void *y);
 void relu_grad_run(conv_dtype dtype, idx n, const void *dy, const void *y, void *dx);
 

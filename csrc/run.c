@@ -113,3 +113,8 @@ double cross_entropy_run(conv_dtype dtype, idx n, idx classes, const void *logit
             return -1;
     return cpu_kernels()->set[dtype]->cross_entropy(n, classes, logits, labels, divisor, grad);
 }
+
+void sgd_run(conv_dtype dtype, idx n, void *data, const void *grad, void *velocity, const sgd_settings *settings)
+{
+    cpu_kernels()->set[dtype]->sgd(n, data, grad, velocity, settings);
+}

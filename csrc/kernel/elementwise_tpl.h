@@ -1,4 +1,4 @@
-/* elementwise -- what surrounds the products: ReLU and its gradient, cross-entropy, the gradient of a bias. */
+/* elementwise -- what surrounds the products: ReLU and its gradient, cross-entropy, the gradient of a bias, SGD. */
 static void NAME(relu_run)(idx n, const void *x_, void *y_)
 {
     const REAL *x = x_;
@@ -82,4 +82,23 @@ static double NAME(cross_entropy_run)(idx n, idx classes, const void *logits, co
         total += log((double)sum) - (double)(x[labels[i]] - highest);
     }
     return total;
+}
+
+/* One step of stochastic gradient descent as PyTorch defines it; velocity NULL: without momentum. */
+static void NAME(sgd_run)(idx n, void *data_, const void *grad_, void *velocity_, const sgd_settings *s)
+{
+    REAL *data = data_, *velocity = velocity_;
+    const REAL *grad = grad_;
+    const REAL lr = (REAL)s->lr, decay = (REAL)s->weight_decay, momentum = (REAL)s->momentum;
+    const REAL fresh = (REAL)(1 - s->dampening);
+    if (!velocity) {
+        for (idx i = 0; i < n; i++)
+            data[i] -= lr * (grad[i] + decay * data[i]);
+        return;
+    }
+    for (idx i = 0; i < n; i++) {
+        const REAL g = grad[i] + decay * data[i];
+        velocity[i] = s->first ? g : momentum * velocity[i] + fresh * g;
+        data[i] -= lr * (s->nesterov ? g + momentum * velocity[i] : velocity[i]);
+    }
 }

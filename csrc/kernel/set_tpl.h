@@ -28,6 +28,7 @@ static const kernel_set NAME(set) = {
     .bias_grad = NAME(bias_grad_run),
     .matmul = NAME(matmul_task),
     .cross_entropy = NAME(cross_entropy_run),
+    .sgd = NAME(sgd_run),
     .relu = NAME(relu_run),
     .relu_grad = NAME(relu_grad_run),
 };

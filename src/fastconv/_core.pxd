@@ -76,6 +76,11 @@ cdef extern from "conv.h" nogil:
     void matmul_run(const matrix_product *p, int max_threads)
     double cross_entropy_run(conv_dtype dtype, idx n, idx classes, const void *logits, const int64_t *labels, double divisor,
                              void *grad)
+    ctypedef struct sgd_settings:
+        double lr, momentum, dampening, weight_decay
+        int nesterov, first
+
+    void sgd_run(conv_dtype dtype, idx n, void *data, const void *grad, void *velocity, const sgd_settings *settings)
     void relu_run(conv_dtype dtype, idx n, const void *x, void *y)
     void relu_grad_run(conv_dtype dtype, idx n, const void *dy, const void *y, void *dx)
 

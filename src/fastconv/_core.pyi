@@ -60,3 +60,14 @@ def linear_backward(
 def relu(x: ArrayLike) -> NDArray[Any]: ...
 def relu_backward(grad_output: ArrayLike, y: ArrayLike) -> NDArray[Any]: ...
 def cross_entropy(logits: ArrayLike, labels: ArrayLike, divisor: float) -> tuple[float | None, NDArray[Any]]: ...
+def sgd(
+    data: NDArray[Any],
+    grad: NDArray[Any],
+    velocity: NDArray[Any] | None,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    first: bool,
+) -> None: ...

@@ -276,7 +276,9 @@ def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, g
     cdef cnp.npy_intp channels
     cdef int type_num = cnp.NPY_FLOAT64 if wider(xa, wa) == cnp.NPY_FLOAT64 else wider(dy, wa)
     cdef bint batched = cnp.PyArray_NDIM(xa) == ndim + 2
-    need_input, need_weight, need_bias = _arguments.check_need(need)
+    if type(need) is not tuple or len(<tuple>need) != 3:
+        need = _arguments.check_need(need)
+    need_input, need_weight, need_bias = need
     p = parse(ndim, shape_of(xa), shape_of(wa), None, stride, padding, dilation, groups, padding_mode)
     expected = result_shape(&p, ndim, batched)
     if shape_of(dy) != expected:
@@ -414,3 +416,18 @@ def cross_entropy(logits, labels, double divisor) -> tuple:
                               cnp.PyArray_DATA(xa), <const int64_t *>cnp.PyArray_DATA(la), divisor,
                               cnp.PyArray_DATA(dx))
     return (None if total == -1 else total), dx
+
+
+def sgd(cnp.ndarray data not None, cnp.ndarray grad not None, cnp.ndarray velocity, double lr, double momentum,
+        double dampening, double weight_decay, bint nesterov, bint first) -> None:
+    """One step in place: dense arrays of one float type and size; velocity None: no momentum."""
+    cdef sgd_settings s
+    cdef int type_num = cnp.PyArray_TYPE(data)
+    for array in (data, grad) if velocity is None else (data, grad, velocity):
+        if not cnp.PyArray_ISCARRAY_RO(array) or cnp.PyArray_TYPE(array) != type_num or \
+                cnp.PyArray_SIZE(array) != cnp.PyArray_SIZE(data):
+            raise ValueError("data, grad and velocity must be dense arrays of one dtype and size")
+    s.lr, s.momentum, s.dampening, s.weight_decay = lr, momentum, dampening, weight_decay
+    s.nesterov, s.first = nesterov, first
+    sgd_run(dtype_of(type_num), cnp.PyArray_SIZE(data), cnp.PyArray_DATA(data), cnp.PyArray_DATA(grad),
+            NULL if velocity is None else cnp.PyArray_DATA(velocity), &s)

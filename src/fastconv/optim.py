@@ -1,6 +1,6 @@
 """Optimizers and learning-rate schedules with PyTorch's arithmetic.
 
-A step is a handful of in-place NumPy operations per parameter; the buffers are made on the first step and none after.
+A step works in place, SGD in one pass in C, Adam in a handful of NumPy operations; the buffers are made on the first step and none after.
 ``state_dict()`` is a flat mapping of arrays, ready for `fastconv.serialization.save_state`: an optimizer that is loaded
 goes on bit for bit.
 """
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastconv import _core
 from fastconv.nn.module import Parameter
 
 Array = NDArray[Any]
@@ -165,22 +166,12 @@ class SGD(Optimizer):
                              f"got momentum={momentum!r}, dampening={dampening!r}")  # fmt: skip
 
     def _update(self, data: Array, grad: Array, buffers: dict[str, Array], s: Array, t: Array) -> None:
-        if self.weight_decay:
-            np.multiply(data, self.weight_decay, out=s)
-            grad = np.add(grad, s, out=s)
-        if self.momentum:
-            velocity = buffers.get("momentum_buffer")
-            if velocity is None:
-                velocity = buffers["momentum_buffer"] = grad.copy()
-            else:
-                velocity *= self.momentum
-                velocity += np.multiply(grad, 1 - self.dampening, out=t) if self.dampening else grad
-            if self.nesterov:
-                np.multiply(velocity, self.momentum, out=t)
-                grad = np.add(grad, t, out=t)
-            else:
-                grad = velocity
-        data -= np.multiply(grad, self.lr, out=t)
+        velocity = buffers.get("momentum_buffer") if self.momentum else None
+        first = self.momentum != 0 and velocity is None
+        if first:
+            velocity = buffers["momentum_buffer"] = np.empty_like(data)
+        _core.sgd(data, np.ascontiguousarray(grad, data.dtype), velocity, self.lr, self.momentum, self.dampening,
+                  self.weight_decay, self.nesterov, first)
 
 
 class Adam(Optimizer):
