@@ -78,9 +78,9 @@ def main() -> None:
     names = [OURS, *(name for name in options.peers or PEERS if name != OURS)]
     everything = from_csv(options.file).items()
     cases = {n: p for n, p in everything if any(fnmatch.fnmatch(n, wanted) for wanted in options.cases)}
-    rate = machine.sgemm_rate(options.threads)
+    rate = options.threads * machine.fma_rate()
     functional = set(names) - PACKED - {OURS}
-    print(f"{machine.cpu_name()}, threads: {options.threads}, sgemm rate {rate:.0f} GF/s")
+    print(f"{machine.cpu_name()}, threads: {options.threads}, FMA peak {rate:.0f} GF/s")
     print("times in us; ratio: the best peer's time / ours, against functional calls and against packed weights too")
     _print_header(names)
     results: list[Result] = []
@@ -89,7 +89,7 @@ def main() -> None:
             result = _measure(case, problem, pass_, names, options.threads, options.seconds_per_case)
             results.append(result)
             _print_row(result, names, rate, functional)
-    rate = max(rate, machine.sgemm_rate(options.threads))
+    rate = max(rate, options.threads * machine.fma_rate())
     _print_summary(results, functional, set(names) - {OURS})
     if options.markdown:
         _print_markdown(results, functional)
@@ -165,7 +165,7 @@ def _rounds(calls: dict[str, Callable[[], Any]], seconds: float) -> dict[str, li
 
 def _print_header(names: list[str]) -> None:
     columns = "".join(f"{name:>12}" for name in names)
-    print(f"{'case':<18}{'pass':<5}{columns}{'GF/s':>8}{'of sgemm':>10}{'ratio':>7}{'packed':>8}{'error':>7}")
+    print(f"{'case':<18}{'pass':<5}{columns}{'GF/s':>8}{'of peak':>10}{'ratio':>7}{'packed':>8}{'error':>7}")
 
 
 def _print_row(result: Result, names: list[str], rate: float, functional: set[str]) -> None:
@@ -230,7 +230,7 @@ def _save(path: Path, results: list[Result], threads: int, rate: float) -> None:
         "date": str(date.today()),
         "threads": threads,
         "isa": isa,
-        "sgemm_gflops": round(rate, 1),
+        "fma_peak_gflops": round(rate, 1),
         "versions": _versions() | {OURS: fc.__version__},
         "results": [asdict(result) for result in results],
     }

@@ -37,29 +37,16 @@ def cpu_name() -> str:
     return found.group(1).strip() if found else platform.processor() or platform.machine()
 
 
-def sgemm_rate(threads: int, size: int = 2048, repeats: int = 4) -> float:
-    """The best rate, in GF/s, of a float32 matrix product of `size` by NumPy's BLAS and, if installed, PyTorch's.
+def fma_rate(repeats: int = 20) -> float:
+    """The processor's peak, in GF/s of one core in float32: the best rate of multiply-adds on registers alone.
 
-    A stand-in for the processor's peak, which it approaches to within some percent. It is the arithmetic that a direct
-    convolution cannot beat; an algorithm that needs fewer multiplications can.
+    It is the arithmetic that a direct convolution cannot beat; an algorithm that needs fewer multiplications can.
     """
-    import numpy as np
+    from fastconv import _core
 
-    a = np.random.default_rng(0).standard_normal((size, size)).astype(np.float32)
-    products = [lambda: a @ a]
-    try:
-        import torch
-    except ImportError:
-        pass
-    else:
-        torch.set_num_threads(threads)
-        tensor = torch.from_numpy(a)
-        products.append(lambda: tensor @ tensor)
-    best = float("inf")
-    for product in products:
-        product()
-        for _ in range(repeats):
-            began = time.perf_counter()
-            product()
-            best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best / 1e9
+    best = 0.0
+    for _ in range(repeats):
+        began = time.perf_counter()
+        flops = _core.multiply_adds(200_000)
+        best = max(best, flops / (time.perf_counter() - began))
+    return best / 1e9

@@ -119,6 +119,9 @@ void matmul_run(const matrix_product *p, int max_threads);
 double cross_entropy_run(conv_dtype dtype, idx n, idx classes, const void *logits, const int64_t *labels, double divisor,
                          void *grad);
 
+/* Multiply-adds on registers alone; returns how many FLOPs were done. */
+double peak_run(conv_dtype dtype, idx count);
+
 typedef struct {
     double lr, momentum, dampening, weight_decay;
     int nesterov, first; /* first: the velocity begins as the gradient */

@@ -118,3 +118,8 @@ void sgd_run(conv_dtype dtype, idx n, void *data, const void *grad, void *veloci
 {
     cpu_kernels()->set[dtype]->sgd(n, data, grad, velocity, settings);
 }
+
+double peak_run(conv_dtype dtype, idx count)
+{
+    return cpu_kernels()->set[dtype]->peak(count);
+}

@@ -16,6 +16,7 @@
 #include "weights_tpl.h"
 #include "elementwise_tpl.h"
 #include "matmul_tpl.h"
+#include "peak_tpl.h"
 #include "ref_tpl.h"
 
 static const kernel_set NAME(set) = {
@@ -28,6 +29,7 @@ static const kernel_set NAME(set) = {
     .bias_grad = NAME(bias_grad_run),
     .matmul = NAME(matmul_task),
     .cross_entropy = NAME(cross_entropy_run),
+    .peak = NAME(peak_run),
     .sgd = NAME(sgd_run),
     .relu = NAME(relu_run),
     .relu_grad = NAME(relu_grad_run),

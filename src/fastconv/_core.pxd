@@ -76,6 +76,8 @@ cdef extern from "conv.h" nogil:
     void matmul_run(const matrix_product *p, int max_threads)
     double cross_entropy_run(conv_dtype dtype, idx n, idx classes, const void *logits, const int64_t *labels, double divisor,
                              void *grad)
+    double peak_run(conv_dtype dtype, idx count)
+
     ctypedef struct sgd_settings:
         double lr, momentum, dampening, weight_decay
         int nesterov, first

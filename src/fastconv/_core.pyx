@@ -43,6 +43,14 @@ def set_report(function) -> None:
     report = function
 
 
+def multiply_adds(Py_ssize_t count, bint double_precision=False) -> float:
+    """Keep one core's multipliers busy `count` times round the registers; returns the FLOPs done."""
+    cdef double flops
+    with nogil:
+        flops = peak_run(CONV_F64 if double_precision else CONV_F32, count)
+    return flops
+
+
 def available_threads() -> int:
     return threads_available()
 
