@@ -76,10 +76,11 @@ static NAME(source) NAME(task_source)(const conv_call *call, const NAME(task) *t
                           .mode = p->pass == CONV_BWD_DATA ? CONV_ZEROS : p->pad_mode};
 }
 
-/* Rows of a that stay in the second-level cache while the columns pass. */
-static inline idx NAME(row_block)(idx k)
+/* Rows of a that stay in the second-level cache while the columns pass, in even blocks. */
+static inline idx NAME(row_block)(idx rows, idx k)
 {
-    return max_idx(MR, 393216 / (k * (idx)sizeof(REAL)) / MR * MR);
+    const idx most = max_idx(MR, 393216 / (k * (idx)sizeof(REAL)) / MR * MR);
+    return ceil_div(rows, ceil_div(rows, most));
 }
 
 static void NAME(gemm_task)(const void *context, idx index, int worker)
@@ -120,7 +121,7 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
         g.k = (c1 - c0) * taps;
         for (idx j = j0; j < j1; j += nr)
             NAME(pack_im2col)(panels + (j - j0) * depth, nr, &src, lat, c0, c1, j, (int)min_idx(nr, j1 - j));
-        const idx rows = NAME(row_block)(g.k);
+        const idx rows = NAME(row_block)(t.m1 - t.m0, g.k);
         for (idx m = t.m0; m < t.m1; m += rows)
             for (idx j = j0; j < j1; j += nr) {
                 int segments = 0, len;
@@ -231,7 +232,7 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
         g.a = a + c0 * taps;
         g.k = (c1 - c0) * taps;
         NAME(pack_rows)(packed, &src, lat, &box, c0, c1);
-        const idx rows = NAME(row_block)(g.k);
+        const idx rows = NAME(row_block)(t.m1 - t.m0, g.k);
         for (idx m = t.m0; m < t.m1; m += rows)
             for (idx j = 0, next; j >= 0; j = next) {
                 int segments;
