@@ -1,6 +1,6 @@
 /* kernels.h -- the function table: what every ISA target exports, and nothing else of it is visible.
  *
- * A target fills one kernel_table with one kernel_set for each dtype. plan.c knows the machine through the numbers here
+ * A target fills one kernel_table with one kernel_set for each dtype. the planning files know the machine through the numbers here
  * alone; run.c calls through the pointers.
  */
 #ifndef FASTCONV_KERNELS_H
@@ -53,7 +53,7 @@ static inline idx matmul_task_bytes(idx tile, idx nr, idx element)
     return (bytes + 63) / 64 * 64;
 }
 
-/* ---- shared by plan.c and the templates: all of it arithmetic on shapes ---- */
+/* ---- shared by planning and the templates: all of it arithmetic on shapes ---- */
 
 #define ALIGNMENT 64
 

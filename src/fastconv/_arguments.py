@@ -18,7 +18,7 @@ Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
-# What each pass can be asked to use, besides "auto" (csrc/plan.c).
+# What each pass can be asked to use, besides "auto" (csrc/forward.c, backward.c).
 ALGORITHMS = {
     "fwd": ("auto", "direct", "channels", "gemm", "ref"),
     "bwd_data": ("auto", "direct", "channels", "gemm"),

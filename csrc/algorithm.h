@@ -1,0 +1,105 @@
+/* algorithm.h -- a row of the table of algorithms, and the arithmetic that their blockings and costs share.
+ *
+ * forward.c holds the rows of fwd and bwd_data, backward.c those of bwd_weights; plan.c chooses among them. Arithmetic
+ * alone: no allocation, nothing shared.
+ */
+#ifndef FASTCONV_ALGORITHM_H
+#define FASTCONV_ALGORITHM_H
+
+#include "kernels.h"
+
+#define CACHE_BYTES 262144      /* of packed source in one task: half of the smallest second-level cache we care for */
+#define DIRECT_LIMIT 33554432   /* beyond this a single channel's rows are not "packed once" any more */
+#define PANEL_LIMIT 268435456
+
+struct conv_algorithm {
+    conv_algorithm_id id;
+    int kernel;
+    const char *reason;
+    void (*block)(conv_plan *plan);
+    int (*applicable)(const conv_plan *plan); /* of the blocked plan; NULL: always */
+    double (*cost)(const conv_plan *plan);    /* likewise; the least wins */
+    idx (*chunks)(const conv_plan *plan);
+    double (*task_bytes)(const conv_plan *plan);
+};
+
+extern const conv_algorithm forward_algorithms[], backward_algorithms[];
+extern const int forward_count, backward_count;
+
+static inline double min_double(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+static inline idx element_bytes(const conv_plan *plan)
+{
+    return plan->p.dtype == CONV_F32 ? 4 : 8;
+}
+
+static inline idx lanes_of(const conv_plan *plan)
+{
+    return plan->kernels->set[plan->p.dtype]->lanes;
+}
+
+static inline idx tile_columns(const conv_plan *plan)
+{
+    return plan->nv * plan->kernels->set[plan->p.dtype]->lanes;
+}
+
+static inline idx tile_bytes(const conv_plan *plan)
+{
+    const kernel_table *k = plan->kernels;
+    return (idx)k->mr * 4 * k->nv * k->set[plan->p.dtype]->lanes * element_bytes(plan);
+}
+
+/* The largest lattice of the plan: phase 0 has the most taps, but not always the most points. */
+static inline lattice largest_lattice(const conv_plan *plan)
+{
+    lattice lat = plan_lattice(plan, 0, 0);
+    for (idx i = 1; i < plan->phases_h; i++)
+        lat.h.grid = max_idx(lat.h.grid, plan_lattice(plan, i, 0).h.grid);
+    for (idx i = 1; i < plan->phases_w; i++)
+        lat.w.grid = max_idx(lat.w.grid, plan_lattice(plan, 0, i).w.grid);
+    return lat;
+}
+
+/* Wide tiles for few rows: the accumulators must cover the latency of the multiply-add. */
+static inline int vectors_for(const kernel_table *k, idx rows)
+{
+    return rows <= k->mr / 4 ? 4 * k->nv : rows <= k->mr / 2 ? 2 * k->nv : k->nv;
+}
+
+/* Cut `total` into pieces of at most `most`, all about equally long. */
+static inline idx even(idx total, idx most)
+{
+    return ceil_div(total, ceil_div(total, max_idx(1, min_idx(most, total))));
+}
+
+typedef struct {
+    idx planes;  /* residues per channel */
+    idx span_h, span_w, taps;
+} direct_shape;
+
+static inline direct_shape direct_shape_of(const lattice *lat)
+{
+    axis_rows h = axis_row_layout(&lat->h), w = axis_row_layout(&lat->w);
+    return (direct_shape){h.period * w.period, h.span, w.span, lat->h.taps * lat->w.taps};
+}
+
+/* Elements of one channel's box, over all residues; -1 where that count is out of reach. */
+static inline double direct_box(const conv_plan *plan, const direct_shape *s, idx n, idx h, idx w)
+{
+    return (double)s->planes * (double)n * (double)(h + s->span_h) *
+           (double)direct_pitch(w, s->span_w, tile_columns(plan));
+}
+
+/* Elements of one channel's box as a padded copy without residues (view_tpl.h); none where nothing is padded. */
+static inline double view_box(const lattice *lat, idx n, idx h, idx w)
+{
+    const conv_axis *ah = &lat->h, *aw = &lat->w;
+    const double rows = (double)((h - 1) * ah->step + 1) + (double)(ah->taps - 1) * (double)(ah->delta < 0 ? -ah->delta : ah->delta);
+    const double columns = (double)((w - 1) * aw->step + 1) + (double)(aw->taps - 1) * (double)(aw->delta < 0 ? -aw->delta : aw->delta);
+    return lattice_inside(lat) ? 0 : (double)n * rows * columns;
+}
+
+#endif

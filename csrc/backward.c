@@ -1,0 +1,167 @@
+/* backward -- the algorithms of bwd_weights: how each cuts its work, what it cannot do, what it costs. */
+#include "algorithm.h"
+
+/* ---- bwd_weights: boxes of positions for outer and dot, a run of positions for weights ---- */
+
+/* A box of about `positions`, rows and images whole where that many fit. */
+static void box_of(conv_plan *plan, idx positions)
+{
+    const conv_problem *p = &plan->p;
+    plan->chunk_w = even(p->ow, positions);
+    plan->chunk_h = plan->chunk_w < p->ow ? 1 : even(p->oh, positions / p->ow);
+    plan->chunk_n = plan->chunk_h < p->oh || plan->chunk_w < p->ow
+                        ? 1 : even(max_idx(1, p->n), positions / (p->oh * p->ow));
+}
+
+static void outer_block(conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const conv_problem *p = &plan->p;
+    const idx budget = CACHE_BYTES / element_bytes(plan);
+    plan->nv = p->oc <= lanes_of(plan) ? 1 : plan->kernels->nv;
+    plan->m_rows = p->ic;
+    plan->depth = round_up(even(p->oc, 256), tile_columns(plan));
+    box_of(plan, 2 * budget / plan->depth);
+    const double channel = view_box(&lat, plan->chunk_n, plan->chunk_h, plan->chunk_w);
+    plan->channels = even(p->ic, (idx)min_double((double)budget / (channel + 1), (double)p->ic));
+}
+
+static double outer_task_bytes(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const direct_shape s = direct_shape_of(&lat);
+    const double positions = (double)(plan->chunk_n * plan->chunk_h * plan->chunk_w);
+    const double box = view_box(&lat, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
+    return (double)tile_bytes(plan) + positions * sizeof(int32_t) + (double)(plan->channels * s.taps) * sizeof(idx) +
+           ((positions + (double)lanes_of(plan)) * (double)round_up(plan->depth, tile_columns(plan)) + box) * (double)element_bytes(plan) +
+           (double)(s.span_w + 2 * lanes_of(plan)) * (double)element_bytes(plan) + 2 * ALIGNMENT;
+}
+
+static idx outer_chunks(const conv_plan *plan)
+{
+    return ceil_div(plan->p.oc, plan->depth);
+}
+
+static void dot_block(conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const direct_shape s = direct_shape_of(&lat);
+    plan->nv = 1;
+    plan->m_rows = s.taps;
+    /* an accumulator's lane sums one term for every vector of the box */
+    box_of(plan, accumulation_block(plan->p.n * plan->p.oh * plan->p.ow) * lanes_of(plan));
+    plan->pitch = plan->chunk_w + s.span_w;
+    plan->channels = 1;
+}
+
+static double dot_task_bytes(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const direct_shape s = direct_shape_of(&lat);
+    return (double)s.taps * sizeof(idx) + 2 * ALIGNMENT +
+           (direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) + (double)(s.span_w + 2 * lanes_of(plan))) *
+               (double)element_bytes(plan);
+}
+
+static idx dot_chunks(const conv_plan *plan)
+{
+    (void)plan;
+    return 1;
+}
+
+static void weights_block(conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const idx columns = p->ic * p->kh * p->kw, positions = p->n * p->oh * p->ow;
+    const idx budget = CACHE_BYTES / element_bytes(plan);
+    plan->nv = vectors_for(plan->kernels, p->oc);
+    plan->m_rows = p->oc;
+    plan->depth = max_idx(1, even(max_idx(1, positions), 1024));
+    plan->chunk_w = min_idx(columns, max_idx(1, budget / (plan->depth * tile_columns(plan))) * tile_columns(plan));
+}
+
+static double weights_task_bytes(const conv_plan *plan)
+{
+    const idx columns = round_up(plan->chunk_w, tile_columns(plan)) + WEIGHTS_ROWS;
+    return (double)(tile_bytes(plan) + 2 * ALIGNMENT +
+                    plan->depth * ((idx)sizeof(int32_t) + columns * element_bytes(plan)));
+}
+
+static idx weights_chunks(const conv_plan *plan)
+{
+    return ceil_div(plan->p.ic * plan->p.kh * plan->p.kw, plan->chunk_w);
+}
+
+/* ---- cost ---- */
+
+/* Packing the rows of `boxes` boxes of one channel. */
+static double rows_cost(const conv_plan *plan, const direct_shape *s, const conv_axis *w, double boxes)
+{
+    return boxes * (double)(plan->chunk_h + s->span_h) * (double)s->planes *
+           (12 + (double)plan->pitch / (double)lanes_of(plan) * (w->step == 1 ? 2 : 8));
+}
+
+/* Boxes of one example, a fraction where a box holds several. */
+static double boxes_of(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    return (double)ceil_div(p->ow, plan->chunk_w) * (double)ceil_div(p->oh, plan->chunk_h) / (double)plan->chunk_n;
+}
+
+static double outer_cost(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const direct_shape s = direct_shape_of(&lat);
+    const conv_problem *p = &plan->p;
+    const double k = (double)p->oh * (double)p->ow, m = (double)p->ic * (double)s.taps;
+    const double columns = (double)round_up(p->oc, tile_columns(plan));
+    return m * k * columns / (double)lanes_of(plan) / 2 + k * columns / 2 +
+           (double)outer_chunks(plan) * (double)p->ic * rows_cost(plan, &s, &lat.w, boxes_of(plan) * (double)plan->chunk_n) +
+           boxes_of(plan) * m * columns * 3;
+}
+
+static double dot_cost(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const direct_shape s = direct_shape_of(&lat);
+    const conv_problem *p = &plan->p;
+    const double m = (double)p->ic * (double)s.taps * (double)p->oc;
+    const double boxes = boxes_of(plan) * (double)plan->chunk_n;
+    return m * (double)p->oh * (double)ceil_div(p->ow, lanes_of(plan)) * (p->ow % lanes_of(plan) ? 1.5 : 1) +
+           boxes_of(plan) * m * 20 + (double)p->ic * rows_cost(plan, &s, &lat.w, boxes);
+}
+
+static double weights_cost(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const double k = (double)p->oh * (double)p->ow;
+    const double columns = (double)round_up(p->ic * p->kh * p->kw, tile_columns(plan));
+    return (double)p->oc * columns / (double)lanes_of(plan) * k / 2 + k * columns * 1.5 +
+           (double)p->oc * columns / (double)lanes_of(plan) * 2 * k / (double)plan->depth;
+}
+
+/* ---- applicable: one sentence each ---- */
+
+/* The same of a box of positions. */
+static int outer_fits(const conv_plan *plan)
+{
+    return outer_task_bytes(plan) < DIRECT_LIMIT;
+}
+
+static int dot_fits(const conv_plan *plan)
+{
+    return dot_task_bytes(plan) < DIRECT_LIMIT;
+}
+
+/* ---- the rows ---- */
+
+const conv_algorithm backward_algorithms[] = {
+    {CONV_OUTER, KERNEL_OUTER, "outer products of gradient and source rows read at the shift of each tap",
+     outer_block, outer_fits, outer_cost, outer_chunks, outer_task_bytes},
+    {CONV_DOT, KERNEL_DOT, "few output channels: dot products along the rows",
+     dot_block, dot_fits, dot_cost, dot_chunks, dot_task_bytes},
+    {CONV_GEMM, KERNEL_WEIGHTS, "positions are reduced over in panels of transposed im2col",
+     weights_block, NULL, weights_cost, weights_chunks, weights_task_bytes},
+};
+
+const int backward_count = sizeof backward_algorithms / sizeof *backward_algorithms;

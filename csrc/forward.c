@@ -1,0 +1,243 @@
+/* forward -- the algorithms of fwd and of bwd_data, which is a forward convolution over lattices: how each cuts its work,
+ * what it cannot do, what it costs.
+ */
+#include "algorithm.h"
+
+/* ---- direct: a box of source rows packed once, every tap a shift of it ---- */
+
+static void direct_block(conv_plan *plan)
+{
+    const lattice lat = largest_lattice(plan);
+    const direct_shape s = direct_shape_of(&lat);
+    const double budget = CACHE_BYTES / (double)element_bytes(plan);
+    plan->nv = vectors_for(plan->kernels, lat.result_channels);
+    plan->m_rows = lat.result_channels;
+    const idx nr = tile_columns(plan);
+    plan->channels = lat.source_channels;
+    plan->chunk_n = plan->chunk_h = 1;
+    plan->chunk_w = max_idx(1, lat.w.grid);
+    while (plan->chunk_w > 8 * nr && direct_box(plan, &s, 1, 1, plan->chunk_w) * (double)plan->channels > budget)
+        plan->chunk_w = even(lat.w.grid, plan->chunk_w / 2);
+    plan->pitch = direct_pitch(plan->chunk_w, s.span_w, nr);
+    const double channel = direct_box(plan, &s, 1, 1, plan->chunk_w);
+    /* blocks of channels cut every sum: none shorter than half of what the error bound allows for */
+    const idx shortest = ceil_div(accumulation_block(lat.source_channels * s.taps), 2 * s.taps);
+    if (channel * (double)plan->channels > 2 * budget)
+        plan->channels = even(lat.source_channels, max_idx((idx)(budget / channel), shortest));
+    if (plan->chunk_w >= lat.w.grid) {
+        double row = channel / (double)(1 + s.span_h) * (double)plan->channels;
+        plan->chunk_h = even(max_idx(1, lat.h.grid), (idx)(budget / row) - s.span_h);
+        if (plan->chunk_h >= lat.h.grid)
+            plan->chunk_n = max_idx(1, min_idx(plan->p.n, (idx)(budget / (row * (double)(plan->chunk_h + s.span_h)))));
+    }
+}
+
+static double direct_task_bytes(const conv_plan *plan)
+{
+    const lattice lat = largest_lattice(plan);
+    const direct_shape s = direct_shape_of(&lat);
+    double box = direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
+    return (double)tile_bytes(plan) + (double)plan->channels * (double)s.taps * sizeof(int32_t) + 2 * ALIGNMENT +
+           (box + (double)s.span_w + 2 * (double)tile_columns(plan)) * (double)element_bytes(plan);
+}
+
+static idx direct_chunks(const conv_plan *plan)
+{
+    const lattice lat = largest_lattice(plan);
+    return ceil_div(lat.w.grid, plan->chunk_w) * ceil_div(lat.h.grid, plan->chunk_h) *
+           ceil_div(plan->p.n, plan->chunk_n);
+}
+
+/* ---- channels: the same box, read element by element; the weights are the panel ---- */
+
+#define CHANNELS_POINTS 1024 /* of a task: its rows stay in cache until they are turned round */
+
+/* Points of one image; those of all lattices, for a gradient, whose box is whole planes. */
+static idx channels_points(const conv_plan *plan, const lattice *lat)
+{
+    return plan->p.pass == CONV_BWD_DATA ? plan->p.ih * plan->p.iw : lat->h.grid * lat->w.grid;
+}
+
+static void channels_block(conv_plan *plan)
+{
+    const lattice lat = largest_lattice(plan), all = plan_envelope(plan);
+    const double budget = CACHE_BYTES / (double)element_bytes(plan);
+    const int whole = plan->p.pass == CONV_BWD_DATA;
+    plan->nv = lat.result_channels <= lanes_of(plan) ? 1 : plan->kernels->nv;
+    plan->m_rows = lat.result_channels;
+    plan->channels = lat.source_channels;
+    plan->chunk_w = whole ? max_idx(1, lat.w.grid) : even(lat.w.grid, CHANNELS_POINTS);
+    plan->chunk_h = whole ? max_idx(1, lat.h.grid)
+                          : plan->chunk_w < lat.w.grid ? 1 : even(lat.h.grid, CHANNELS_POINTS / plan->chunk_w);
+    plan->chunk_n = 1;
+    while (!whole && plan->chunk_h > 1 &&
+           view_box(&all, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels > budget)
+        plan->chunk_h = ceil_div(plan->chunk_h, 2);
+    plan->depth = whole ? channels_points(plan, &lat) : plan->chunk_h * plan->chunk_w;
+    if (plan->depth >= channels_points(plan, &lat)) {
+        const double image = view_box(&all, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
+        plan->chunk_n = max_idx(1, min_idx(CHANNELS_POINTS / plan->depth,
+                                           (idx)min_double(budget / (image + 1), (double)plan->p.n)));
+    }
+    plan->depth *= plan->chunk_n;
+}
+
+static double channels_task_bytes(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0), all = plan_envelope(plan);
+    const double points = (double)plan->depth + (double)lanes_of(plan);
+    const double k = (double)lat.source_channels * (double)lat.h.taps * (double)lat.w.taps + (double)lanes_of(plan);
+    const int whole = plan->p.pass == CONV_BWD_DATA;
+    const double box = view_box(&all, plan->chunk_n, whole ? all.h.grid : plan->chunk_h, whole ? all.w.grid : plan->chunk_w);
+    return (points * 3) * sizeof(idx) + k * sizeof(int32_t) + 2 * ALIGNMENT +
+           ((k + points) * (double)tile_columns(plan) + 64 + box * (double)plan->channels) * (double)element_bytes(plan);
+}
+
+/* ---- gemm: panels of im2col, columns run on over rows and short images ---- */
+
+static void gemm_block(conv_plan *plan)
+{
+    const lattice lat = largest_lattice(plan);
+    const idx taps = lat.h.taps * lat.w.taps, points = max_idx(1, lat.h.grid * lat.w.grid);
+    plan->nv = vectors_for(plan->kernels, lat.result_channels);
+    plan->m_rows = lat.result_channels;
+    const idx budget = CACHE_BYTES / element_bytes(plan), nr = tile_columns(plan);
+    plan->channels = even(lat.source_channels, 2 * budget / (nr * taps));
+    const idx columns = max_idx(1, budget / (plan->channels * taps * nr)) * nr;
+    plan->chunk_h = 1;
+    plan->chunk_w = points <= columns ? points : round_up(even(points, columns), nr);
+    plan->chunk_n = points <= columns ? max_idx(1, min_idx(plan->p.n, columns / points)) : 1;
+}
+
+static double gemm_task_bytes(const conv_plan *plan)
+{
+    const lattice lat = largest_lattice(plan);
+    const double depth = (double)plan->channels * (double)lat.h.taps * (double)lat.w.taps;
+    const double columns = (double)round_up(plan->chunk_n * plan->chunk_w, tile_columns(plan));
+    return (double)tile_bytes(plan) + 2 * ALIGNMENT + depth * (sizeof(int32_t) + columns * (double)element_bytes(plan));
+}
+
+static idx gemm_chunks(const conv_plan *plan)
+{
+    const lattice lat = largest_lattice(plan);
+    return ceil_div(plan->p.n, plan->chunk_n) * ceil_div(max_idx(1, lat.h.grid * lat.w.grid), plan->chunk_w);
+}
+
+/* ---- ref: a task is an output channel of an image ---- */
+
+static void ref_block(conv_plan *plan)
+{
+    plan->channels = plan->chunk_n = plan->chunk_h = plan->chunk_w = plan->nv = 1;
+}
+
+static idx ref_chunks(const conv_plan *plan)
+{
+    return plan->p.n * plan->p.oc;
+}
+
+static double no_scratch(const conv_plan *plan)
+{
+    (void)plan;
+    return 0;
+}
+
+/* ---- cost, in cycles of one core on paper: what `auto` compares ----
+ *
+ * Both do (columns computed) * rows * k multiply-adds, two vectors a cycle. direct loses the columns between rows;
+ * gemm moves every element once for each tap, and a run of it has a cost of its own. */
+
+static double direct_cost(const conv_plan *plan)
+{
+    const lattice lat = largest_lattice(plan);
+    const direct_shape s = direct_shape_of(&lat);
+    const double lanes = (double)lanes_of(plan);
+    const double lattices = (double)(plan->phases_h * plan->phases_w);
+    const idx nr = tile_columns(plan), pitch = plan->pitch;
+    const double row = pitch % nr == 0 ? (double)round_up(plan->chunk_w, nr) : (double)pitch;
+    const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
+    const double columns = boxes * (double)plan->chunk_h * row;
+    const double packed_rows = boxes * (double)(plan->chunk_h + s.span_h) * (double)s.planes;
+    const double stores = boxes * (double)plan->chunk_h * (double)lat.result_channels * 6; /* rows end within tiles */
+    return lattices * ((double)lat.source_channels * (columns / lanes * (double)lat.result_channels * (double)s.taps / 2 +
+                                                      packed_rows * (18 + (double)pitch / lanes * (lat.w.step == 1 ? 2 : 8))) +
+                       (pitch % nr == 0 && lat.w.out_step == 1 ? 0 : stores));
+}
+
+static double channels_cost(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0), all = plan_envelope(plan);
+    const double lanes = (double)lanes_of(plan);
+    const double points = (double)round_up(plan->depth, lanes_of(plan)) / (double)plan->chunk_n;
+    const double columns = (double)round_up(lat.result_channels, tile_columns(plan));
+    /* every lattice of a gradient has its own taps: together those of the kernel */
+    const double lattices = (double)(plan->phases_h * plan->phases_w);
+    const double k = (double)lat.source_channels * (double)(plan->p.kh * plan->p.kw) / lattices;
+    const double rows = (double)all.h.grid * (double)all.h.step * (double)lat.source_channels;
+    const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
+    return boxes * points * columns / lanes * k * 0.55 + boxes * points * columns * 0.6 +
+           (lattice_inside(&all) ? 0 : rows * (16 + (double)(all.w.grid * all.w.step) / lanes * 2));
+}
+
+static double gemm_cost(const conv_plan *plan)
+{
+    const lattice lat = largest_lattice(plan);
+    const double lanes = plan->kernels->set[plan->p.dtype]->lanes;
+    const idx nr = tile_columns(plan), points = max_idx(1, lat.h.grid * lat.w.grid);
+    const double columns = (double)round_up(points, nr);
+    const double k = (double)lat.source_channels * (double)(lat.h.taps * lat.w.taps);
+    const double runs = (double)points / (double)min_idx(nr, max_idx(1, lat.w.grid)) + (double)points / (double)nr;
+    const double lattices = (double)(plan->phases_h * plan->phases_w);
+    const double stores = points % nr == 0 ? 0 : (double)lat.result_channels * 15; /* of the tile that an image ends in */
+    return lattices * (columns / lanes * (double)lat.result_channels * k / 2 + stores +
+                       k * (runs * 12 + columns / lanes * (lat.w.step == 1 ? 2 : 8)));
+}
+
+static double last_resort(const conv_plan *plan)
+{
+    (void)plan;
+    return 1e300;
+}
+
+/* ---- applicable: one sentence each ---- */
+
+/* The rows of a channel fit, with every shift in 32 bits. */
+static int rows_fit(const conv_plan *plan)
+{
+    return direct_task_bytes(plan) < DIRECT_LIMIT;
+}
+
+/* The same of a box and the weights, and every output belongs to exactly one point. */
+static int channels_fit(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    return channels_task_bytes(plan) < 16 * CACHE_BYTES &&
+           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && plan->phases_h == p->stride_h &&
+                                    plan->phases_w == p->stride_w));
+}
+
+/* One panel of all the taps of a channel fits. */
+static int panel_fits(const conv_plan *plan)
+{
+    return gemm_task_bytes(plan) < PANEL_LIMIT;
+}
+
+/* The seven loops are those of the forward pass. */
+static int forward_pass(const conv_plan *plan)
+{
+    return plan->p.pass == CONV_FWD;
+}
+
+/* ---- the rows ---- */
+
+const conv_algorithm forward_algorithms[] = {
+    {CONV_DIRECT, KERNEL_DIRECT, "source rows are packed once and every tap is a shift of them",
+     direct_block, rows_fit, direct_cost, direct_chunks, direct_task_bytes},
+    {CONV_CHANNELS, KERNEL_CHANNELS, "short rows: lanes over channels, the source broadcast from where it lies",
+     channels_block, channels_fit, channels_cost, direct_chunks, channels_task_bytes},
+    {CONV_GEMM, KERNEL_GEMM, "panels of im2col: dense columns are worth a copy for each tap",
+     gemm_block, panel_fits, gemm_cost, gemm_chunks, gemm_task_bytes},
+    {CONV_REF, KERNEL_REF, "the seven loops, asked for by name or where nothing else fits",
+     ref_block, forward_pass, last_resort, ref_chunks, no_scratch},
+};
+
+const int forward_count = sizeof forward_algorithms / sizeof *forward_algorithms;
