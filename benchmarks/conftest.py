@@ -1,16 +1,11 @@
-"""Options of the benchmarks; the problems come from the tests' catalogue."""
+"""Options of the benchmarks; shapes and peers are those of `fastconv.bench`."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import os
+from collections.abc import Iterator
 
 import pytest
-
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
-
-import machine
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,9 +13,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    machine.limit_threads(config.getoption("--threads"))
+    threads = config.getoption("--threads")
+    os.environ["OPENBLAS_NUM_THREADS"] = str(threads)  # NumPy's, which comes in with fastconv
+    from fastconv.bench.machine import environment
+
+    os.environ |= environment(threads)  # the others are imported later
 
 
-@pytest.fixture(scope="session")
-def threads(request: pytest.FixtureRequest) -> int:
-    return int(request.config.getoption("--threads"))
+@pytest.fixture(scope="session", autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    import fastconv as fc
+    from fastconv.bench.machine import confined
+
+    number = int(request.config.getoption("--threads"))
+    fc.set_num_threads(number)
+    with confined(number):
+        yield number

@@ -26,6 +26,7 @@ typedef enum {
     CONV_AUTO,
     CONV_DIRECT,
     CONV_CHANNELS,
+    CONV_WINOGRAD,
     CONV_GEMM,
     CONV_OUTER,
     CONV_DOT,
@@ -53,6 +54,7 @@ typedef struct {
     conv_pad_mode pad_mode;
     conv_activation activation;
     conv_algorithm_id algorithm;
+    int strict;  /* auto stays with sums in the order of the definition: no transforms */
 } conv_problem;
 
 /* One axis of a correlation between lattices: output point p and tap t meet at source index p*step + first + t*delta
@@ -76,8 +78,10 @@ typedef struct {
     idx phases_h, phases_w;     /* lattices: 1 x 1 but for bwd_data with stride */
     idx channels;               /* channels in one block of the packed source */
     idx chunk_n, chunk_h, chunk_w; /* of one task: images, rows, columns; gemm: chunk_w counts points of an image, or
-                                      columns of dw */
+                                      columns of dw; winograd: tiles */
     idx pitch;                  /* direct: elements from one packed row to the next */
+    idx tile_h, tile_w;         /* winograd: outputs of a tile; 1: the axis is not transformed */
+    idx block_rows;             /* winograd: of the result, at a time */
     idx depth;                  /* weights: positions reduced over at a time; outer: output channels of a task */
     idx m_rows;                 /* what m_chunks divides: output channels; outer: input channels; dot: taps */
     idx chunks, m_chunks, tasks; /* tasks = phases * groups * chunks * m_chunks */

@@ -123,6 +123,52 @@ static idx gemm_chunks(const conv_plan *plan)
     return ceil_div(plan->p.n, plan->chunk_n) * ceil_div(max_idx(1, lat.h.grid * lat.w.grid), plan->chunk_w);
 }
 
+/* ---- winograd: chunks of tiles, blocks of rows ---- */
+
+#define WINOGRAD_SOURCE 1048576 /* bytes of transformed source in a task: it is read once for every block of rows */
+#define WINOGRAD_WEIGHTS 524288 /* bytes of transformed weights in a block of rows */
+
+static void winograd_tile(conv_plan *plan, const lattice *lat, idx tile)
+{
+    const idx element = element_bytes(plan), mr = plan->kernels->mr;
+    plan->tile_h = lat->h.taps == 1 ? 1 : tile;
+    plan->tile_w = lat->w.taps == 1 ? 1 : tile;
+    const winograd_shape s = winograd_shape_of(plan);
+    const idx tiles = max_idx(1, plan->p.n * s.tiles_h * s.tiles_w), column = s.frequencies * s.k * element;
+    plan->nv = tiles <= lanes_of(plan) ? 1 : plan->kernels->nv;
+    const idx nr = tile_columns(plan);
+    plan->chunk_w = max_idx(2 * nr, WINOGRAD_SOURCE / column);
+    plan->chunk_w = tiles <= plan->chunk_w ? tiles : round_up(even(tiles, plan->chunk_w), nr);
+    plan->block_rows = even(lat->result_channels, max_idx(mr, min_idx(5 * mr, WINOGRAD_WEIGHTS / column)));
+}
+
+static double winograd_cost(const conv_plan *plan);
+
+static void winograd_block(conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    plan->m_rows = lat.result_channels;
+    plan->channels = lat.source_channels;
+    plan->chunk_n = plan->chunk_h = 1;
+    winograd_tile(plan, &lat, 2);
+    const double two = winograd_cost(plan);
+    winograd_tile(plan, &lat, 4);
+    if (lat.h.taps > 1 && lat.w.taps > 1 &&
+        (lat.source_channels < WINOGRAD_LEAST || winograd_shape_of(plan).k < 2 * WINOGRAD_LEAST || two < winograd_cost(plan)))
+        winograd_tile(plan, &lat, 2);
+}
+
+static double winograd_task_bytes(const conv_plan *plan)
+{
+    return (double)(winograd_layout(plan, lanes_of(plan)).total * element_bytes(plan) + 2 * ALIGNMENT);
+}
+
+static idx winograd_chunks(const conv_plan *plan)
+{
+    const winograd_shape s = winograd_shape_of(plan);
+    return ceil_div(plan->p.n * s.tiles_h * s.tiles_w, plan->chunk_w);
+}
+
 /* ---- ref: a task is an output channel of an image ---- */
 
 static void ref_block(conv_plan *plan)
@@ -192,6 +238,20 @@ static double gemm_cost(const conv_plan *plan)
                        k * (runs * 12 + columns / lanes * (lat.w.step == 1 ? 2 : 8)));
 }
 
+static double winograd_cost(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const winograd_shape s = winograd_shape_of(plan);
+    const double lanes = (double)lanes_of(plan);
+    const double f = (double)s.frequencies, rows = (double)lat.result_channels, k = (double)s.k;
+    const double strips = (double)round_up(s.tiles_h * s.tiles_w, lanes_of(plan));
+    const double vectors = (double)s.tiles_h * (double)ceil_div(s.tiles_w, lanes_of(plan));
+    return f * strips * rows * k / lanes / 2          /* products */
+           + 5 * f * vectors * k                      /* source */
+           + 5 * f * strips / lanes * rows            /* result */
+           + f * rows * k * 6 / lanes;                /* weights */
+}
+
 static double last_resort(const conv_plan *plan)
 {
     (void)plan;
@@ -215,6 +275,19 @@ static int channels_fit(const conv_plan *plan)
                                     plan->phases_w == p->stride_w));
 }
 
+/* Neighbouring taps and points of stride 1, a reduction long enough to average the transform's errors, and transforms
+ * allowed. */
+static int winograd_fits(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const int allowed = p->algorithm == CONV_WINOGRAD || !p->strict;
+    const int taps = p->kh * p->kw > 1 && (p->kh == 1 || p->dil_h == 1) && (p->kw == 1 || p->dil_w == 1);
+    return allowed && taps && p->stride_h == 1 && p->stride_w == 1 &&
+           (p->pass == CONV_FWD || p->pad_mode == CONV_ZEROS) &&
+           (plan->tile_h == 2 || plan_lattice(plan, 0, 0).source_channels >= WINOGRAD_LEAST) &&
+           winograd_task_bytes(plan) < PANEL_LIMIT;
+}
+
 /* One panel of all the taps of a channel fits. */
 static int panel_fits(const conv_plan *plan)
 {
@@ -234,6 +307,8 @@ const conv_algorithm forward_algorithms[] = {
      direct_block, rows_fit, direct_cost, direct_chunks, direct_task_bytes},
     {CONV_CHANNELS, KERNEL_CHANNELS, "short rows: lanes over channels, the source broadcast from where it lies",
      channels_block, channels_fit, channels_cost, direct_chunks, channels_task_bytes},
+    {CONV_WINOGRAD, KERNEL_WINOGRAD, "stride 1: transforms of short tiles multiply less than the definition does",
+     winograd_block, winograd_fits, winograd_cost, winograd_chunks, winograd_task_bytes},
     {CONV_GEMM, KERNEL_GEMM, "panels of im2col: dense columns are worth a copy for each tap",
      gemm_block, panel_fits, gemm_cost, gemm_chunks, gemm_task_bytes},
     {CONV_REF, KERNEL_REF, "the seven loops, asked for by name or where nothing else fits",

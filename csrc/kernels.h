@@ -21,7 +21,7 @@ typedef struct {
 
 typedef void conv_task(const void *call, idx task, int worker);
 
-enum { KERNEL_DIRECT, KERNEL_CHANNELS, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_REF, KERNELS };
+enum { KERNEL_DIRECT, KERNEL_CHANNELS, KERNEL_WINOGRAD, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_REF, KERNELS };
 
 typedef struct {
     int lanes; /* elements in a vector */
@@ -238,6 +238,76 @@ static inline lattice plan_envelope(const conv_plan *plan)
         all.w = axis_envelope(&plan->p, 0, plan->phases_w);
     }
     return all;
+}
+
+/* ---- Winograd: a cut into tiles and groups of three taps, and where its pieces lie in a task's scratch ---- */
+
+#define WINOGRAD_LEAST 16 /* terms, for each axis transformed, from which on tiles of four keep the error bound: fewer
+                             do not average. F(4, 3) on normal data: 8 u S with 16 terms, F(4x4, 3x3) 10 with 32. */
+
+typedef struct {
+    idx tile_h, tile_w, frequencies;
+    idx groups_h, groups_w, spare_h, spare_w; /* groups of three taps; those that the last group lacks */
+    idx tiles_h, tiles_w;                     /* of an image */
+    idx k;                                    /* terms: groups * channels */
+} winograd_shape;
+
+static inline winograd_shape winograd_shape_of(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    winograd_shape s = {.tile_h = plan->tile_h, .tile_w = plan->tile_w, .groups_h = 1, .groups_w = 1};
+    if (s.tile_h > 1)
+        s.groups_h = ceil_div(lat.h.taps, 3);
+    if (s.tile_w > 1)
+        s.groups_w = ceil_div(lat.w.taps, 3);
+    s.spare_h = s.tile_h > 1 ? 3 * s.groups_h - lat.h.taps : 0;
+    s.spare_w = s.tile_w > 1 ? 3 * s.groups_w - lat.w.taps : 0;
+    s.frequencies = (s.tile_h > 1 ? s.tile_h + 2 : 1) * (s.tile_w > 1 ? s.tile_w + 2 : 1);
+    s.tiles_h = ceil_div(lat.h.grid, s.tile_h);
+    s.tiles_w = ceil_div(lat.w.grid, s.tile_w);
+    s.k = lat.source_channels * s.groups_h * s.groups_w;
+    return s;
+}
+
+/* Terms that are summed before they are added to the others: tiles of four multiply the roundings of these sums by ten. */
+static inline idx winograd_terms(idx k)
+{
+    return max_idx(8, min_idx(32, k / 4));
+}
+
+/* Rows of whole vectors, an odd number of them: rows that are some power of two apart would share few sets of the cache. */
+static inline idx odd_pitch(idx count, idx lanes)
+{
+    return (ceil_div(count, lanes) | 1) * lanes;
+}
+
+/* Offsets in elements. */
+typedef struct {
+    idx ldv, ldu;
+    idx buffer, v, u, m, rows, zeros, pixels, suspect, taps, panel, at, total;
+} winograd_scratch;
+
+static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
+{
+    const idx nr = plan->nv * lanes;
+    const winograd_shape s = winograd_shape_of(plan);
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const idx rows = plan->block_rows, taps = lat.h.taps * lat.w.taps, depth = lat.source_channels * taps;
+    const idx columns = round_up(plan->chunk_w, nr) + lanes;
+    const idx width = min_idx(plan->chunk_w, s.tiles_w) * s.tile_w + 2 + 3 * s.groups_w;
+    winograd_scratch at = {.ldv = odd_pitch(columns, lanes), .ldu = odd_pitch(s.k + lanes, lanes)};
+    at.v = plan->kernels->mr * 4 * plan->kernels->nv * lanes;
+    at.u = at.v + s.frequencies * s.k * at.ldv + lanes;
+    at.m = at.u + s.frequencies * rows * at.ldu;
+    at.rows = at.m + s.frequencies * rows * nr;
+    at.zeros = at.rows + 6 * (round_up(width, lanes) + 5 * lanes);
+    at.pixels = at.zeros + round_up(width, lanes) + lanes;
+    at.suspect = at.pixels + 16 * nr;
+    at.taps = at.suspect + rows * at.ldv;
+    at.panel = at.taps + round_up(taps, lanes) * lanes;
+    at.at = at.panel + depth * lanes;
+    at.total = at.at + round_up(max_idx(s.k, depth), lanes);
+    return at;
 }
 
 /* Whether no tap of any point reads padding. */

@@ -53,6 +53,10 @@ static void share(conv_plan *plan)
         if (kernel == KERNEL_DIRECT)
             while (plan->chunk_h > 4 && others * plan->algorithm->chunks(plan) < wanted)
                 plan->chunk_h = ceil_div(plan->chunk_h, 2);
+        if (kernel == KERNEL_WINOGRAD)
+            while (plan->chunk_w > 2 * plan->nv * plan->kernels->set[p->dtype]->lanes &&
+                   others * plan->algorithm->chunks(plan) < wanted / 2)
+                plan->chunk_w = ceil_div(plan->chunk_w, 2);
     }
     const idx tasks = others * plan->algorithm->chunks(plan);
     if (tasks < wanted) /* each packs the source again: not for less than two tiles of rows, but for a thread's sake */
@@ -67,13 +71,15 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     if (p->pass == CONV_BWD_DATA) {
         plan->phases_h = axis_phases(p->kh, p->stride_h, p->dil_h);
         plan->phases_w = axis_phases(p->kw, p->stride_w, p->dil_w);
-        plan->prepare_tasks = p->groups * p->ic;
-        plan->prepared_bytes = round_up(p->groups * p->oc * p->ic * p->kh * p->kw * element, ALIGNMENT);
     }
     plan->algorithm = choose(plan);
     if (!plan->algorithm)
         return CONV_NOT_APPLICABLE;
     plan->algorithm->block(plan);
+    if (p->pass == CONV_BWD_DATA && plan->algorithm->kernel != KERNEL_WINOGRAD) { /* which regroups as it transforms */
+        plan->prepare_tasks = p->groups * p->ic;
+        plan->prepared_bytes = round_up(p->groups * p->oc * p->ic * p->kh * p->kw * element, ALIGNMENT);
+    }
     const double cycles = min_double(plan->algorithm->cost(plan), 1e15) * (double)p->groups * (double)p->n;
     plan->threads = (int)max_idx(1, min_idx(max_threads, (idx)min_double(cycles / CYCLES_PER_THREAD, THREADS_MAX)));
     share(plan);
@@ -86,7 +92,7 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     return CONV_OK;
 }
 
-static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "gemm", "outer", "dot", "ref"};
+static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "winograd", "gemm", "outer", "dot", "ref"};
 
 const char *conv_algorithm_name(conv_algorithm_id id)
 {

@@ -48,7 +48,8 @@ void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b
         if (folded || plan->phases_h < p->stride_h || plan->phases_w < p->stride_w)
             memset(y, 0, element * (size_t)(p->n * p->groups * p->ic * p->ih * p->iw)); /* inputs that no tap meets */
         threads_run(plan->threads, plan->prepare_tasks, forward_task, &r);
-        call.weights = call.prepared;
+        if (plan->prepare_tasks > 0)
+            call.weights = call.prepared;
     } else if (p->pass == CONV_BWD_WEIGHTS && p->n == 0) {
         memset(y, 0, element * (size_t)(p->groups * p->oc * p->ic * p->kh * p->kw));
     }

@@ -1,36 +1,10 @@
-"""The catalogue of problems (`fastconv.problem`) that tests and benchmarks share."""
+"""The catalogue of problems (`fastconv.problem`) that the tests share."""
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 from fastconv.problem import Problem
 
-__all__ = ["CATALOGUE", "Problem", "from_csv"]
-
-
-def from_csv(path: str | Path) -> dict[str, Problem]:
-    """Read problems by their names from a table such as ``benchmarks/perf_cases.csv``."""
-    with open(path, newline="") as file:
-        return {row["name"]: _from_row(row) for row in csv.DictReader(file)}
-
-
-def _from_row(row: dict[str, str]) -> Problem:
-    axes = "w" if row["dim"] == "1" else "hw"
-    pads = (int(row["p" + axis]) for axis in axes)
-    return Problem(
-        n=int(row["N"]),
-        g=int(row["g"]),
-        ic=int(row["C"]),
-        oc=int(row["O"]),
-        size=tuple(int(row[axis.upper()]) for axis in axes),
-        kernel=tuple(int(row["k" + axis]) for axis in axes),
-        stride=tuple(int(row["s" + axis]) for axis in axes),
-        padding=tuple((pad, pad) for pad in pads),
-        dilation=tuple(int(row["d" + axis]) for axis in axes),
-    )
-
+__all__ = ["CATALOGUE", "Problem"]
 
 _NAMES = """
     n1ic1oc1_iw1kw1  n1ic1oc1_iw2kw2  n2ic2oc3_iw8kw3  n3ic3oc4_iw9kw3pw1  n1ic7oc8_iw17kw3pw1
@@ -59,6 +33,11 @@ _NAMES = """
 
     n1ic16oc17_ih14kh1  n2ic64oc15_ih7kh1  n1ic7oc33_ih5iw9kh1  n1ic1100oc9_ih3kh1  n1ic1024oc8_ih2kh1
     n1ic9oc17_ih5kh1ph1
+
+    n2ic33oc15_ih19iw37kh3ph1  n3ic32oc29_ih4iw5kh3ph1  n1ic40oc3_ih9iw70kh3  n1ic20oc5_ih13iw23kh5ph2
+    n2ic9oc6_ih12kh4ph1  n1ic5oc4_ih17iw18kh7ph3  n1ic33oc4_ih8iw40kh3ph1_circular  n1ic34oc5_ih9iw11kh3ph1_replicate
+    n2ic17oc9_iw77kw3pw1  n2ic9oc18_iw50kw9pw4  n2ic18oc7_iw41kw4pl3  n1ic19oc3_iw35kw3pw2_reflect
+    n2g2ic66oc8_ih11kh3ph1  n2ic16oc5_ih23iw9kh3kw1ph1pw0  n1ic80oc17_ih5iw35kh1kw3ph0pw1
 
     n1ic600oc5_ih4kh3ph1  n1ic5oc600_ih4kh3ph1  n4ic128oc16_ih4kh3ph1  n1ic64oc8_ih5kh4  n1ic40oc130_ih6kh3ph1
 

@@ -90,7 +90,7 @@ def test_python_m_and_no_extra_is_imported() -> None:
         "import sys, runpy; sys.argv = ['fastconv', 'info']\n"
         "try: runpy.run_module('fastconv', run_name='__main__')\n"
         "except SystemExit as stop: assert not stop.code\n"
-        "extras = {'mnist1d', 'scipy', 'matplotlib', 'tqdm', 'safetensors', 'torch'}\n"
+        "extras = {'mnist1d', 'scipy', 'matplotlib', 'tqdm', 'safetensors', 'torch', 'jax', 'cv2'}\n"
         "assert not extras & set(sys.modules), extras & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
@@ -101,6 +101,7 @@ def test_python_m_and_no_extra_is_imported() -> None:
     [
         ("mnist1d", "from fastconv.mnist1d.data import generate; generate()", "mnist1d"),
         ("matplotlib", "from fastconv.mnist1d.plots import require; require()", "mnist1d"),
+        ("matplotlib", "from fastconv.bench.picture import require; require()", "bench"),
         (
             "safetensors",
             "from fastconv.serialization import save_state; save_state('x.safetensors', {})",

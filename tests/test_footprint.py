@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from bounds import ALGORITHMS, forward, function
+from bounds import ALGORITHMS, TRANSFORMS, expected, forward, function
 from problems import Problem
 
 import fastconv as fc
@@ -22,6 +22,9 @@ PROBLEMS = [
         "n1ic2oc2_iw9kw3pl2pr1_reflect",
         "n1ic3oc4_ih8kh3ph1",
         "n1ic17oc17_ih7kh3ph1",
+        "n1ic33oc9_ih9iw22kh3ph1",
+        "n2ic18oc3_iw37kw5pw2",
+        "n1ic34oc3_ih11iw6kh3ph1_reflect",
         "n2ic5oc33_ih6kh1",
         "n1ic3oc8_ih13kh7sh2ph3",
         "n1ic4oc4_ih12kh3ph2dh2",
@@ -57,7 +60,11 @@ def test_fwd(problem: Problem, algorithm: str, poison: float, isa: str, dtype: s
         covered = conv(mark, np.ones_like(w), **problem.arguments()) > 0
         y = forward(fc, problem, (poisoned, w, b), algorithm)
         np.testing.assert_array_equal(~np.isfinite(y), covered)
-        np.testing.assert_array_equal(y[~covered], clean[~covered])
+        if algorithm in TRANSFORMS:  # the rest of a tile is computed again, and rounds in another way
+            within = expected(problem, dtype)["fwd"].tolerance(dtype, transform=True)
+            np.testing.assert_array_less(np.abs(y - clean)[~covered], 2 * within[~covered])
+        else:
+            np.testing.assert_array_equal(y[~covered], clean[~covered])
 
 
 @problems

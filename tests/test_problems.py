@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from bounds import function
 from hypothesis import given
-from problems import CATALOGUE, Problem, from_csv
+from problems import CATALOGUE, Problem
 from strategies import problems
 
 from fastconv import reference
-
-PERF_CASES = Path(__file__).parent.parent / "benchmarks" / "perf_cases.csv"
 
 
 @pytest.mark.parametrize(
@@ -58,10 +54,3 @@ def test_output_shapes_are_the_library_s(problem: Problem) -> None:
 
 def test_the_catalogue_has_no_problem_twice() -> None:
     assert len(set(CATALOGUE)) == len(CATALOGUE)
-
-
-def test_csv() -> None:
-    cases = from_csv(PERF_CASES)
-    assert str(cases["r50_56_3x3"]) == "n1ic64oc64_ih56kh3ph1"
-    assert str(cases["mnist1d_l1"]) == "n100ic1oc15_iw40kw3sw2"
-    assert str(cases["mbnet_dw14"]) == "n1g512ic512oc512_ih14kh3ph1"

@@ -130,14 +130,11 @@ static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL 
     int highest, height;
     NAME(tile_run) *const tile = NAME(tile_of)(g->nv, g->gather, &highest);
     const int whole = segments == 1 && s[0].count == nr && g->dst_step == 1 && !g->fold;
-    idx rows[MR];
 
-    for (int i = 0; !g->row && i < MR; i++)
-        rows[i] = i * g->lda;
     for (idx m = m0; m < m1; m += height) {
         REAL *dst = g->dst + m * g->dst_row;
         height = (int)ceil_div(m1 - m, ceil_div(m1 - m, highest)); /* even heights: 15 rows are 8 and 7 */
-        NAME(tile_args) t = {.row = g->row ? g->row + m : rows, .b = b, .out = g->buffer, .ldout = nr};
+        NAME(tile_args) t = {.lda = g->lda, .row = g->row + (g->row ? m : 0), .b = b, .out = g->buffer, .ldout = nr};
         if (!g->first && !g->fold) {
             if (!whole)
                 NAME(move_in)(g, dst, s, segments, height);

@@ -13,6 +13,8 @@
 
 #include "channels_tpl.h"
 
+#include "winograd_tpl.h"
+
 #include "weights_tpl.h"
 #include "elementwise_tpl.h"
 #include "matmul_tpl.h"
@@ -22,6 +24,7 @@
 static const kernel_set NAME(set) = {
     .lanes = LANES,
     .conv = {[KERNEL_DIRECT] = NAME(direct_task), [KERNEL_CHANNELS] = NAME(channels_task),
+             [KERNEL_WINOGRAD] = NAME(winograd_task),
              [KERNEL_GEMM] = NAME(gemm_task),
              [KERNEL_WEIGHTS] = NAME(weights_task), [KERNEL_OUTER] = NAME(outer_task),
              [KERNEL_DOT] = NAME(dot_task), [KERNEL_REF] = NAME(ref_task)},

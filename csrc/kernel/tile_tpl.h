@@ -1,21 +1,26 @@
 /* tile -- the microkernel: every product of a convolution by GEMM, direct or outer products is done here.
  *
- *   out[i][j] = act(prev[i][j] + bias[i] + sum_k a[row[i] + ka] * b[kb + j])       i < M, j < V * LANES
+ *   out[i][j] = act(prev[i][j] + bias[i] + sum_k a[ai + ka] * b[kb + j])       i < M, j < V * LANES
  *
- *   GATHER_B: ka = k, kb = at[k]. Rows of b are found through `at`: packed panels of im2col (at[k] = k * width), rows
- *             packed once and read at the shift of each tap (direct), or a matrix in place.
- *   GATHER_A: ka = at[k], kb = k * V * LANES. b is a dense panel; a is read at listed positions (bwd_weights: the
- *             positions of a padded plane that have an output, at the shift row[i] of each tap).
+ *   GATHER_B: ai = i * lda, ka = k, kb = at[k]. Rows of b are found through `at`: packed panels of im2col
+ *             (at[k] = k * width), rows packed once and read at the shift of each tap (direct), or a matrix in place.
+ *   GATHER_A: ai = row[i], ka = at[k], kb = k * V * LANES. b is a dense panel; a is read at listed positions
+ *             (bwd_weights: the positions of a padded plane that have an output, at the shift row[i] of each tap).
  *
  * b's rows may start anywhere; V * LANES elements of each are read.
- * Registers: M*V accumulators, V for b's row, one broadcast: 14*2 + 2 + 1 of 32 (AVX-512), 6*2 + 2 + 1 of 16.
+ * Registers: M*V accumulators, V for b's row, one broadcast: 14*2 + 2 + 1 of 32 (AVX-512), 6*2 + 2 + 1 of 16. Rows of
+ * a at one distance need a pointer for every five of them (p, +l, +2l, +3l, +4l are addressing modes or nearly); a
+ * pointer each, as the compiler would have it, spills half of them and costs 18 % of the peak.
  */
 enum { NAME(GATHER_B), NAME(GATHER_A) };
+
+#define ROWS_PER_POINTER 5
 
 typedef struct {
     idx k;
     const REAL *a;
-    const idx *row;
+    idx lda;        /* GATHER_B */
+    const idx *row; /* GATHER_A */
     const REAL *b;
     const int32_t *at;
     const REAL *prev; /* NULL: zero */
@@ -32,28 +37,42 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
     vec acc[MR][4 * NV];
     const REAL *a[MR], *b = t->b;
     const int32_t *at = t->at;
-    const idx count = t->k;
+    const idx count = t->k, lda = t->lda, lda3 = 3 * lda;
+    const int listed = gather == NAME(GATHER_A), pointers = listed ? M : (M + ROWS_PER_POINTER - 1) / ROWS_PER_POINTER;
 
 #pragma GCC unroll 16
-    for (int i = 0; i < M; i++) {
-        a[i] = t->a + t->row[i];
+    for (int i = 0; i < pointers; i++)
+        a[i] = t->a + (listed ? t->row[i] : ROWS_PER_POINTER * i * lda);
+#pragma GCC unroll 16
+    for (int i = 0; i < M; i++)
 #pragma GCC unroll 16
         for (int v = 0; v < V; v++)
             acc[i][v] = (vec){0};
-    }
 
     for (idx k = 0; k < count; k++) {
-        const idx ka = gather == NAME(GATHER_A) ? at[k] : k;
-        const REAL *row = b + (gather == NAME(GATHER_A) ? k * V * LANES : at[k]);
+        const REAL *row = b + (listed ? k * V * LANES : at[k]);
+        const idx ka = listed ? at[k] : 0;
         vec bv[4 * NV];
 #pragma GCC unroll 16
         for (int v = 0; v < V; v++)
             bv[v] = NAME(load)(row + v * LANES);
+        if (!listed)
 #pragma GCC unroll 16
-        for (int i = 0; i < M; i++)
+            for (int i = 0; i < pointers; i++)
+                __asm__("" : "+r"(a[i])); /* not to be split into pointers for each row */
+#pragma GCC unroll 16
+        for (int i = 0; i < M; i++) {
+            const int far = i % ROWS_PER_POINTER;
+            const REAL *near = a[listed ? i : i / ROWS_PER_POINTER];
+            const REAL ai = listed ? near[ka] : near[far == 3 ? lda3 : far * lda];
 #pragma GCC unroll 16
             for (int v = 0; v < V; v++)
-                acc[i][v] += a[i][ka] * bv[v];
+                acc[i][v] += ai * bv[v];
+        }
+        if (!listed)
+#pragma GCC unroll 16
+            for (int i = 0; i < pointers; i++)
+                a[i]++;
     }
 
 #pragma GCC unroll 16

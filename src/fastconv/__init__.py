@@ -9,7 +9,7 @@ Names, defaults and weight shapes are PyTorch's. `fastconv.nn` and `fastconv.opt
 """
 
 from fastconv import config
-from fastconv.config import get_num_threads, isas, set_num_threads, show_config, threads, use_isa
+from fastconv.config import get_num_threads, isas, set_num_threads, set_strict, show_config, strict, threads, use_isa
 from fastconv.explanation import Explanation, explain
 from fastconv.functional import (
     conv1d,
@@ -34,5 +34,5 @@ from fastconv import nn, optim, reference
 __all__ = [
     "Explanation", "conv1d", "conv1d_backward", "conv2d", "conv2d_backward", "conv_matrix", "conv_output_size",
     "explain", "get_num_threads", "isas", "linear", "linear_backward", "log_softmax", "nn", "optim", "reference",
-    "relu", "relu_backward", "set_num_threads", "show_config", "softmax", "threads", "use_isa",
+    "relu", "relu_backward", "set_num_threads", "set_strict", "show_config", "softmax", "strict", "threads", "use_isa",
 ]

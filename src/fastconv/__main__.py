@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fastconv as fc
+from fastconv.bench import command as benchmark
 from fastconv.mnist1d import compare as comparison
 from fastconv.mnist1d.checkpoint import UsageError
 from fastconv.mnist1d.models import ABOUT, MODELS
@@ -60,6 +61,14 @@ def explain(**problem: Any) -> None:
         raise UsageError(str(error)) from error
 
 
+def bench(**options: Any) -> None:
+    """Time convolutions beside every installed peer, in turns."""
+    try:
+        benchmark.run(**options)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
 def train(*, threads: int | None, **options: Any) -> None:
     """Train one network."""
     if threads is not None:
@@ -97,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("info", help=info.__doc__).set_defaults(command=info)
     _explain_options(commands.add_parser("explain", help=explain.__doc__, description=explain.__doc__))
+    timing = commands.add_parser("bench", help=bench.__doc__, description=bench.__doc__)
+    benchmark.add_options(timing)
+    timing.set_defaults(command=bench)
     mnist1d = commands.add_parser("mnist1d", help="The experiment of the lecture.")
     experiments = mnist1d.add_subparsers(required=True, metavar="COMMAND")
     _train_options(

@@ -28,6 +28,7 @@ cdef extern from "conv.h" nogil:
         CONV_AUTO
         CONV_DIRECT
         CONV_CHANNELS
+        CONV_WINOGRAD
         CONV_GEMM
         CONV_OUTER
         CONV_DOT
@@ -48,6 +49,7 @@ cdef extern from "conv.h" nogil:
         conv_pad_mode pad_mode
         conv_activation activation
         conv_algorithm_id algorithm
+        int strict
 
     ctypedef struct conv_plan:
         idx scratch_bytes

@@ -18,11 +18,12 @@ from fastconv import _arguments
 cnp.import_array()
 
 cdef int max_threads = 1
+cdef int strict = 0
 cdef object report = None  # called after every convolution, see set_report
 cdef dict PAD_MODES = {"zeros": CONV_ZEROS, "reflect": CONV_REFLECT, "replicate": CONV_REPLICATE,
                        "circular": CONV_CIRCULAR}
 cdef dict ACTIVATIONS = {"relu": CONV_RELU}
-cdef dict ALGORITHMS = {"auto": CONV_AUTO, "direct": CONV_DIRECT, "channels": CONV_CHANNELS, "gemm": CONV_GEMM,
+cdef dict ALGORITHMS = {"auto": CONV_AUTO, "direct": CONV_DIRECT, "channels": CONV_CHANNELS, "winograd": CONV_WINOGRAD, "gemm": CONV_GEMM,
                         "outer": CONV_OUTER, "dot": CONV_DOT, "ref": CONV_REF}
 
 
@@ -49,6 +50,15 @@ def multiply_adds(Py_ssize_t count, bint double_precision=False) -> float:
     with nogil:
         flops = peak_run(CONV_F64 if double_precision else CONV_F32, count)
     return flops
+
+
+def get_strict() -> bool:
+    return bool(strict)
+
+
+def set_strict(bint flag) -> None:
+    global strict
+    strict = flag
 
 
 def available_threads() -> int:
@@ -168,6 +178,7 @@ cdef conv_problem parse(int ndim, tuple x_shape, tuple w_shape, tuple b_shape, o
     p.pad_top = p.pad_bottom = 0
     p.activation = CONV_LINEAR
     p.algorithm = CONV_AUTO
+    p.strict = strict
     p.pad_mode = CONV_ZEROS
     plain = (small(groups) and type(padding_mode) is str and padding_mode == "zeros"
              and (batched or len(x_shape) == ndim + 1) and len(w_shape) == ndim + 2

@@ -1,4 +1,4 @@
-"""Threads and ISA: settings of the process, read from the environment once, at import."""
+"""Threads, ISA and strictness: settings of the process, read from the environment once, at import."""
 
 from __future__ import annotations
 
@@ -34,6 +34,30 @@ def threads(n: int) -> Iterator[None]:
         yield
     finally:
         set_num_threads(before)
+
+
+def set_strict(flag: bool) -> None:
+    """Keep ``algorithm="auto"`` to sums in the order of the definition (`flag` true), or allow transforms again.
+
+    Winograd and FFT multiply less and round differently: within 16 u S, with u = eps / 2 and S = abs(x) * abs(w)
+    taken as the largest over the transform's tile. Without them every element stays within
+    min(n + 2, 6 sqrt(n) + 12) u S for n terms, and sums of small integers are exact. Of the process; `FASTCONV_STRICT=1`
+    sets it at import. An algorithm that is asked for by name runs either way.
+    """
+    if not isinstance(flag, bool):
+        raise TypeError(f"flag must be True or False, got {flag!r}")
+    _core.set_strict(flag)
+
+
+@contextmanager
+def strict() -> Iterator[None]:
+    """``with strict(): ...`` is `set_strict` for the block."""
+    before = _core.get_strict()
+    _core.set_strict(True)
+    try:
+        yield
+    finally:
+        _core.set_strict(before)
 
 
 def isas() -> dict[str, bool]:
@@ -77,7 +101,8 @@ def show_config() -> None:
     print(f"fastconv {fastconv.__version__}")
     print("ISA      " + ", ".join(f"{name}: {state}" for name, state in states.items()))
     print(f"threads  {get_num_threads()} (CPUs this process may use: {_core.available_threads()})")
-    for variable in (*THREAD_VARIABLES, "FASTCONV_ISA", "FASTCONV_VERBOSE"):
+    print(f"strict   {_core.get_strict()}")
+    for variable in (*THREAD_VARIABLES, "FASTCONV_ISA", "FASTCONV_STRICT", "FASTCONV_VERBOSE"):
         if variable in os.environ:
             print(f"{variable}={os.environ[variable]}")
 
@@ -90,6 +115,7 @@ def configure() -> None:
     except ValueError as error:
         raise ImportError(f"FASTCONV_ISA={name}: {error}") from None
     _core.set_threads(_threads_wanted())
+    _core.set_strict(os.environ.get("FASTCONV_STRICT", "0") not in ("", "0"))
     if os.environ.get("FASTCONV_VERBOSE", "0") not in ("", "0"):
         _core.set_report(_print_call)
 

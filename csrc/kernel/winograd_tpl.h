@@ -1,0 +1,526 @@
+/* winograd -- convolution of stride 1 by short transforms: fewer multiplications than the definition has.
+ *
+ *   y = A' [ sum_k (G w_k G') * (B' x_k B) ] A        for tiles of tile_h x tile_w outputs
+ *
+ * F(4, 3) has the points 0, 1, -1, 1/2, -2 and infinity, F(2, 3) has 0, 1, -1 and infinity; every constant of B and A is
+ * dyadic. An axis without taps keeps its form (tile 1). A kernel longer than three is cut into groups of three taps, which
+ * are more terms of the sum: k runs over (group, channel).
+ *
+ * A task transforms the source of a chunk of tiles (run on over rows and images) into v[f][k][tile]; then, for blocks of
+ * rows of the result, the weights into u[f][row][k], and strip by strip multiplies, f by f, and transforms back. Lanes
+ * are tiles of one row, so the source is read as it lies and de-interleaved in registers.
+ *
+ * A NaN or Inf would spread over its tile, as would an overflow in a transform: a tile that comes out with either is
+ * computed again by the definition.
+ */
+#define WINOGRAD_MOST 6
+
+typedef struct {
+    const conv_plan *plan;
+    const lattice *lat;
+    NAME(source) src;
+    winograd_shape shape;
+    idx ldv;                   /* v[f][k][tile]: f * k * ldv + k * ldv + tile */
+    idx low_h, low_w;          /* source position of the first tap of point 0 */
+    idx j0, j1;                /* tiles */
+    REAL *v, *m, *rows, *zeros, *pixels, *suspect, *panel;
+    int32_t *at;
+} NAME(winograd);
+
+/* Row m, channel c, tap t of the weights, whatever the pass: first[m * row + c * channel + t]. */
+typedef struct {
+    const REAL *first, *end; /* of the group; one past the array */
+    idx row, channel, channels, taps;
+} NAME(weights);
+
+/* ---- the transforms, in one dimension: `a` points ---- */
+
+__attribute__((always_inline)) static inline void NAME(winograd_in)(const int a, const vec *d, vec *t)
+{
+    if (a == 1) {
+        t[0] = d[0];
+    } else if (a == 4) {
+        t[0] = d[0] - d[2];
+        t[1] = d[1] + d[2];
+        t[2] = d[2] - d[1];
+        t[3] = d[3] - d[1];
+    } else {
+        const vec even = d[4] - d[2], odd = d[3] - d[1];
+        t[0] = (d[0] - d[2]) + even + 1.5f * odd;
+        t[1] = even + odd + 1.5f * (d[3] + d[2]);
+        t[2] = even - odd + 1.5f * (d[3] - d[2]);
+        t[3] = even + 2 * odd;
+        t[4] = even - 0.5f * odd;
+        t[5] = (d[5] - d[3]) - odd + 1.5f * even;
+    }
+}
+
+__attribute__((always_inline)) static inline void NAME(winograd_out)(const int a, const vec *m, vec *y)
+{
+    if (a == 1) {
+        y[0] = m[0];
+    } else if (a == 4) {
+        y[0] = m[0] + m[1] + m[2];
+        y[1] = m[1] - m[2] + m[3];
+    } else {
+        const vec even = m[1] + m[2], odd = m[1] - m[2];
+        y[0] = m[0] + even + (m[3] + m[4]);
+        y[1] = odd + 0.5f * m[3] - 2 * m[4];
+        y[2] = even + 0.25f * m[3] + 4 * m[4];
+        y[3] = odd + 0.125f * m[3] - 8 * m[4] + m[5];
+    }
+}
+
+/* Without the factors that are not dyadic, which winograd_factor has. */
+__attribute__((always_inline)) static inline void NAME(winograd_taps)(const int a, const vec *g, vec *u)
+{
+    if (a == 1) {
+        u[0] = g[0];
+        return;
+    }
+    const vec ends = g[0] + g[2];
+    u[0] = g[0];
+    u[1] = ends + g[1];
+    u[2] = ends - g[1];
+    u[a - 1] = g[2];
+    if (a == 6) {
+        u[3] = g[0] + 0.5f * g[1] + 0.25f * g[2];
+        u[4] = g[0] - 2 * g[1] + 4 * g[2];
+    }
+}
+
+__attribute__((always_inline)) static inline double NAME(winograd_factor)(const int a, int i)
+{
+    static const double four[] = {1, 0.5, 0.5, 1}, six[] = {1, 1 / 3., -1 / 3., -16 / 15., 1 / 15., 1};
+    return a == 1 ? 1 : a == 4 ? four[i] : six[i];
+}
+
+/* ---- source: x to v ---- */
+
+/* p[0], p[m], p[2m], ...: a lane for each tile, m outputs apart. */
+__attribute__((always_inline)) static inline vec NAME(load_every)(const int m, const REAL *p)
+{
+    if (m == 1)
+        return NAME(load)(p);
+    const vec a = NAME(load_even)(p);
+    return m == 2 ? a : __builtin_shuffle(a, NAME(load_even)(p + 2 * LANES), 2 * NAME(iota)());
+}
+
+/* Columns x .. x+LANES of the padded axis from x0 on, where some are padding or the array's last. */
+static vec NAME(winograd_edge)(const NAME(winograd) *w, const REAL *row, idx x, idx width)
+{
+    const idx size = w->lat->w.size;
+    vec v = {0};
+    for (int lane = 0; lane < LANES; lane++) {
+        const idx at = pad_index(w->src.mode, x + lane, size);
+        if (row && x + lane < width && at >= 0 && at < size)
+            v[lane] = row[at];
+    }
+    return v;
+}
+
+/* One row of tiles: its source rows (NULL: zeros) transformed downwards, column by column, into w->rows; columns
+ * x0 .. x0+width of the padded axis. */
+__attribute__((always_inline)) static inline void NAME(winograd_down)(const int ah, const NAME(winograd) *w,
+                                                                      const REAL *const *row, idx pitch, idx x0,
+                                                                      idx width)
+{
+    const idx lo = max_idx(0, -x0), hi = max_idx(lo, min_idx(width, w->lat->w.size - x0));
+    const int modes = w->src.mode != CONV_ZEROS; /* whose padding has values */
+    const REAL *from[WINOGRAD_MOST], *last = w->zeros;
+    for (int i = 0; i < ah; i++) {
+        from[i] = row[i] ? row[i] + x0 : w->zeros;
+        last = row[i] && from[i] > last ? from[i] : last;
+    }
+    const int whole = last == w->zeros || last + round_up(hi - lo, LANES) + lo <= w->src.end;
+    idx x = lo;
+    for (; (whole && !modes && x < hi) || x + LANES <= hi; x += LANES) {
+        vec d[WINOGRAD_MOST], t[WINOGRAD_MOST];
+#pragma GCC unroll 6
+        for (int i = 0; i < ah; i++)
+            d[i] = NAME(load)(from[i] + x);
+        NAME(winograd_in)(ah, d, t);
+#pragma GCC unroll 6
+        for (int i = 0; i < ah; i++)
+            NAME(store)(w->rows + i * pitch + x, t[i]);
+    }
+    /* the rest: before lo and from x on, where anything but zeros is left; then from hi on */
+    for (idx at = modes && lo > 0 ? 0 : x, end; at < (modes ? width : hi); at = end) {
+        vec d[WINOGRAD_MOST], t[WINOGRAD_MOST];
+        end = at < lo ? min_idx(at + LANES, lo) : at + LANES;
+        for (int i = 0; i < ah; i++)
+            d[i] = NAME(winograd_edge)(w, row[i], x0 + at, x0 + (modes ? width : hi));
+        NAME(winograd_in)(ah, d, t);
+        for (int i = 0; i < ah; i++)
+            __builtin_memcpy(w->rows + i * pitch + at, &t[i], (size_t)(end - at) * sizeof(REAL));
+        if (end == lo)
+            end = x;
+    }
+    for (int i = 0; i < (modes ? 0 : ah); i++) {
+        for (idx z = 0; z < lo; z++)
+            w->rows[i * pitch + z] = 0;
+        for (idx z = hi; z < width; z += LANES)
+            NAME(store)(w->rows + i * pitch + z, (vec){0});
+    }
+}
+
+/* Along the rows: `count` tiles to column `column` of v[f][k]; lanes past the last tile are overwritten later. What only
+ * the `spare` taps of the last group would read is not: it belongs to no output of the tile. */
+__attribute__((always_inline)) static inline void NAME(winograd_along)(const int ah, const int aw,
+                                                                       const NAME(winograd) *w, idx pitch, idx shift,
+                                                                       int spare, idx k, idx column, idx count)
+{
+    const int m = aw == 1 ? 1 : aw - 2;
+    const idx frequency = w->shape.k * w->ldv;
+    vec d[WINOGRAD_MOST], t[WINOGRAD_MOST];
+    for (int i = 0; i < ah; i++)
+        for (idx q = 0; q < count; q += LANES) {
+            const REAL *p = w->rows + i * pitch + shift + q * m;
+            REAL *to = w->v + i * aw * frequency + k * w->ldv + column + q;
+#pragma GCC unroll 6
+            for (int j = 0; j < aw; j++)
+                d[j] = j < aw - spare ? NAME(load_every)(m, p + j) : (vec){0};
+            NAME(winograd_in)(aw, d, t);
+#pragma GCC unroll 6
+            for (int j = 0; j < aw; j++)
+                NAME(store)(to + j * frequency, t[j]);
+        }
+}
+
+__attribute__((always_inline)) static inline void NAME(winograd_source)(const int ah, const int aw,
+                                                                        const NAME(winograd) *w)
+{
+    const winograd_shape *s = &w->shape;
+    const lattice *lat = w->lat;
+    const REAL *row[WINOGRAD_MOST];
+    for (idx j = w->j0, count; j < w->j1; j += count) {
+        const idx n = j / (s->tiles_h * s->tiles_w), ty = j / s->tiles_w % s->tiles_h, tx = j % s->tiles_w;
+        count = min_idx(w->j1 - j, s->tiles_w - tx);
+        const idx x0 = tx * s->tile_w + w->low_w, width = count * s->tile_w + aw - s->tile_w + 3 * (s->groups_w - 1);
+        const idx pitch = round_up(width, LANES) + 5 * LANES; /* what load_every reads past the last tile */
+        for (idx c = 0; c < lat->source_channels; c++) {
+            const REAL *plane = w->src.first + n * w->src.image + c * w->src.plane;
+            for (idx gh = 0; gh < s->groups_h; gh++) {
+                for (int i = 0; i < ah; i++) {
+                    const idx y = pad_index(w->src.mode, ty * s->tile_h + w->low_h + 3 * gh + i, lat->h.size);
+                    /* rows that no output reads: below the last one, or at spare taps */
+                    const int read = y >= 0 && y < lat->h.size && (gh + 1 < s->groups_h || i < ah - s->spare_h);
+                    row[i] = read ? plane + y * lat->w.size : NULL;
+                }
+                NAME(winograd_down)(ah, w, row, pitch, x0, width);
+                for (idx gw = 0; gw < s->groups_w; gw++)
+                    NAME(winograd_along)(ah, aw, w, pitch, 3 * gw, gw + 1 < s->groups_w ? 0 : (int)s->spare_w,
+                                         (gh * s->groups_w + gw) * lat->source_channels + c, j - w->j0, count);
+            }
+        }
+    }
+}
+
+/* ---- weights: w to u ---- */
+
+/* Taps of LANES channels from c on, of result row m: taps[t][lane]. */
+static void NAME(winograd_gather)(REAL *taps, const NAME(weights) *w, idx m, idx c)
+{
+    const idx count = min_idx(LANES, w->channels - c);
+    const REAL *row[LANES];
+    for (int i = 0; i < LANES; i++)
+        row[i] = w->first + m * w->row + (c + min_idx(i, count - 1)) * w->channel;
+    const REAL *highest = row[0] > row[LANES - 1] ? row[0] : row[LANES - 1];
+    for (idx t = 0; t < w->taps; t += LANES, taps += LANES * LANES)
+        if (highest + t + LANES <= w->end) {
+            const REAL *from[LANES];
+            for (int i = 0; i < LANES; i++)
+                from[i] = row[i] + t;
+            NAME(transpose_rows)(taps, LANES, from);
+        } else {
+            for (int i = 0; i < LANES; i++)
+                for (idx q = t; q < min_idx(t + LANES, w->taps); q++)
+                    taps[(q - t) * LANES + i] = row[i][q];
+        }
+}
+
+/* Rows [m0, m1) to u[f][m - m0][k], frequencies `frequency` elements apart. */
+__attribute__((always_inline)) static inline void NAME(winograd_weights)(const int ah, const int aw, REAL *u, idx ldu,
+                                                                         idx frequency, const winograd_shape *s,
+                                                                         const lattice *lat, const NAME(weights) *w,
+                                                                         idx m0, idx m1, REAL *taps)
+{
+    const idx th = lat->h.taps, tw = lat->w.taps;
+    const int high = ah == 1 ? 1 : 3, wide = aw == 1 ? 1 : 3;
+    for (idx m = m0; m < m1; m++)
+        for (idx c = 0; c < w->channels; c += LANES) {
+            NAME(winograd_gather)(taps, w, m, c);
+            for (idx g = 0; g < s->groups_h * s->groups_w; g++) {
+                const idx h0 = g / s->groups_w * 3, w0 = g % s->groups_w * 3;
+                vec column[WINOGRAD_MOST][3];
+#pragma GCC unroll 3
+                for (int x = 0; x < wide; x++) {
+                    vec d[3], t[WINOGRAD_MOST];
+#pragma GCC unroll 3
+                    for (int y = 0; y < high; y++) {
+                        /* the kernel's element at this distance from the first source position */
+                        const idx at_h = lat->h.delta < 0 ? th - 1 - (h0 + y) : h0 + y;
+                        const idx at_w = lat->w.delta < 0 ? tw - 1 - (w0 + x) : w0 + x;
+                        d[y] = h0 + y < th && w0 + x < tw ? NAME(load)(taps + (at_h * tw + at_w) * LANES) : (vec){0};
+                    }
+                    NAME(winograd_taps)(ah, d, t);
+#pragma GCC unroll 6
+                    for (int i = 0; i < ah; i++)
+                        column[i][x] = t[i];
+                }
+#pragma GCC unroll 6
+                for (int i = 0; i < ah; i++) {
+                    vec t[WINOGRAD_MOST];
+                    NAME(winograd_taps)(aw, column[i], t);
+#pragma GCC unroll 6
+                    for (int j = 0; j < aw; j++) {
+                        const vec v = t[j] * (REAL)(NAME(winograd_factor)(ah, i) * NAME(winograd_factor)(aw, j));
+                        REAL *const to = u + (i * aw + j) * frequency + (m - m0) * ldu + g * w->channels + c;
+                        if (c + LANES <= w->channels)
+                            NAME(store)(to, v);
+                        else
+                            __builtin_memcpy(to, &v, (size_t)(w->channels - c) * sizeof(REAL));
+                    }
+                }
+            }
+        }
+}
+
+/* ---- result: m to y ---- */
+
+/* Tiles [column, column + count) of a strip lie side by side in a row of tiles. */
+typedef struct {
+    int column, count;
+    idx out, rows, pixels; /* of the first tile's first output; rows and columns inside the result */
+} NAME(winograd_segment);
+
+static int NAME(winograd_runs)(NAME(winograd_segment) *run, const NAME(winograd) *w, idx j, int columns, idx image)
+{
+    const winograd_shape *s = &w->shape;
+    const lattice *lat = w->lat;
+    int runs = 0;
+    for (int q = 0; q < columns; q += run[runs].count, j += run[runs].count, runs++) {
+        const idx n = j / (s->tiles_h * s->tiles_w), y = j / s->tiles_w % s->tiles_h * s->tile_h;
+        const idx tx = j % s->tiles_w, x = tx * s->tile_w, count = min_idx(columns - q, s->tiles_w - tx);
+        run[runs] = (NAME(winograd_segment)){q, (int)count, n * image + y * lat->w.grid + x,
+                                         min_idx(s->tile_h, lat->h.grid - y),
+                                         min_idx(count * s->tile_w, lat->w.grid - x)};
+    }
+    return runs;
+}
+
+/* The lanes of m vectors in turn: a[0][0], a[1][0], ... */
+__attribute__((always_inline)) static inline void NAME(store_every)(const int m, REAL *p, const vec *a)
+{
+    const mask low = NAME(iota)() / 2 + (NAME(iota)() & 1) * LANES, high = low + LANES / 2;
+    if (m == 1) {
+        NAME(store)(p, a[0]);
+    } else if (m == 2) {
+        NAME(store)(p, __builtin_shuffle(a[0], a[1], low));
+        NAME(store)(p + LANES, __builtin_shuffle(a[0], a[1], high));
+    } else {
+        const vec even0 = __builtin_shuffle(a[0], a[2], low), even1 = __builtin_shuffle(a[0], a[2], high);
+        const vec odd0 = __builtin_shuffle(a[1], a[3], low), odd1 = __builtin_shuffle(a[1], a[3], high);
+        NAME(store)(p, __builtin_shuffle(even0, odd0, low));
+        NAME(store)(p + LANES, __builtin_shuffle(even0, odd0, high));
+        NAME(store)(p + 2 * LANES, __builtin_shuffle(even1, odd1, low));
+        NAME(store)(p + 3 * LANES, __builtin_shuffle(even1, odd1, high));
+    }
+}
+
+/* One row of a strip's products to `pixels`; NaN in the lanes of `suspect` whose tile is not finite, and in their sum. */
+__attribute__((always_inline)) static inline vec NAME(winograd_result)(const int ah, const int aw, REAL *pixels,
+                                                                       const REAL *m, idx frequency, int nv, int columns,
+                                                                       REAL bias, int relu, REAL *suspect)
+{
+    const int mh = ah == 1 ? 1 : ah - 2, mw = aw == 1 ? 1 : aw - 2, width = nv * LANES * mw;
+    vec bad = {0};
+    for (int q = 0; q < nv; q++) {
+        vec up[4][WINOGRAD_MOST], all = {0};
+#pragma GCC unroll 6
+        for (int j = 0; j < aw; j++) {
+            vec d[WINOGRAD_MOST], t[4];
+#pragma GCC unroll 6
+            for (int i = 0; i < ah; i++)
+                d[i] = NAME(load)(m + (i * aw + j) * frequency + q * LANES);
+            NAME(winograd_out)(ah, d, t);
+#pragma GCC unroll 4
+            for (int i = 0; i < mh; i++)
+                up[i][j] = t[i];
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < mh; i++) {
+            vec y[4];
+            NAME(winograd_out)(aw, up[i], y);
+#pragma GCC unroll 4
+            for (int j = 0; j < mw; j++) {
+                y[j] += bias;
+                all += y[j];
+                if (relu)
+                    y[j] = NAME(relu)(y[j]);
+            }
+            NAME(store_every)(mw, pixels + i * width + q * LANES * mw, y);
+        }
+        all = (vec)((mask)(all - all) & (NAME(iota)() < (mask){0} + (columns - q * LANES)));
+        NAME(store)(suspect + q * LANES, all);
+        bad += all;
+    }
+    return bad;
+}
+
+/* The tiles of rows [m0, m1) that were not finite, once more: im2col of one tile at a time, for the rows that need it.
+ * `space` takes the rows' weights. */
+static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const NAME(weights) *weights, idx m0, idx m1,
+                                 REAL *space, idx image)
+{
+    const winograd_shape *s = &w->shape;
+    const conv_axis *h = &w->lat->h, *along = &w->lat->w;
+    const idx depth = weights->channels * weights->taps;
+    const int outputs = (int)(s->tile_h * s->tile_w);
+    for (idx m = m0; m < m1; m++)
+        for (idx c = 0; c < weights->channels; c++)
+            for (idx t = 0; t < weights->taps; t++)
+                space[(m - m0) * depth + c * weights->taps + t] =
+                    weights->first[m * weights->row + c * weights->channel +
+                                   (h->delta < 0 || along->delta < 0 ? weights->taps - 1 - t : t)];
+    g.a = space;
+    g.a_first = m0;
+    g.lda = g.k = depth;
+    g.kblock = accumulation_block(depth);
+    g.nv = 1;
+    g.at = w->at;
+    g.first = g.last = 1;
+    for (idx k = 0; k < depth; k++)
+        w->at[k] = (int32_t)(k * LANES);
+
+    for (idx j = w->j0; j < w->j1; j++) {
+        const REAL *suspect = w->suspect + (j - w->j0);
+        const idx n = j / (s->tiles_h * s->tiles_w), y = j / s->tiles_w % s->tiles_h * s->tile_h;
+        const idx x = j % s->tiles_w * s->tile_w;
+        for (idx m = m0, last; m < m1; m = last) {
+            for (last = m; last < m1 && suspect[(last - m0) * w->ldv] != 0; last++)
+                continue;
+            if (last == m) {
+                last = m + 1;
+                continue;
+            }
+            for (int first = 0; first < outputs; first += LANES) {
+                NAME(segment) to[LANES];
+                int segments = 0;
+                for (int lane = 0; lane < LANES; lane++) {
+                    const idx oy = y + (first + lane) / s->tile_w, ox = x + (first + lane) % s->tile_w;
+                    const int real = first + lane < outputs && oy < h->grid && ox < along->grid;
+                    if (real)
+                        to[segments++] = (NAME(segment)){n * image + oy * along->grid + ox, lane, 1};
+                    REAL *panel = w->panel + lane;
+                    for (idx c = 0; c < weights->channels; c++)
+                        for (idx t = 0; t < weights->taps; t++, panel += LANES) {
+                            const idx sy = pad_index(w->src.mode, oy + w->low_h + t / along->taps, h->size);
+                            const idx sx = pad_index(w->src.mode, ox + w->low_w + t % along->taps, along->size);
+                            *panel = !real || sy < 0 || sx < 0 ? 0
+                                     : w->src.first[n * w->src.image + c * w->src.plane + sy * along->size + sx];
+                        }
+                }
+                NAME(block_column)(&g, m, last, w->panel, to, segments);
+            }
+        }
+    }
+}
+
+/* Rows [m0, m1) of a strip's products: f by f, from u (rows `ldu`, frequencies `frequency` apart) and v. */
+static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx ldu, idx frequency, idx rows, idx column)
+{
+    const winograd_shape *s = &w->shape;
+    const idx terms = winograd_terms(s->k);
+    const int nr = w->plan->nv * LANES;
+    int highest, height;
+    NAME(tile_run) *const run = NAME(tile_of)(w->plan->nv, NAME(GATHER_B), &highest);
+    for (idx f = 0; f < s->frequencies; f++)
+        for (idx m = 0; m < rows; m += height) {
+            REAL *out = w->m + (f * rows + m) * nr;
+            NAME(tile_args) t = {.lda = ldu, .b = w->v + f * s->k * w->ldv + column, .out = out, .ldout = nr, .ldprev = nr};
+            height = (int)ceil_div(rows - m, ceil_div(rows - m, highest));
+            for (idx k = 0; k < s->k; k += terms) {
+                t.k = min_idx(terms, s->k - k);
+                t.a = u + f * frequency + m * ldu + k;
+                t.at = w->at + k;
+                run(&t, height);
+                t.prev = out;
+            }
+        }
+}
+
+__attribute__((always_inline)) static inline void NAME(winograd_form)(const int ah, const int aw, const conv_call *call,
+                                                                      const NAME(task) *t, int worker)
+{
+    const conv_plan *plan = call->plan;
+    const conv_problem *p = &plan->p;
+    const lattice *lat = &t->lat;
+    const winograd_shape shape = winograd_shape_of(plan);
+    const winograd_scratch at = winograd_layout(plan, LANES);
+    REAL *const scratch = (REAL *)(call->scratch + worker * plan->task_bytes);
+    const idx j0 = t->chunk * plan->chunk_w, taps = lat->h.taps * lat->w.taps, ldu = at.ldu;
+    NAME(winograd) w = {.plan = plan, .lat = lat, .src = NAME(task_source)(call, t), .shape = shape, .ldv = at.ldv,
+                        .low_h = min_idx(tap_position(&lat->h, 0), tap_position(&lat->h, lat->h.taps - 1)),
+                        .low_w = min_idx(tap_position(&lat->w, 0), tap_position(&lat->w, lat->w.taps - 1)),
+                        .j0 = j0, .j1 = min_idx(j0 + plan->chunk_w, p->n * shape.tiles_h * shape.tiles_w),
+                        .v = scratch + at.v, .m = scratch + at.m, .rows = scratch + at.rows, .zeros = scratch + at.zeros,
+                        .pixels = scratch + at.pixels, .suspect = scratch + at.suspect, .panel = scratch + at.panel,
+                        .at = (int32_t *)(scratch + at.at)};
+    const int forward = p->pass == CONV_FWD, nr = plan->nv * LANES;
+    const idx group_weights = p->oc * p->ic * taps;
+    const NAME(weights) weights = {(const REAL *)call->weights + t->group * group_weights,
+                                   (const REAL *)call->weights + p->groups * group_weights, forward ? p->ic * taps : taps,
+                                   forward ? taps : p->ic * taps, lat->source_channels, taps};
+    NAME(block) g = {.dst_row = lat->h.grid * lat->w.grid, .dst_step = 1, .buffer = scratch + at.buffer,
+                     .bias = call->bias ? (const REAL *)call->bias + t->group * p->oc : NULL,
+                     .relu = p->activation == CONV_RELU};
+    const idx image = p->groups * lat->result_channels * g.dst_row;
+    g.dst = (REAL *)call->dst + t->group * lat->result_channels * g.dst_row;
+
+    NAME(zero_run)(w.zeros, at.pixels - at.zeros);
+    NAME(winograd_source)(ah, aw, &w);
+    for (idx m0 = t->m0; m0 < t->m1; m0 += plan->block_rows) {
+        const idx m1 = min_idx(m0 + plan->block_rows, t->m1), rows = m1 - m0;
+        const REAL *u = scratch + at.u;
+        idx frequency = rows * ldu;
+        vec bad = {0};
+        NAME(winograd_weights)(ah, aw, scratch + at.u, ldu, frequency, &shape, lat, &weights, m0, m1, scratch + at.taps);
+        for (idx k = 0; k < shape.k; k++)
+            w.at[k] = (int32_t)(k * w.ldv);
+        for (idx j = w.j0; j < w.j1; j += nr) {
+            const int columns = (int)min_idx(nr, w.j1 - j);
+            NAME(winograd_segment) run[NV * LANES];
+            const int runs = NAME(winograd_runs)(run, &w, j, columns, image);
+            NAME(winograd_multiply)(&w, u, ldu, frequency, rows, j - w.j0);
+            for (idx m = 0; m < rows; m++) {
+                REAL *dst = g.dst + (m0 + m) * g.dst_row;
+                bad += NAME(winograd_result)(ah, aw, w.pixels, w.m + m * nr, rows * nr, plan->nv, columns,
+                                             g.bias ? g.bias[m0 + m] : 0, g.relu, w.suspect + m * w.ldv + (j - w.j0));
+                for (int q = 0; q < runs; q++)
+                    for (idx y = 0; y < run[q].rows; y++)
+                        NAME(copy)(dst + run[q].out + y * lat->w.grid,
+                                   w.pixels + (y * nr + run[q].column) * shape.tile_w, run[q].pixels);
+            }
+        }
+        if (NAME(sum)(bad) != 0)
+            NAME(winograd_again)(&w, g, &weights, m0, m1, scratch + at.u, image);
+    }
+}
+
+static void NAME(winograd_task)(const void *context, idx index, int worker)
+{
+    const conv_call *call = context;
+    const NAME(task) t = NAME(task_decode)(call->plan, index);
+    const idx tile_h = call->plan->tile_h, tile_w = call->plan->tile_w;
+    if (t.m0 >= t.m1)
+        return;
+    if (tile_h == 4 && tile_w == 4)
+        NAME(winograd_form)(6, 6, call, &t, worker);
+    else if (tile_h == 2 && tile_w == 2)
+        NAME(winograd_form)(4, 4, call, &t, worker);
+    else if (tile_h == 1 && tile_w == 4)
+        NAME(winograd_form)(1, 6, call, &t, worker);
+    else
+        NAME(winograd_form)(6, 1, call, &t, worker);
+}
