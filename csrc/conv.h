@@ -6,6 +6,10 @@
  *   conv_plan_init       pure arithmetic and a scan of the algorithm table: no allocation, nothing shared
  *   conv_run             packs, multiplies, stores; `scratch` holds conv_plan.scratch_bytes bytes, 64-byte aligned
  *
+ *
+ * A forward problem that says `packed` takes, instead of w, what conv_pack made of it once: conv_plan.packed_bytes bytes,
+ * 64-byte aligned, read alone from then on.
+ *
  * Arrays are dense, C-ordered and aligned for their dtype: x (n, groups*ic, ih, iw), w (groups*oc, ic, kh, kw),
  * b (groups*oc), y (n, groups*oc, oh, ow); dx, dw, db and dy have the shapes of x, w, b and y.
  * A 1-D convolution is a 2-D one of height 1.
@@ -54,6 +58,7 @@ typedef struct {
     conv_pad_mode pad_mode;
     conv_activation activation;
     conv_algorithm_id algorithm;
+    int packed;  /* fwd: the weights come from conv_pack */
     int strict;  /* auto stays with sums in the order of the definition: no transforms */
 } conv_problem;
 
@@ -78,7 +83,8 @@ typedef struct {
     idx phases_h, phases_w;     /* lattices: 1 x 1 but for bwd_data with stride */
     idx channels;               /* channels in one block of the packed source */
     idx chunk_n, chunk_h, chunk_w; /* of one task: images, rows, columns; gemm: chunk_w counts points of an image, or
-                                      columns of dw; winograd: tiles */
+                                      columns of dw; winograd: tiles, of which chunk_h are
+                                      transformed at a time */
     idx pitch;                  /* direct: elements from one packed row to the next */
     idx tile_h, tile_w;         /* winograd: outputs of a tile; 1: the axis is not transformed */
     idx block_rows;             /* winograd: of the result, at a time */
@@ -87,6 +93,7 @@ typedef struct {
     idx chunks, m_chunks, tasks; /* tasks = phases * groups * chunks * m_chunks */
     idx prepare_tasks;          /* tasks of the pass over the weights that precedes bwd_data */
     idx prepared_bytes, task_bytes; /* scratch: shared, and for each thread */
+    idx packed_offset, packed_bytes; /* packed weights: w itself, then at an offset what the kernel made of it */
     idx scratch_bytes;
     int threads;
 } conv_plan;
@@ -97,6 +104,9 @@ double conv_flops(const conv_problem *p);
 
 /* `max_threads` bounds conv_plan.threads; it never changes a bit of the result. */
 conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads);
+/* Shares the work of a plan out anew: as if conv_plan_init had had this bound. */
+void conv_plan_threads(conv_plan *plan, int max_threads);
+void conv_pack(const conv_plan *plan, const void *w, void *packed);
 const char *conv_algorithm_name(conv_algorithm_id id);
 conv_algorithm_id conv_plan_algorithm(const conv_plan *plan);
 const char *conv_plan_reason(const conv_plan *plan);

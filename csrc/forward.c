@@ -125,21 +125,26 @@ static idx gemm_chunks(const conv_plan *plan)
 
 /* ---- winograd: chunks of tiles, blocks of rows ---- */
 
-#define WINOGRAD_SOURCE 1048576 /* bytes of transformed source in a task: it is read once for every block of rows */
-#define WINOGRAD_WEIGHTS 524288 /* bytes of transformed weights in a block of rows */
+#define WINOGRAD_BYTES 1572864 /* of transformed source and weights in a task: they share the second-level cache */
+#define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
 
+/* Weights in one block where that leaves room for two strips of source; else blocks of a tile's rows or a few, which
+ * every strip of the task shares. */
 static void winograd_tile(conv_plan *plan, const lattice *lat, idx tile)
 {
-    const idx element = element_bytes(plan), mr = plan->kernels->mr;
+    const idx mr = plan->kernels->mr, rows = lat->result_channels;
     plan->tile_h = lat->h.taps == 1 ? 1 : tile;
     plan->tile_w = lat->w.taps == 1 ? 1 : tile;
     const winograd_shape s = winograd_shape_of(plan);
-    const idx tiles = max_idx(1, plan->p.n * s.tiles_h * s.tiles_w), column = s.frequencies * s.k * element;
+    const idx tiles = max_idx(1, plan->p.n * s.tiles_h * s.tiles_w);
+    const idx most = WINOGRAD_BYTES / (s.frequencies * s.k * element_bytes(plan)); /* columns and rows together */
     plan->nv = tiles <= lanes_of(plan) ? 1 : plan->kernels->nv;
     const idx nr = tile_columns(plan);
-    plan->chunk_w = max_idx(2 * nr, WINOGRAD_SOURCE / column);
-    plan->chunk_w = tiles <= plan->chunk_w ? tiles : round_up(even(tiles, plan->chunk_w), nr);
-    plan->block_rows = even(lat->result_channels, max_idx(mr, min_idx(5 * mr, WINOGRAD_WEIGHTS / column)));
+    const int resident = !plan->p.packed && rows + 2 * nr <= most;
+    plan->block_rows = resident ? rows : even(rows, max_idx(mr, min_idx(5 * mr, most / 3)));
+    plan->chunk_h = max_idx(2 * nr, (most - plan->block_rows) / nr * nr);
+    plan->chunk_h = tiles <= plan->chunk_h ? tiles : round_up(even(tiles, plan->chunk_h), nr);
+    plan->chunk_w = resident ? min_idx(tiles, WINOGRAD_TILES) : plan->chunk_h;
 }
 
 static double winograd_cost(const conv_plan *plan);
@@ -249,7 +254,7 @@ static double winograd_cost(const conv_plan *plan)
     return f * strips * rows * k / lanes / 2          /* products */
            + 5 * f * vectors * k                      /* source */
            + 5 * f * strips / lanes * rows            /* result */
-           + f * rows * k * 6 / lanes;                /* weights */
+           + (plan->p.packed ? 1 : 6) * f * rows * k / lanes; /* weights: read, or made */
 }
 
 static double last_resort(const conv_plan *plan)

@@ -27,6 +27,7 @@ typedef struct {
     int lanes; /* elements in a vector */
     conv_task *conv[KERNELS];
     conv_task *prepare; /* weights regrouped for bwd_data */
+    void (*pack)(const conv_plan *plan, const void *w, void *packed); /* transformed for winograd */
     void (*bias_grad)(const conv_problem *p, const void *dy, void *db);
     conv_task *matmul;
     double (*cross_entropy)(idx n, idx classes, const void *logits, const int64_t *labels, double divisor, void *grad);
@@ -275,7 +276,8 @@ static inline idx winograd_terms(idx k)
     return max_idx(8, min_idx(32, k / 4));
 }
 
-/* Rows of whole vectors, an odd number of them: rows that are some power of two apart would share few sets of the cache. */
+/* Whole vectors, an odd number of them: streams a power of two apart would share a few sets of the cache (36 of them a
+ * multiple of 4096 bytes apart made the transforms three times slower). */
 static inline idx odd_pitch(idx count, idx lanes)
 {
     return (ceil_div(count, lanes) | 1) * lanes;
@@ -283,8 +285,9 @@ static inline idx odd_pitch(idx count, idx lanes)
 
 /* Offsets in elements. */
 typedef struct {
-    idx ldv, ldu;
-    idx buffer, v, u, m, rows, zeros, pixels, suspect, taps, panel, at, total;
+    idx ldv, ldu;          /* columns of all strips; of a row of u */
+    idx next_v, next_u, next_m, strip; /* from one frequency to the next, and from one strip */
+    idx buffer, v, u, m, rows, zeros, pixels, suspect, taps, panel, again, at, total;
 } winograd_scratch;
 
 static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
@@ -293,21 +296,33 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     const winograd_shape s = winograd_shape_of(plan);
     const lattice lat = plan_lattice(plan, 0, 0);
     const idx rows = plan->block_rows, taps = lat.h.taps * lat.w.taps, depth = lat.source_channels * taps;
-    const idx columns = round_up(plan->chunk_w, nr) + lanes;
-    const idx width = min_idx(plan->chunk_w, s.tiles_w) * s.tile_w + 2 + 3 * s.groups_w;
-    winograd_scratch at = {.ldv = odd_pitch(columns, lanes), .ldu = odd_pitch(s.k + lanes, lanes)};
+    const idx width = min_idx(plan->chunk_h, s.tiles_w) * s.tile_w + 2 + 3 * s.groups_w;
+    winograd_scratch at = {.ldv = round_up(plan->chunk_h, nr), .ldu = odd_pitch(s.k, lanes)};
     at.v = plan->kernels->mr * 4 * plan->kernels->nv * lanes;
-    at.u = at.v + s.frequencies * s.k * at.ldv + lanes;
-    at.m = at.u + s.frequencies * rows * at.ldu;
-    at.rows = at.m + s.frequencies * rows * nr;
+    at.next_v = odd_pitch(s.k * nr, lanes);
+    at.next_u = odd_pitch((plan->p.packed ? lat.result_channels : rows) * at.ldu, lanes);
+    at.next_m = odd_pitch(rows * nr, lanes);
+    at.strip = s.frequencies * at.next_v;
+    at.u = at.v + ceil_div(plan->chunk_h, nr) * at.strip + lanes;
+    at.m = at.u + (plan->p.packed ? 0 : s.frequencies * at.next_u);
+    at.rows = at.m + s.frequencies * at.next_m;
     at.zeros = at.rows + 6 * (round_up(width, lanes) + 5 * lanes);
     at.pixels = at.zeros + round_up(width, lanes) + lanes;
     at.suspect = at.pixels + 16 * nr;
     at.taps = at.suspect + rows * at.ldv;
     at.panel = at.taps + round_up(taps, lanes) * lanes;
-    at.at = at.panel + depth * lanes;
+    at.again = at.panel + depth * lanes;
+    at.at = at.again + round_up(plan->kernels->mr * depth, lanes);
     at.total = at.at + round_up(max_idx(s.k, depth), lanes);
     return at;
+}
+
+/* Elements of all groups' transformed weights, and of a row's taps, which are regrouped behind them. */
+static inline idx winograd_packed(const conv_plan *plan)
+{
+    const idx lanes = plan->kernels->set[plan->p.dtype]->lanes;
+    return plan->p.groups * winograd_shape_of(plan).frequencies * winograd_layout(plan, lanes).next_u +
+           round_up(plan->p.kh * plan->p.kw, lanes) * lanes;
 }
 
 /* Whether no tap of any point reads padding. */

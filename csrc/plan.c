@@ -53,10 +53,8 @@ static void share(conv_plan *plan)
         if (kernel == KERNEL_DIRECT)
             while (plan->chunk_h > 4 && others * plan->algorithm->chunks(plan) < wanted)
                 plan->chunk_h = ceil_div(plan->chunk_h, 2);
-        if (kernel == KERNEL_WINOGRAD)
-            while (plan->chunk_w > 2 * plan->nv * plan->kernels->set[p->dtype]->lanes &&
-                   others * plan->algorithm->chunks(plan) < wanted / 2)
-                plan->chunk_w = ceil_div(plan->chunk_w, 2);
+        while (kernel == KERNEL_WINOGRAD && plan->chunk_w > 64 && others * plan->algorithm->chunks(plan) < wanted / 2)
+            plan->chunk_w = ceil_div(plan->chunk_w, 2);
     }
     const idx tasks = others * plan->algorithm->chunks(plan);
     if (tasks < wanted) /* each packs the source again: not for less than two tiles of rows, but for a thread's sake */
@@ -75,11 +73,24 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     plan->algorithm = choose(plan);
     if (!plan->algorithm)
         return CONV_NOT_APPLICABLE;
-    plan->algorithm->block(plan);
     if (p->pass == CONV_BWD_DATA && plan->algorithm->kernel != KERNEL_WINOGRAD) { /* which regroups as it transforms */
         plan->prepare_tasks = p->groups * p->ic;
         plan->prepared_bytes = round_up(p->groups * p->oc * p->ic * p->kh * p->kw * element, ALIGNMENT);
     }
+    conv_plan_threads(plan, max_threads);
+    if (p->packed) {
+        plan->packed_offset = round_up(p->groups * p->oc * p->ic * p->kh * p->kw * element, ALIGNMENT);
+        plan->packed_bytes = plan->packed_offset;
+        if (plan->algorithm->kernel == KERNEL_WINOGRAD)
+            plan->packed_bytes += winograd_packed(plan) * element;
+    }
+    return CONV_OK;
+}
+
+void conv_plan_threads(conv_plan *plan, int max_threads)
+{
+    const conv_problem *p = &plan->p;
+    plan->algorithm->block(plan);
     const double cycles = min_double(plan->algorithm->cost(plan), 1e15) * (double)p->groups * (double)p->n;
     plan->threads = (int)max_idx(1, min_idx(max_threads, (idx)min_double(cycles / CYCLES_PER_THREAD, THREADS_MAX)));
     share(plan);
@@ -89,7 +100,6 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     if (plan->algorithm->kernel != KERNEL_CHANNELS) /* whose tasks do all lattices of their box */
         plan->tasks *= plan->phases_h * plan->phases_w;
     plan->scratch_bytes = plan->prepared_bytes + plan->threads * plan->task_bytes;
-    return CONV_OK;
 }
 
 static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "winograd", "gemm", "outer", "dot", "ref"};

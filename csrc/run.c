@@ -60,6 +60,16 @@ void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b
     cpu_restore(mode);
 }
 
+void conv_pack(const conv_plan *plan, const void *w, void *packed)
+{
+    const unsigned mode = cpu_flush_denormals();
+    const conv_problem *p = &plan->p;
+    memcpy(packed, w, (p->dtype == CONV_F32 ? 4 : 8) * (size_t)(p->groups * p->oc * p->ic * p->kh * p->kw));
+    if (conv_plan_kernel(plan) == KERNEL_WINOGRAD)
+        set_of(plan)->pack(plan, w, packed);
+    cpu_restore(mode);
+}
+
 void conv_bias_grad(const conv_problem *p, const void *dy, void *db)
 {
     const unsigned mode = cpu_flush_denormals();

@@ -75,17 +75,32 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
                 a[i]++;
     }
 
+    /* one branch for the whole tile, not one for every register */
+    const REAL *const prev = t->prev, *const bias = t->bias;
+    const idx ldprev = t->ldprev, ldout = t->ldout;
+    const int relu = t->relu;
+    REAL *const out = t->out;
+    if (prev)
+#pragma GCC unroll 16
+        for (int i = 0; i < M; i++)
+#pragma GCC unroll 16
+            for (int v = 0; v < V; v++)
+                acc[i][v] += NAME(load)(prev + i * ldprev + v * LANES);
+    if (bias)
+#pragma GCC unroll 16
+        for (int i = 0; i < M; i++)
+#pragma GCC unroll 16
+            for (int v = 0; v < V; v++)
+                acc[i][v] += bias[i];
+    if (relu)
+#pragma GCC unroll 16
+        for (int i = 0; i < M; i++)
+#pragma GCC unroll 16
+            for (int v = 0; v < V; v++)
+                acc[i][v] = NAME(relu)(acc[i][v]);
 #pragma GCC unroll 16
     for (int i = 0; i < M; i++)
 #pragma GCC unroll 16
-        for (int v = 0; v < V; v++) {
-            vec y = acc[i][v];
-            if (t->prev)
-                y += NAME(load)(t->prev + i * t->ldprev + v * LANES);
-            if (t->bias)
-                y += t->bias[i];
-            if (t->relu)
-                y = NAME(relu)(y);
-            NAME(store)(t->out + i * t->ldout + v * LANES, y);
-        }
+        for (int v = 0; v < V; v++)
+            NAME(store)(out + i * ldout + v * LANES, acc[i][v]);
 }

@@ -6,9 +6,10 @@
  * dyadic. An axis without taps keeps its form (tile 1). A kernel longer than three is cut into groups of three taps, which
  * are more terms of the sum: k runs over (group, channel).
  *
- * A task transforms the source of a chunk of tiles (run on over rows and images) into v[f][k][tile]; then, for blocks of
- * rows of the result, the weights into u[f][row][k], and strip by strip multiplies, f by f, and transforms back. Lanes
- * are tiles of one row, so the source is read as it lies and de-interleaved in registers.
+ * A task transforms the source of some tiles (run on over rows and images) into v[strip][f][k][column], a strip being as
+ * many tiles as the microkernel has columns; blocks of rows of the weights into u[f][row][k]; then, strip by strip,
+ * multiplies, f by f, and transforms back. Lanes are tiles of one row, so the source is read as it lies and
+ * de-interleaved in registers.
  *
  * A NaN or Inf would spread over its tile, as would an overflow in a transform: a tile that comes out with either is
  * computed again by the definition.
@@ -20,10 +21,11 @@ typedef struct {
     const lattice *lat;
     NAME(source) src;
     winograd_shape shape;
-    idx ldv;                   /* v[f][k][tile]: f * k * ldv + k * ldv + tile */
+    winograd_scratch lay;
+    int nr;                    /* columns of a strip */
     idx low_h, low_w;          /* source position of the first tap of point 0 */
     idx j0, j1;                /* tiles */
-    REAL *v, *m, *rows, *zeros, *pixels, *suspect, *panel;
+    REAL *v, *m, *rows, *zeros, *pixels, *suspect, *panel, *again;
     int32_t *at;
 } NAME(winograd);
 
@@ -97,13 +99,33 @@ __attribute__((always_inline)) static inline double NAME(winograd_factor)(const 
 
 /* ---- source: x to v ---- */
 
-/* p[0], p[m], p[2m], ...: a lane for each tile, m outputs apart. */
-__attribute__((always_inline)) static inline vec NAME(load_every)(const int m, const REAL *p)
+/* d[j][lane] = p[lane * (a - 2) + j]: the points of LANES tiles side by side. Whole vectors are loaded, as winograd_down
+ * stored them, and the points that two tiles share are moved over by a lane. */
+__attribute__((always_inline)) static inline void NAME(winograd_points)(const int a, const REAL *p, vec *d)
 {
-    if (m == 1)
-        return NAME(load)(p);
-    const vec a = NAME(load_even)(p);
-    return m == 2 ? a : __builtin_shuffle(a, NAME(load_even)(p + 2 * LANES), 2 * NAME(iota)());
+    const mask even = 2 * NAME(iota)(), odd = even + 1;
+    const mask next = NAME(iota)() + 1, after = next - (NAME(iota)() == LANES - 1);
+    const vec first = NAME(load)(p);
+    if (a == 1) {
+        d[0] = first;
+    } else if (a == 4) {
+        const vec second = NAME(load)(p + LANES), last = NAME(load)(p + 2 * LANES);
+        d[0] = __builtin_shuffle(first, second, even);
+        d[1] = __builtin_shuffle(first, second, odd);
+        d[2] = __builtin_shuffle(d[0], last, next);
+        d[3] = __builtin_shuffle(d[1], last, after);
+    } else {
+        const vec second = NAME(load)(p + LANES), third = NAME(load)(p + 2 * LANES);
+        const vec fourth = NAME(load)(p + 3 * LANES), last = NAME(load)(p + 4 * LANES);
+        const vec low0 = __builtin_shuffle(first, second, even), low1 = __builtin_shuffle(first, second, odd);
+        const vec high0 = __builtin_shuffle(third, fourth, even), high1 = __builtin_shuffle(third, fourth, odd);
+        d[0] = __builtin_shuffle(low0, high0, even);
+        d[1] = __builtin_shuffle(low1, high1, even);
+        d[2] = __builtin_shuffle(low0, high0, odd);
+        d[3] = __builtin_shuffle(low1, high1, odd);
+        d[4] = __builtin_shuffle(d[0], last, next);
+        d[5] = __builtin_shuffle(d[1], last, after);
+    }
 }
 
 /* Columns x .. x+LANES of the padded axis from x0 on, where some are padding or the array's last. */
@@ -164,41 +186,53 @@ __attribute__((always_inline)) static inline void NAME(winograd_down)(const int 
     }
 }
 
-/* Along the rows: `count` tiles to column `column` of v[f][k]; lanes past the last tile are overwritten later. What only
- * the `spare` taps of the last group would read is not: it belongs to no output of the tile. */
+/* Along the rows: `count` tiles of one strip to v[f][k], from `column` on. The lanes after them belong to tiles, or to
+ * terms, that are stored later; not so those after the last channel, which `keep` asks to leave alone. What only the
+ * `spare` taps of the last group would read is not read: it belongs to no output of the tile. */
 __attribute__((always_inline)) static inline void NAME(winograd_along)(const int ah, const int aw,
-                                                                       const NAME(winograd) *w, idx pitch, idx shift,
-                                                                       int spare, idx k, idx column, idx count)
+                                                                       const NAME(winograd) *w, const REAL *rows,
+                                                                       idx pitch, int spare, REAL *v, int column,
+                                                                       int count, int keep)
 {
     const int m = aw == 1 ? 1 : aw - 2;
-    const idx frequency = w->shape.k * w->ldv;
-    vec d[WINOGRAD_MOST], t[WINOGRAD_MOST];
-    for (int i = 0; i < ah; i++)
-        for (idx q = 0; q < count; q += LANES) {
-            const REAL *p = w->rows + i * pitch + shift + q * m;
-            REAL *to = w->v + i * aw * frequency + k * w->ldv + column + q;
-#pragma GCC unroll 6
-            for (int j = 0; j < aw; j++)
-                d[j] = j < aw - spare ? NAME(load_every)(m, p + j) : (vec){0};
+    const idx frequency = w->lay.next_v;
+    for (int i = 0; i < ah; i++, rows += pitch)
+        for (int q = 0; q < count; q += LANES) {
+            REAL *to = v + i * aw * frequency + column + q;
+            vec d[WINOGRAD_MOST], t[WINOGRAD_MOST];
+            NAME(winograd_points)(aw, rows + q * m, d);
+            if (spare > 0)
+                d[aw - 1] = (vec){0};
+            if (spare > 1)
+                d[aw - 2] = (vec){0};
             NAME(winograd_in)(aw, d, t);
+            const int over = keep && column + q + LANES > w->nr;
+            const mask own = NAME(iota)() < (mask){0} + (count - q);
 #pragma GCC unroll 6
-            for (int j = 0; j < aw; j++)
-                NAME(store)(to + j * frequency, t[j]);
+            for (int j = 0; j < aw; j++, to += frequency) {
+                if (over)
+                    t[j] = (vec)(((mask)t[j] & own) | ((mask)NAME(load)(to) & ~own));
+                NAME(store)(to, t[j]);
+            }
         }
 }
 
+/* The source of tiles [w->j0, w->j1): channel by channel, so that the rows of v are finished while they are near. */
 __attribute__((always_inline)) static inline void NAME(winograd_source)(const int ah, const int aw,
                                                                         const NAME(winograd) *w)
 {
     const winograd_shape *s = &w->shape;
     const lattice *lat = w->lat;
+    const idx channels = lat->source_channels;
     const REAL *row[WINOGRAD_MOST];
-    for (idx j = w->j0, count; j < w->j1; j += count) {
-        const idx n = j / (s->tiles_h * s->tiles_w), ty = j / s->tiles_w % s->tiles_h, tx = j % s->tiles_w;
-        count = min_idx(w->j1 - j, s->tiles_w - tx);
-        const idx x0 = tx * s->tile_w + w->low_w, width = count * s->tile_w + aw - s->tile_w + 3 * (s->groups_w - 1);
-        const idx pitch = round_up(width, LANES) + 5 * LANES; /* what load_every reads past the last tile */
-        for (idx c = 0; c < lat->source_channels; c++) {
+    for (idx c = 0; c < channels; c++)
+        for (idx j = w->j0, count; j < w->j1; j += count) {
+            const idx n = j / (s->tiles_h * s->tiles_w), ty = j / s->tiles_w % s->tiles_h, tx = j % s->tiles_w;
+            const idx column = (j - w->j0) % w->nr;
+            REAL *const v = w->v + (j - w->j0) / w->nr * w->lay.strip;
+            count = min_idx(min_idx(w->j1 - j, s->tiles_w - tx), w->nr - column);
+            const idx x0 = tx * s->tile_w + w->low_w, width = count * s->tile_w + aw - s->tile_w + 3 * (s->groups_w - 1);
+            const idx pitch = round_up(width, LANES) + 5 * LANES; /* what winograd_points reads past the last tile */
             const REAL *plane = w->src.first + n * w->src.image + c * w->src.plane;
             for (idx gh = 0; gh < s->groups_h; gh++) {
                 for (int i = 0; i < ah; i++) {
@@ -209,11 +243,11 @@ __attribute__((always_inline)) static inline void NAME(winograd_source)(const in
                 }
                 NAME(winograd_down)(ah, w, row, pitch, x0, width);
                 for (idx gw = 0; gw < s->groups_w; gw++)
-                    NAME(winograd_along)(ah, aw, w, pitch, 3 * gw, gw + 1 < s->groups_w ? 0 : (int)s->spare_w,
-                                         (gh * s->groups_w + gw) * lat->source_channels + c, j - w->j0, count);
+                    NAME(winograd_along)(ah, aw, w, w->rows + 3 * gw, pitch, gw + 1 < s->groups_w ? 0 : (int)s->spare_w,
+                                         v + ((gh * s->groups_w + gw) * channels + c) * w->nr, (int)column, (int)count,
+                                         c + 1 == channels);
             }
         }
-    }
 }
 
 /* ---- weights: w to u ---- */
@@ -239,11 +273,12 @@ static void NAME(winograd_gather)(REAL *taps, const NAME(weights) *w, idx m, idx
         }
 }
 
-/* Rows [m0, m1) to u[f][m - m0][k], frequencies `frequency` elements apart. */
-__attribute__((always_inline)) static inline void NAME(winograd_weights)(const int ah, const int aw, REAL *u, idx ldu,
-                                                                         idx frequency, const winograd_shape *s,
-                                                                         const lattice *lat, const NAME(weights) *w,
-                                                                         idx m0, idx m1, REAL *taps)
+/* Rows [m0, m1) to u[f][m - m0][k]. */
+__attribute__((always_inline)) static inline void NAME(winograd_weights)(const int ah, const int aw, REAL *u,
+                                                                         const winograd_scratch *lay,
+                                                                         const winograd_shape *s, const lattice *lat,
+                                                                         const NAME(weights) *w, idx m0, idx m1,
+                                                                         REAL *taps)
 {
     const idx th = lat->h.taps, tw = lat->w.taps;
     const int high = ah == 1 ? 1 : 3, wide = aw == 1 ? 1 : 3;
@@ -275,7 +310,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_weights)(const i
 #pragma GCC unroll 6
                     for (int j = 0; j < aw; j++) {
                         const vec v = t[j] * (REAL)(NAME(winograd_factor)(ah, i) * NAME(winograd_factor)(aw, j));
-                        REAL *const to = u + (i * aw + j) * frequency + (m - m0) * ldu + g * w->channels + c;
+                        REAL *const to = u + (i * aw + j) * lay->next_u + (m - m0) * lay->ldu + g * w->channels + c;
                         if (c + LANES <= w->channels)
                             NAME(store)(to, v);
                         else
@@ -284,6 +319,27 @@ __attribute__((always_inline)) static inline void NAME(winograd_weights)(const i
                 }
             }
         }
+}
+
+static NAME(weights) NAME(group_weights)(const conv_problem *p, const lattice *lat, const REAL *w, idx group)
+{
+    const int forward = p->pass == CONV_FWD;
+    const idx taps = p->kh * p->kw, size = p->oc * p->ic * taps;
+    return (NAME(weights)){w + group * size, w + p->groups * size, forward ? p->ic * taps : taps,
+                           forward ? taps : p->ic * taps, lat->source_channels, taps};
+}
+
+static void NAME(winograd_block)(const winograd_shape *s, const winograd_scratch *lay, const lattice *lat,
+                                 const NAME(weights) *w, REAL *u, idx m0, idx m1, REAL *taps)
+{
+    if (s->tile_h == 4 && s->tile_w == 4)
+        NAME(winograd_weights)(6, 6, u, lay, s, lat, w, m0, m1, taps);
+    else if (s->tile_h == 2 && s->tile_w == 2)
+        NAME(winograd_weights)(4, 4, u, lay, s, lat, w, m0, m1, taps);
+    else if (s->tile_h == 1)
+        NAME(winograd_weights)(1, 6, u, lay, s, lat, w, m0, m1, taps);
+    else
+        NAME(winograd_weights)(6, 1, u, lay, s, lat, w, m0, m1, taps);
 }
 
 /* ---- result: m to y ---- */
@@ -368,10 +424,10 @@ __attribute__((always_inline)) static inline vec NAME(winograd_result)(const int
     return bad;
 }
 
-/* The tiles of rows [m0, m1) that were not finite, once more: im2col of one tile at a time, for the rows that need it.
- * `space` takes the rows' weights. */
+/* The suspect tiles of rows [m0, m1), at most MR of them, once more: im2col of one tile at a time, for the rows that need
+ * it. */
 static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const NAME(weights) *weights, idx m0, idx m1,
-                                 REAL *space, idx image)
+                                 const REAL *suspects, idx image)
 {
     const winograd_shape *s = &w->shape;
     const conv_axis *h = &w->lat->h, *along = &w->lat->w;
@@ -380,10 +436,10 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
     for (idx m = m0; m < m1; m++)
         for (idx c = 0; c < weights->channels; c++)
             for (idx t = 0; t < weights->taps; t++)
-                space[(m - m0) * depth + c * weights->taps + t] =
+                w->again[(m - m0) * depth + c * weights->taps + t] =
                     weights->first[m * weights->row + c * weights->channel +
                                    (h->delta < 0 || along->delta < 0 ? weights->taps - 1 - t : t)];
-    g.a = space;
+    g.a = w->again;
     g.a_first = m0;
     g.lda = g.k = depth;
     g.kblock = accumulation_block(depth);
@@ -394,11 +450,11 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
         w->at[k] = (int32_t)(k * LANES);
 
     for (idx j = w->j0; j < w->j1; j++) {
-        const REAL *suspect = w->suspect + (j - w->j0);
+        const REAL *suspect = suspects + (j - w->j0);
         const idx n = j / (s->tiles_h * s->tiles_w), y = j / s->tiles_w % s->tiles_h * s->tile_h;
         const idx x = j % s->tiles_w * s->tile_w;
         for (idx m = m0, last; m < m1; m = last) {
-            for (last = m; last < m1 && suspect[(last - m0) * w->ldv] != 0; last++)
+            for (last = m; last < m1 && suspect[(last - m0) * w->lay.ldv] != 0; last++)
                 continue;
             if (last == m) {
                 last = m + 1;
@@ -427,27 +483,58 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
     }
 }
 
-/* Rows [m0, m1) of a strip's products: f by f, from u (rows `ldu`, frequencies `frequency` apart) and v. */
-static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx ldu, idx frequency, idx rows, idx column)
+/* The products of a strip v and u, f by f. */
+static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx rows, const REAL *v)
 {
     const winograd_shape *s = &w->shape;
     const idx terms = winograd_terms(s->k);
-    const int nr = w->plan->nv * LANES;
+    const int nr = w->nr;
     int highest, height;
     NAME(tile_run) *const run = NAME(tile_of)(w->plan->nv, NAME(GATHER_B), &highest);
     for (idx f = 0; f < s->frequencies; f++)
         for (idx m = 0; m < rows; m += height) {
-            REAL *out = w->m + (f * rows + m) * nr;
-            NAME(tile_args) t = {.lda = ldu, .b = w->v + f * s->k * w->ldv + column, .out = out, .ldout = nr, .ldprev = nr};
+            REAL *out = w->m + f * w->lay.next_m + m * nr;
+            NAME(tile_args) t = {.lda = w->lay.ldu, .b = v + f * w->lay.next_v, .out = out, .ldout = nr, .ldprev = nr};
             height = (int)ceil_div(rows - m, ceil_div(rows - m, highest));
             for (idx k = 0; k < s->k; k += terms) {
                 t.k = min_idx(terms, s->k - k);
-                t.a = u + f * frequency + m * ldu + k;
+                t.a = u + f * w->lay.next_u + m * w->lay.ldu + k;
                 t.at = w->at + k;
                 run(&t, height);
                 t.prev = out;
             }
         }
+}
+
+/* Rows [m0, m1) of the tiles at hand, from their v and the rows' u. */
+__attribute__((always_inline)) static inline void NAME(winograd_rows)(const int ah, const int aw, const NAME(winograd) *w,
+                                                                      const NAME(block) *g, const NAME(weights) *weights,
+                                                                      idx image, const REAL *u, idx m0, idx m1)
+{
+    const winograd_shape *s = &w->shape;
+    const int nr = w->nr;
+    const idx rows = m1 - m0, pitch = w->lat->w.grid;
+    vec bad = {0};
+    for (idx k = 0; k < s->k; k++)
+        w->at[k] = (int32_t)(k * nr);
+    for (idx j = 0; j < w->j1 - w->j0; j += nr) {
+        const int columns = (int)min_idx(nr, w->j1 - w->j0 - j);
+        NAME(winograd_segment) run[NV * LANES];
+        const int runs = NAME(winograd_runs)(run, w, w->j0 + j, columns, image);
+        NAME(winograd_multiply)(w, u, rows, w->v + j / nr * w->lay.strip);
+        for (idx m = 0; m < rows; m++) {
+            REAL *dst = g->dst + (m0 + m) * g->dst_row;
+            bad += NAME(winograd_result)(ah, aw, w->pixels, w->m + m * nr, w->lay.next_m, w->plan->nv, columns,
+                                         g->bias ? g->bias[m0 + m] : 0, g->relu, w->suspect + m * w->lay.ldv + j);
+            for (int q = 0; q < runs; q++)
+                for (idx y = 0; y < run[q].rows; y++)
+                    NAME(copy)(dst + run[q].out + y * pitch, w->pixels + (y * nr + run[q].column) * s->tile_w,
+                               run[q].pixels);
+        }
+    }
+    if (NAME(sum)(bad) != 0)
+        for (idx m = 0; m < rows; m += MR)
+            NAME(winograd_again)(w, *g, weights, m0 + m, min_idx(m0 + m + MR, m1), w->suspect + m * w->lay.ldv, image);
 }
 
 __attribute__((always_inline)) static inline void NAME(winograd_form)(const int ah, const int aw, const conv_call *call,
@@ -456,55 +543,51 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
     const conv_plan *plan = call->plan;
     const conv_problem *p = &plan->p;
     const lattice *lat = &t->lat;
-    const winograd_shape shape = winograd_shape_of(plan);
     const winograd_scratch at = winograd_layout(plan, LANES);
     REAL *const scratch = (REAL *)(call->scratch + worker * plan->task_bytes);
-    const idx j0 = t->chunk * plan->chunk_w, taps = lat->h.taps * lat->w.taps, ldu = at.ldu;
-    NAME(winograd) w = {.plan = plan, .lat = lat, .src = NAME(task_source)(call, t), .shape = shape, .ldv = at.ldv,
+    NAME(winograd) w = {.plan = plan, .lat = lat, .src = NAME(task_source)(call, t), .shape = winograd_shape_of(plan),
+                        .lay = at, .nr = plan->nv * LANES,
                         .low_h = min_idx(tap_position(&lat->h, 0), tap_position(&lat->h, lat->h.taps - 1)),
                         .low_w = min_idx(tap_position(&lat->w, 0), tap_position(&lat->w, lat->w.taps - 1)),
-                        .j0 = j0, .j1 = min_idx(j0 + plan->chunk_w, p->n * shape.tiles_h * shape.tiles_w),
                         .v = scratch + at.v, .m = scratch + at.m, .rows = scratch + at.rows, .zeros = scratch + at.zeros,
                         .pixels = scratch + at.pixels, .suspect = scratch + at.suspect, .panel = scratch + at.panel,
-                        .at = (int32_t *)(scratch + at.at)};
-    const int forward = p->pass == CONV_FWD, nr = plan->nv * LANES;
-    const idx group_weights = p->oc * p->ic * taps;
-    const NAME(weights) weights = {(const REAL *)call->weights + t->group * group_weights,
-                                   (const REAL *)call->weights + p->groups * group_weights, forward ? p->ic * taps : taps,
-                                   forward ? taps : p->ic * taps, lat->source_channels, taps};
+                        .again = scratch + at.again, .at = (int32_t *)(scratch + at.at)};
+    const NAME(weights) weights = NAME(group_weights)(p, lat, call->weights, t->group);
     NAME(block) g = {.dst_row = lat->h.grid * lat->w.grid, .dst_step = 1, .buffer = scratch + at.buffer,
                      .bias = call->bias ? (const REAL *)call->bias + t->group * p->oc : NULL,
                      .relu = p->activation == CONV_RELU};
-    const idx image = p->groups * lat->result_channels * g.dst_row;
+    const REAL *packed = (const REAL *)((const char *)call->weights + plan->packed_offset) +
+                         t->group * w.shape.frequencies * at.next_u;
+    const idx image = p->groups * lat->result_channels * g.dst_row, begin = t->chunk * plan->chunk_w;
+    const idx end = min_idx(begin + plan->chunk_w, p->n * w.shape.tiles_h * w.shape.tiles_w);
+    const int resident = t->m1 - t->m0 <= plan->block_rows; /* one block of weights, for all tiles of the task */
     g.dst = (REAL *)call->dst + t->group * lat->result_channels * g.dst_row;
 
     NAME(zero_run)(w.zeros, at.pixels - at.zeros);
-    NAME(winograd_source)(ah, aw, &w);
-    for (idx m0 = t->m0; m0 < t->m1; m0 += plan->block_rows) {
-        const idx m1 = min_idx(m0 + plan->block_rows, t->m1), rows = m1 - m0;
-        const REAL *u = scratch + at.u;
-        idx frequency = rows * ldu;
-        vec bad = {0};
-        NAME(winograd_weights)(ah, aw, scratch + at.u, ldu, frequency, &shape, lat, &weights, m0, m1, scratch + at.taps);
-        for (idx k = 0; k < shape.k; k++)
-            w.at[k] = (int32_t)(k * w.ldv);
-        for (idx j = w.j0; j < w.j1; j += nr) {
-            const int columns = (int)min_idx(nr, w.j1 - j);
-            NAME(winograd_segment) run[NV * LANES];
-            const int runs = NAME(winograd_runs)(run, &w, j, columns, image);
-            NAME(winograd_multiply)(&w, u, ldu, frequency, rows, j - w.j0);
-            for (idx m = 0; m < rows; m++) {
-                REAL *dst = g.dst + (m0 + m) * g.dst_row;
-                bad += NAME(winograd_result)(ah, aw, w.pixels, w.m + m * nr, rows * nr, plan->nv, columns,
-                                             g.bias ? g.bias[m0 + m] : 0, g.relu, w.suspect + m * w.ldv + (j - w.j0));
-                for (int q = 0; q < runs; q++)
-                    for (idx y = 0; y < run[q].rows; y++)
-                        NAME(copy)(dst + run[q].out + y * lat->w.grid,
-                                   w.pixels + (y * nr + run[q].column) * shape.tile_w, run[q].pixels);
-            }
+    for (w.j0 = begin; w.j0 < end; w.j0 = w.j1) {
+        w.j1 = min_idx(w.j0 + plan->chunk_h, end);
+        NAME(winograd_source)(ah, aw, &w);
+        for (idx m0 = t->m0, m1; m0 < t->m1; m0 = m1) {
+            m1 = min_idx(m0 + plan->block_rows, t->m1);
+            if (!p->packed && (!resident || w.j0 == begin))
+                NAME(winograd_block)(&w.shape, &at, lat, &weights, scratch + at.u, m0, m1, scratch + at.taps);
+            NAME(winograd_rows)(ah, aw, &w, &g, &weights, image, p->packed ? packed + m0 * at.ldu : scratch + at.u, m0, m1);
         }
-        if (NAME(sum)(bad) != 0)
-            NAME(winograd_again)(&w, g, &weights, m0, m1, scratch + at.u, image);
+    }
+}
+
+/* The weights of all groups, after w itself. */
+static void NAME(winograd_pack)(const conv_plan *plan, const void *w, void *packed)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const winograd_shape shape = winograd_shape_of(plan);
+    const winograd_scratch lay = winograd_layout(plan, LANES);
+    const idx size = shape.frequencies * lay.next_u;
+    REAL *const u = (REAL *)((char *)packed + plan->packed_offset);
+    for (idx group = 0; group < plan->p.groups; group++) {
+        const NAME(weights) weights = NAME(group_weights)(&plan->p, &lat, w, group);
+        NAME(winograd_block)(&shape, &lay, &lat, &weights, u + group * size, 0, lat.result_channels,
+                             u + plan->p.groups * size);
     }
 }
 

@@ -19,6 +19,8 @@ from fastconv.functional import (
     linear,
     linear_backward,
     log_softmax,
+    plan_conv1d,
+    plan_conv2d,
     relu,
     relu_backward,
     softmax,
@@ -33,6 +35,6 @@ from fastconv import nn, optim, reference
 
 __all__ = [
     "Explanation", "conv1d", "conv1d_backward", "conv2d", "conv2d_backward", "conv_matrix", "conv_output_size",
-    "explain", "get_num_threads", "isas", "linear", "linear_backward", "log_softmax", "nn", "optim", "reference",
+    "explain", "get_num_threads", "isas", "linear", "linear_backward", "log_softmax", "nn", "optim", "plan_conv1d", "plan_conv2d", "reference",
     "relu", "relu_backward", "set_num_threads", "set_strict", "show_config", "softmax", "strict", "threads", "use_isa",
 ]

@@ -115,6 +115,13 @@ def integer(value: Any, name: str, minimum: int) -> int:
     return number
 
 
+def shape_tuple(value: Any, name: str) -> Ints:
+    """Return `value` as a tuple of ints of at least 0."""
+    if not _is_sequence(value):
+        raise TypeError(f"{name} must be a sequence of integers, got {value!r}")
+    return tuple(integer(item, name, 0) for item in value)
+
+
 def int_tuple(value: Any, name: str, ndim: int, minimum: int) -> Ints:
     """Return one int per dimension from an int or from a sequence of one or of `ndim` ints."""
     return _per_dimension(value, name, ndim, lambda item: integer(item, name, minimum))

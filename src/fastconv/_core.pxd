@@ -50,9 +50,12 @@ cdef extern from "conv.h" nogil:
         conv_activation activation
         conv_algorithm_id algorithm
         int strict
+        int packed
 
     ctypedef struct conv_plan:
+        conv_problem p
         idx scratch_bytes
+        idx packed_bytes
         int threads
 
     ctypedef struct matrix_product:
@@ -69,6 +72,8 @@ cdef extern from "conv.h" nogil:
     const char *conv_status_string(conv_status status)
     double conv_flops(const conv_problem *p)
     conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
+    void conv_plan_threads(conv_plan *plan, int max_threads)
+    void conv_pack(const conv_plan *plan, const void *w, void *packed)
     const char *conv_algorithm_name(conv_algorithm_id id)
     conv_algorithm_id conv_plan_algorithm(const conv_plan *plan)
     const char *conv_plan_reason(const conv_plan *plan)

@@ -179,6 +179,7 @@ cdef conv_problem parse(int ndim, tuple x_shape, tuple w_shape, tuple b_shape, o
     p.activation = CONV_LINEAR
     p.algorithm = CONV_AUTO
     p.strict = strict
+    p.packed = 0
     p.pad_mode = CONV_ZEROS
     plain = (small(groups) and type(padding_mode) is str and padding_mode == "zeros"
              and (batched or len(x_shape) == ndim + 1) and len(w_shape) == ndim + 2
@@ -222,21 +223,22 @@ cdef tuple result_shape(conv_problem *p, int ndim, bint batched):
 
 cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y) except *:
     cdef conv_plan plan
-    cdef void *memory
-    cdef const void *bias = NULL if b is None else cnp.PyArray_DATA(b)
-    cdef const void *px = cnp.PyArray_DATA(x)
-    cdef const void *pw = cnp.PyArray_DATA(w)
-    cdef void *py = cnp.PyArray_DATA(y)
     if conv_plan_init(&plan, p, max_threads) != CONV_OK:
         raise ValueError(f"algorithm {conv_algorithm_name(p.algorithm).decode()!r} is not applicable to this problem; "
                          "'auto' always is")
-    memory = allocate(plan.scratch_bytes)
+    execute(&plan, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), b, y)
+
+
+cdef void execute(conv_plan *plan, const void *x, const void *w, cnp.ndarray b, cnp.ndarray y) except *:
+    cdef const void *bias = NULL if b is None else cnp.PyArray_DATA(b)
+    cdef void *py = cnp.PyArray_DATA(y)
+    cdef void *memory = allocate(plan.scratch_bytes)
     started = perf_counter() if report is not None else 0.0
     with nogil:
-        conv_run(&plan, px, pw, bias, py, align(memory))
+        conv_run(plan, x, w, bias, py, align(memory))
     PyMem_RawFree(memory)
     if report is not None:
-        report(problem_numbers(p), plan.threads, conv_algorithm_name(conv_plan_algorithm(&plan)).decode(),
+        report(problem_numbers(&plan.p), plan.threads, conv_algorithm_name(conv_plan_algorithm(plan)).decode(),
                perf_counter() - started)
 
 
@@ -337,6 +339,99 @@ def plan_info(int ndim, tuple x_shape, tuple w_shape, stride, padding, dilation,
             "reason": conv_plan_reason(&plan).decode(), "flops": int(conv_flops(&p)),
             "scratch_bytes": plan.scratch_bytes, "threads": plan.threads,
             "output_shape": result_shape(&p, ndim, len(x_shape) == ndim + 2)}
+
+
+cdef class Plan:
+    """A convolution with everything decided and its weights packed: `fastconv.plan_conv1d` and `plan_conv2d` make them.
+
+    Immutable, and safe to call from many threads at once: a call reads the plan and writes its own output and scratch.
+    """
+
+    cdef conv_plan plan
+    cdef void *memory
+    cdef char *packed
+    cdef cnp.ndarray bias
+    cdef int ndim, type_num
+    cdef readonly tuple x_shape
+    cdef readonly tuple output_shape
+
+    def __cinit__(self, int ndim, x_shape, weight, bias, stride, padding, dilation, groups, padding_mode, activation,
+                  algorithm):
+        cdef cnp.ndarray wa = as_dense(weight, "weight", -1), ba = None
+        cdef conv_problem p
+        self.ndim, self.type_num = ndim, cnp.PyArray_TYPE(wa)
+        self.x_shape = _arguments.shape_tuple(x_shape, "x_shape")
+        if bias is not None:
+            ba = as_dense(bias, "bias", -1)
+            self.type_num = wider(ba, wa)
+            ba = np.array(as_dense(ba, "bias", self.type_num))  # of its own, like the weights
+        if activation is not None:
+            _arguments.choice(activation, "activation", ACTIVATIONS)
+        _arguments.choice(algorithm, "algorithm", _arguments.ALGORITHMS["fwd"])
+        p = parse(ndim, self.x_shape, shape_of(wa), None if ba is None else shape_of(ba), stride, padding, dilation,
+                  groups, padding_mode)
+        p.pass_ = CONV_FWD
+        p.dtype = dtype_of(self.type_num)
+        p.activation = CONV_LINEAR if activation is None else ACTIVATIONS[activation]
+        p.algorithm = ALGORITHMS[algorithm]
+        p.packed = 1
+        if conv_plan_init(&self.plan, &p, max_threads) != CONV_OK:
+            raise ValueError(f"algorithm {algorithm!r} is not applicable to this problem; 'auto' always is")
+        wa = as_dense(wa, "weight", self.type_num)
+        self.bias = ba
+        self.output_shape = result_shape(&p, ndim, len(self.x_shape) == ndim + 2)
+        self.memory = allocate(self.plan.packed_bytes)
+        self.packed = align(self.memory)
+        conv_pack(&self.plan, cnp.PyArray_DATA(wa), self.packed)
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.memory)
+
+    @property
+    def algorithm(self) -> str:
+        return conv_algorithm_name(conv_plan_algorithm(&self.plan)).decode()
+
+    @property
+    def dtype(self):
+        return np.dtype(np.float64 if self.type_num == cnp.NPY_FLOAT64 else np.float32)
+
+    @property
+    def packed_bytes(self) -> int:
+        return self.plan.packed_bytes
+
+    @property
+    def scratch_bytes(self) -> int:
+        return self.plan.scratch_bytes
+
+    def __call__(self, x, out=None):
+        cdef cnp.ndarray xa = as_dense(x, "x", -1), y
+        cdef conv_plan plan = self.plan
+        cdef cnp.npy_intp shape[4]
+        cdef int i, rank = len(self.output_shape)
+        if shape_of(xa) != self.x_shape:
+            raise ValueError(f"x must have the shape {self.x_shape} that was planned for, got {shape_of(xa)}")
+        if cnp.PyArray_TYPE(xa) == cnp.NPY_FLOAT64 and self.type_num == cnp.NPY_FLOAT32:
+            raise TypeError("x must have dtype float32, as weight had when this was planned, got float64: convert it, or "
+                            "plan with float64 weights")
+        xa = as_dense(xa, "x", self.type_num)
+        for i in range(rank):
+            shape[i] = self.output_shape[i]
+        y = output_array(out, rank, shape, self.type_num, (x, xa))
+        if not cnp.PyArray_ISCARRAY(y):
+            y = empty(rank, shape, self.type_num)
+        conv_plan_threads(&plan, max_threads)
+        execute(&plan, cnp.PyArray_DATA(xa), self.packed, self.bias, y)
+        if out is not None and y is not out:
+            out[...] = y
+            return out
+        return y
+
+    def __repr__(self) -> str:
+        return (f"Plan(conv{self.ndim}d, {self.x_shape} -> {self.output_shape}, {self.dtype}, {self.algorithm}, "
+                f"{self.packed_bytes} bytes packed)")
+
+    def __reduce__(self):
+        raise TypeError("a plan belongs to this machine and process and cannot be pickled; make it again from its weights")
 
 
 # ---- matrices ----

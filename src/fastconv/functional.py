@@ -45,7 +45,7 @@ def conv1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, strid
         Applied as the output is stored.
     out : ndarray, optional
         Written in place and returned: the result's shape and dtype, no memory shared with an input.
-    algorithm : {"auto", "direct", "channels", "gemm", "ref"}
+    algorithm : {"auto", "direct", "channels", "winograd", "gemm", "ref"}
         ``"auto"`` is what `explain` says; a named algorithm that does not apply is an error.
 
     Returns
@@ -73,6 +73,43 @@ def conv2d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, strid
     also a ``(before, after)`` pair for each. Everything else is as in `conv1d`.
     """
     return _core.conv(2, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out, algorithm)
+
+
+def plan_conv1d(x_shape: Sequence[int], weight: ArrayLike, bias: ArrayLike | None = None, stride: Ints = 1,
+                padding: Padding = 0, dilation: Ints = 1, groups: int = 1, *, padding_mode: str = "zeros",
+                activation: str | None = None, algorithm: str = "auto") -> _core.Plan:
+    """Prepare `conv1d` for inputs of one shape and weights that stay: ``y = plan(x)`` or ``plan(x, out=y)``.
+
+    The weights are copied, and packed where the algorithm profits from it; nothing that happens to `weight` or `bias`
+    later changes the plan. It can be called from many threads at once. Where packing pays, another algorithm may be the
+    quickest than for `conv1d`; results then agree within the error bound rather than bit by bit.
+
+    Parameters
+    ----------
+    x_shape : sequence of int
+        (N, C, L) or (C, L), of every x that the plan will be called with.
+    weight, bias, stride, padding, dilation, groups, padding_mode, activation, algorithm
+        As in `conv1d`. The dtype of weight and bias is the plan's: x is converted to float64 for a float64 plan, and
+        must be float32 for a float32 one.
+
+    Returns
+    -------
+    Plan
+        With the attributes `x_shape`, `output_shape`, `dtype`, `algorithm`, `packed_bytes` and `scratch_bytes`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv1d`; and when called, for an x of another shape, or of float64 where the plan is of float32.
+    """
+    return _core.Plan(1, x_shape, weight, bias, stride, padding, dilation, groups, padding_mode, activation, algorithm)
+
+
+def plan_conv2d(x_shape: Sequence[int], weight: ArrayLike, bias: ArrayLike | None = None, stride: Ints = 1,
+                padding: Padding = 0, dilation: Ints = 1, groups: int = 1, *, padding_mode: str = "zeros",
+                activation: str | None = None, algorithm: str = "auto") -> _core.Plan:
+    """Prepare `conv2d` for inputs of shape `x_shape`, (N, C, H, W) or (C, H, W), as `plan_conv1d` does for `conv1d`."""
+    return _core.Plan(2, x_shape, weight, bias, stride, padding, dilation, groups, padding_mode, activation, algorithm)
 
 
 def conv1d_backward(grad_output: ArrayLike, x: ArrayLike, weight: ArrayLike, stride: Ints = 1, padding: Padding = 0,
