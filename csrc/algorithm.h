@@ -21,6 +21,7 @@ struct conv_algorithm {
     double (*cost)(const conv_plan *plan);    /* likewise; the least wins */
     idx (*chunks)(const conv_plan *plan);
     double (*task_bytes)(const conv_plan *plan);
+    int regroups; /* bwd_data: takes w as it is, without the prepare step */
 };
 
 extern const conv_algorithm forward_algorithms[], backward_algorithms[];

@@ -31,6 +31,7 @@ typedef enum {
     CONV_DIRECT,
     CONV_CHANNELS,
     CONV_WINOGRAD,
+    CONV_STENCIL,
     CONV_GEMM,
     CONV_OUTER,
     CONV_DOT,
@@ -88,7 +89,8 @@ typedef struct {
     idx pitch;                  /* direct: elements from one packed row to the next */
     idx tile_h, tile_w;         /* winograd: outputs of a tile; 1: the axis is not transformed */
     idx block_rows;             /* winograd: of the result, at a time */
-    idx depth;                  /* weights: positions reduced over at a time; outer: output channels of a task */
+    idx depth;                  /* weights: positions reduced over at a time; outer: output channels of a task;
+                                      stencil: rows at a time */
     idx m_rows;                 /* what m_chunks divides: output channels; outer: input channels; dot: taps */
     idx chunks, m_chunks, tasks; /* tasks = phases * groups * chunks * m_chunks */
     idx prepare_tasks;          /* tasks of the pass over the weights that precedes bwd_data */

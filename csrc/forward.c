@@ -174,6 +174,68 @@ static idx winograd_chunks(const conv_plan *plan)
     return ceil_div(plan->p.n * s.tiles_h * s.tiles_w, plan->chunk_w);
 }
 
+/* ---- stencil: bands of rows of some planes ---- */
+
+#define STENCIL_BYTES 131072 /* of the copy of a band: it stays in the second-level cache while its tiles pass */
+#define STENCIL_WORK 1e5     /* cycles of a task at most, where planes are small */
+
+/* Cycles for one row of the result, `rows` at a time by `vectors`: the loads of two lines for most vectors, two a cycle,
+ * or the multiply-adds. */
+static double stencil_row(const conv_plan *plan, const lattice *lat, int rows, int vectors)
+{
+    const double lanes = (double)lanes_of(plan), taps = (double)(lat->h.taps * lat->w.taps), v = vectors;
+    const double columns = rows == 1 ? (double)stencil_box_of(plan, lanes_of(plan)).pitch * (double)lat->h.step
+                                     : (double)round_up(lat->w.grid, vectors * lanes_of(plan));
+    const double single = (1.9 * v + 1) / 2, both = (1.9 * v + 2) / 2 > v ? (1.9 * v + 2) / 2 : v;
+    const double lag = (double)(lat->h.step * lat->w.taps);
+    const double steps = rows == 1 ? taps * single : (2 * lag * single + (taps - lag) * both) / 2;
+    return columns / lanes / v * (steps + (rows == 1 ? 30 : 20) + v);
+}
+
+static void stencil_block(conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const idx lanes = lanes_of(plan);
+    const int wide = plan->kernels->mr >= 14 ? 8 : 4;
+    plan->chunk_h = max_idx(1, lat.h.grid);
+    plan->depth = 1;
+    plan->nv = wide;
+    double least = stencil_row(plan, &lat, 1, wide);
+    for (int v = wide; v >= 2 && lat.h.step < lat.h.taps && (lat.h.taps == 1 || lat.h.delta * lat.h.delta == 1); v /= 2) {
+        const double cycles = stencil_row(plan, &lat, 2, v);
+        if (lat.w.grid >= v * lanes && cycles < least) {
+            least = cycles;
+            plan->depth = 2;
+            plan->nv = v;
+        }
+    }
+    const stencil_box box = stencil_box_of(plan, lanes);
+    const double row = (double)box.pitch * (double)element_bytes(plan) * (double)axis_row_layout(&lat.w).period;
+    const double rows = (STENCIL_BYTES / row - (double)box.reach) / (double)lat.h.step;
+    plan->chunk_h = round_up(even(plan->chunk_h, (idx)(rows > 8 ? min_double(rows, 1e9) : 8)), 2);
+    const double plane = least * (double)lat.h.grid * (double)lat.result_channels;
+    plan->chunk_n = max_idx(1, min_idx(plan->p.n * plan->p.groups, (idx)(STENCIL_WORK / (plane + 1))));
+}
+
+static idx stencil_chunks(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    return ceil_div(plan->p.n * plan->p.groups, plan->chunk_n) * ceil_div(lat.h.grid, plan->chunk_h);
+}
+
+static double stencil_task_bytes(const conv_plan *plan)
+{
+    return (double)stencil_box_of(plan, lanes_of(plan)).total * (double)element_bytes(plan) + 2 * ALIGNMENT;
+}
+
+static double stencil_cost(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const double rows = (double)(lat.h.grid * lat.h.step), pitch = (double)stencil_box_of(plan, lanes_of(plan)).pitch;
+    return stencil_row(plan, &lat, (int)plan->depth, plan->nv) * (double)lat.h.grid * (double)lat.result_channels +
+           rows * (double)axis_row_layout(&lat.w).period * (8 + pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : 8));
+}
+
 /* ---- ref: a task is an output channel of an image ---- */
 
 static void ref_block(conv_plan *plan)
@@ -293,6 +355,15 @@ static int winograd_fits(const conv_plan *plan)
            winograd_task_bytes(plan) < PANEL_LIMIT;
 }
 
+/* One channel to a result, and for the gradient one lattice that belongs to the outputs point by point. */
+static int stencil_fits(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const lattice lat = plan_lattice(plan, 0, 0);
+    return lat.source_channels == 1 && stencil_task_bytes(plan) < DIRECT_LIMIT &&
+           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1));
+}
+
 /* One panel of all the taps of a channel fits. */
 static int panel_fits(const conv_plan *plan)
 {
@@ -313,7 +384,9 @@ const conv_algorithm forward_algorithms[] = {
     {CONV_CHANNELS, KERNEL_CHANNELS, "short rows: lanes over channels, the source broadcast from where it lies",
      channels_block, channels_fit, channels_cost, direct_chunks, channels_task_bytes},
     {CONV_WINOGRAD, KERNEL_WINOGRAD, "stride 1: transforms of short tiles multiply less than the definition does",
-     winograd_block, winograd_fits, winograd_cost, winograd_chunks, winograd_task_bytes},
+     winograd_block, winograd_fits, winograd_cost, winograd_chunks, winograd_task_bytes, 1},
+    {CONV_STENCIL, KERNEL_STENCIL, "one channel to each result: rows summed in pairs from one padded copy",
+     stencil_block, stencil_fits, stencil_cost, stencil_chunks, stencil_task_bytes, 1},
     {CONV_GEMM, KERNEL_GEMM, "panels of im2col: dense columns are worth a copy for each tap",
      gemm_block, panel_fits, gemm_cost, gemm_chunks, gemm_task_bytes},
     {CONV_REF, KERNEL_REF, "the seven loops, asked for by name or where nothing else fits",

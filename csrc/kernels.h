@@ -21,7 +21,7 @@ typedef struct {
 
 typedef void conv_task(const void *call, idx task, int worker);
 
-enum { KERNEL_DIRECT, KERNEL_CHANNELS, KERNEL_WINOGRAD, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_REF, KERNELS };
+enum { KERNEL_DIRECT, KERNEL_CHANNELS, KERNEL_WINOGRAD, KERNEL_STENCIL, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_REF, KERNELS };
 
 typedef struct {
     int lanes; /* elements in a vector */
@@ -239,6 +239,28 @@ static inline lattice plan_envelope(const conv_plan *plan)
         all.w = axis_envelope(&plan->p, 0, plan->phases_w);
     }
     return all;
+}
+
+/* ---- stencil: where the copy of a plane lies in a task's scratch ---- */
+
+typedef struct {
+    idx low, reach;          /* first source row of result row 0; source rows that a result row spans */
+    idx pitch, plane;        /* of a row, and of all rows of a residue */
+    idx packed, weights, at, total; /* offsets in elements; a tile's results come first */
+} stencil_box;
+
+static inline stencil_box stencil_box_of(const conv_plan *plan, idx lanes)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const axis_rows fw = axis_row_layout(&lat.w);
+    const idx a = tap_position(&lat.h, 0), b = tap_position(&lat.h, lat.h.taps - 1), taps = lat.h.taps * lat.w.taps;
+    stencil_box box = {.low = min_idx(a, b), .reach = max_idx(a, b) - min_idx(a, b) + 1, .pitch = lat.w.grid + fw.span};
+    box.plane = ((min_idx(plan->chunk_h, lat.h.grid) - 1) * lat.h.step + box.reach) * box.pitch;
+    box.weights = 8 * lanes;
+    box.at = box.weights + round_up(taps, lanes);
+    box.packed = box.at + round_up((lat.h.taps + lat.h.step) * lat.w.taps, lanes);
+    box.total = box.packed + round_up(fw.period * box.plane + 9 * lanes, lanes); /* a tile may read past the last row */
+    return box;
 }
 
 /* ---- Winograd: a cut into tiles and groups of three taps, and where its pieces lie in a task's scratch ---- */

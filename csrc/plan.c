@@ -45,7 +45,7 @@ static void share(conv_plan *plan)
     const idx wanted = 4 * plan->threads, others = plan->phases_h * plan->phases_w * p->groups;
     const int kernel = plan->algorithm->kernel;
     plan->m_chunks = 1;
-    if (plan->threads == 1 || kernel == KERNEL_REF)
+    if (plan->threads == 1 || kernel == KERNEL_REF || kernel == KERNEL_STENCIL)
         return;
     if (p->pass != CONV_BWD_WEIGHTS && (p->oc * p->kh * p->kw < p->n * p->ih * p->iw || kernel == KERNEL_CHANNELS)) {
         while (plan->chunk_n > 1 && others * plan->algorithm->chunks(plan) < wanted)
@@ -73,7 +73,7 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     plan->algorithm = choose(plan);
     if (!plan->algorithm)
         return CONV_NOT_APPLICABLE;
-    if (p->pass == CONV_BWD_DATA && plan->algorithm->kernel != KERNEL_WINOGRAD) { /* which regroups as it transforms */
+    if (p->pass == CONV_BWD_DATA && !plan->algorithm->regroups) {
         plan->prepare_tasks = p->groups * p->ic;
         plan->prepared_bytes = round_up(p->groups * p->oc * p->ic * p->kh * p->kw * element, ALIGNMENT);
     }
@@ -96,13 +96,13 @@ void conv_plan_threads(conv_plan *plan, int max_threads)
     share(plan);
     plan->chunks = plan->algorithm->chunks(plan);
     plan->task_bytes = round_up((idx)plan->algorithm->task_bytes(plan), ALIGNMENT);
-    plan->tasks = p->groups * plan->chunks * plan->m_chunks;
+    plan->tasks = (plan->algorithm->kernel == KERNEL_STENCIL ? 1 : p->groups * plan->m_chunks) * plan->chunks;
     if (plan->algorithm->kernel != KERNEL_CHANNELS) /* whose tasks do all lattices of their box */
         plan->tasks *= plan->phases_h * plan->phases_w;
     plan->scratch_bytes = plan->prepared_bytes + plan->threads * plan->task_bytes;
 }
 
-static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "winograd", "gemm", "outer", "dot", "ref"};
+static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "winograd", "stencil", "gemm", "outer", "dot", "ref"};
 
 const char *conv_algorithm_name(conv_algorithm_id id)
 {

@@ -2,6 +2,8 @@
  *
  * The includer defines ISA, VECTOR_BYTES, MR and NV.
  */
+#define STENCIL_WIDE (MR >= 14 ? 8 : 4) /* vectors: two rows of them and the source are registers */
+
 #include <math.h>
 
 #include "../kernels.h"

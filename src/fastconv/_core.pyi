@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 def get_threads() -> int: ...
@@ -56,6 +57,36 @@ def plan_info(
     pass_: str,
     algorithm: str,
 ) -> dict[str, Any]: ...
+
+class Plan:
+    def __init__(
+        self,
+        ndim: int,
+        x_shape: Sequence[int],
+        weight: ArrayLike,
+        bias: ArrayLike | None,
+        stride: int | Sequence[int],
+        padding: int | str | Sequence[int | tuple[int, int]],
+        dilation: int | Sequence[int],
+        groups: int,
+        padding_mode: str,
+        activation: str | None,
+        algorithm: str,
+    ) -> None: ...
+    @property
+    def x_shape(self) -> tuple[int, ...]: ...
+    @property
+    def output_shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def packed_bytes(self) -> int: ...
+    @property
+    def scratch_bytes(self) -> int: ...
+    def __call__(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
+
 def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None) -> NDArray[Any]: ...
 def linear_backward(
     grad_output: ArrayLike, x: ArrayLike, weight: ArrayLike, need: Sequence[bool]
