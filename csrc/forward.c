@@ -256,8 +256,25 @@ static double no_scratch(const conv_plan *plan)
 
 /* ---- cost, in cycles of one core on paper: what `auto` compares ----
  *
- * Both do (columns computed) * rows * k multiply-adds, two vectors a cycle. direct loses the columns between rows;
+ * Both do (columns computed) * rows * k multiply-adds, two vectors a cycle, or load what these need, two a cycle: for few
+ * rows that is more. direct loses the columns between rows;
  * gemm moves every element once for each tap, and a run of it has a cost of its own. */
+
+/* Cycles to move a vector of elements that are `step` apart. */
+static double step_cycles(idx step)
+{
+    return step == 1 ? 2 : step == 2 ? 4 : 8;
+}
+
+/* Cycles for all rows of a vector of columns, at one step of k; a load that crosses cache lines counts twice. */
+static double tile_cycles(const conv_plan *plan, idx rows, double crossing)
+{
+    const double nv = (double)plan->nv;
+    const idx highest = plan->nv <= plan->kernels->nv ? plan->kernels->mr : plan->kernels->mr * plan->kernels->nv / plan->nv;
+    const double tiles = (double)ceil_div(rows, highest), height = (double)rows / tiles;
+    const double products = height * nv / 2, loads = (nv * (1 + crossing) + height) / 2;
+    return tiles * (products > loads ? products : loads) / nv;
+}
 
 static double direct_cost(const conv_plan *plan)
 {
@@ -271,8 +288,9 @@ static double direct_cost(const conv_plan *plan)
     const double columns = boxes * (double)plan->chunk_h * row;
     const double packed_rows = boxes * (double)(plan->chunk_h + s.span_h) * (double)s.planes;
     const double stores = boxes * (double)plan->chunk_h * (double)lat.result_channels * 6; /* rows end within tiles */
-    return lattices * ((double)lat.source_channels * (columns / lanes * (double)lat.result_channels * (double)s.taps / 2 +
-                                                      packed_rows * (18 + (double)pitch / lanes * (lat.w.step == 1 ? 2 : 8))) +
+    /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
+    return lattices * ((double)lat.source_channels * (1.15 * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps +
+                                                      packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step))) +
                        (pitch % nr == 0 && lat.w.out_step == 1 ? 0 : stores));
 }
 
@@ -301,8 +319,8 @@ static double gemm_cost(const conv_plan *plan)
     const double runs = (double)points / (double)min_idx(nr, max_idx(1, lat.w.grid)) + (double)points / (double)nr;
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double stores = points % nr == 0 ? 0 : (double)lat.result_channels * 15; /* of the tile that an image ends in */
-    return lattices * (columns / lanes * (double)lat.result_channels * k / 2 + stores +
-                       k * (runs * 12 + columns / lanes * (lat.w.step == 1 ? 2 : 8)));
+    return lattices * (columns / lanes * tile_cycles(plan, lat.result_channels, 0) * k + stores +
+                       k * (runs * 12 + columns / lanes * step_cycles(lat.w.step)));
 }
 
 static double winograd_cost(const conv_plan *plan)
@@ -316,7 +334,7 @@ static double winograd_cost(const conv_plan *plan)
     return f * strips * rows * k / lanes / 2          /* products */
            + 5 * f * vectors * k                      /* source */
            + 5 * f * strips / lanes * rows            /* result */
-           + (plan->p.packed ? 1 : 6) * f * rows * k / lanes; /* weights: read, or made */
+           + (plan->p.packed ? 1.5 : 10) * f * rows * k / lanes; /* weights: read, or made */
 }
 
 static double last_resort(const conv_plan *plan)

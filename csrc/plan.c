@@ -62,10 +62,20 @@ static void share(conv_plan *plan)
                                  tasks < plan->threads ? min_idx(plan->threads, plan->m_rows) : 1);
 }
 
+/* A kernel of one point that moves over all of the image sees a signal: no rows to begin and end. */
+static void flatten(conv_problem *p)
+{
+    if (p->kh * p->kw == 1 && p->oh == p->ih && p->ow == p->iw && p->pad_top + p->pad_left == 0) {
+        p->iw = p->ow = p->ih * p->iw;
+        p->ih = p->oh = 1;
+    }
+}
+
 conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
 {
     const idx element = p->dtype == CONV_F32 ? 4 : 8;
     *plan = (conv_plan){.p = *p, .kernels = cpu_kernels(), .phases_h = 1, .phases_w = 1, .depth = 1};
+    flatten(&plan->p);
     if (p->pass == CONV_BWD_DATA) {
         plan->phases_h = axis_phases(p->kh, p->stride_h, p->dil_h);
         plan->phases_w = axis_phases(p->kw, p->stride_w, p->dil_w);

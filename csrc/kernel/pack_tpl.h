@@ -113,6 +113,13 @@ static void NAME(pack_im2col)(REAL *panel, int nr, const NAME(source) *src, cons
                 NAME(inside) r = NAME(run_inside)(column * w->step + tap_position(w, tw), w->step, w->size, len);
                 REAL *dst = panel + (th * w->taps + tw) * nr + j;
                 const REAL *plane = src->first + image * src->image + c0 * src->plane;
+                if (y >= 0 && r.lo == 0 && r.hi == len && w->step == 1 && len % LANES == 0) { /* as most are */
+                    const REAL *from = plane + y * w->size + r.base;
+                    for (idx c = c0; c < c1; c++, dst += taps * nr, from += src->plane)
+                        for (int i = 0; i < len; i += LANES)
+                            NAME(store)(dst + i, NAME(load)(from + i));
+                    continue;
+                }
                 for (idx c = c0; c < c1; c++, dst += taps * nr, plane += src->plane)
                     NAME(pack_run)(dst, y < 0 ? NULL : plane + y * w->size, r, w->step, len, w->size, src, nr - j);
             }

@@ -25,14 +25,18 @@ __attribute__((always_inline)) static inline void NAME(stencil_steps)(const int 
     const REAL *const w = t->w, *const late = t->w - t->lag;
     for (idx k = k0; k < k1; k++) {
         const REAL *row = t->source + t->at[k];
+        vec x[8];
 #pragma GCC unroll 8
-        for (int v = 0; v < V; v++) {
-            const vec x = NAME(load)(row + v * LANES);
-            if (first)
-                acc[0][v] += w[k] * x;
-            if (second)
-                acc[1][v] += late[k] * x;
-        }
+        for (int v = 0; v < V; v++)
+            x[v] = NAME(load)(row + v * LANES);
+        if (first)
+#pragma GCC unroll 8
+            for (int v = 0; v < V; v++)
+                acc[0][v] += w[k] * x[v];
+        if (second)
+#pragma GCC unroll 8
+            for (int v = 0; v < V; v++)
+                acc[1][v] += late[k] * x[v];
     }
 }
 

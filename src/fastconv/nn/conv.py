@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from fastconv import _core
 from fastconv import functional as F
 from fastconv.nn.init import RNG, weight_and_bias
 from fastconv.nn.module import Array, Module, Parameter
@@ -34,12 +35,29 @@ def _per_axis(value: Size, rank: int, name: str) -> tuple[int, ...]:
     return tuple(_positive(v, name) for v in values)
 
 
+def _immutable(value: Any) -> Any:
+    """Lists and arrays as tuples, within one another too: what was planned with cannot change unseen."""
+    nested = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str)
+    return tuple(map(_immutable, value)) if nested else value
+
+
+class _Pack(NamedTuple):
+    """A plan, and all that it was made from."""
+
+    plan: _core.Plan
+    weight: Array
+    bias: Array | None
+    settings: tuple[Any, ...]
+
+
 class _ConvNd(Module):
-    """What Conv1d and Conv2d share: all of it but the rank and the two functions."""
+    """What Conv1d and Conv2d share: all of it but the rank and the three functions."""
 
     _rank: int
     _convolve: Callable[..., Array]
     _convolve_backward: Callable[..., tuple[Array | None, Array | None, Array | None]]
+    _make_plan: Callable[..., _core.Plan]
+    _pack: _Pack | None = None
 
     def __init__(
         self,
@@ -62,7 +80,7 @@ class _ConvNd(Module):
         self.out_channels = _positive(out_channels, "out_channels")
         self.kernel_size = _per_axis(kernel_size, self._rank, "kernel_size")
         self.stride = _per_axis(stride, self._rank, "stride")
-        self.padding = padding
+        self.padding = _immutable(padding)
         self.dilation = _per_axis(dilation, self._rank, "dilation")
         self.groups = _positive(groups, "groups")
         self.padding_mode = padding_mode
@@ -78,13 +96,50 @@ class _ConvNd(Module):
         self.bias = Parameter(initial_bias, "bias") if bias else None
 
     def forward(self, x: ArrayLike) -> Array:
-        bias = None if self.bias is None else self.bias.data
-        y = self._convolve(
-            x, self.weight.data, bias, self.stride, self.padding, self.dilation, self.groups,
-            padding_mode=self.padding_mode, activation=self.activation,
-        )  # fmt: skip
+        plan = None if self.training else self._plan_for(x)
+        if plan is not None:
+            y = plan(x)
+        else:
+            bias = None if self.bias is None else self.bias.data
+            y = self._convolve(
+                x, self.weight.data, bias, self.stride, self.padding, self.dilation, self.groups,
+                padding_mode=self.padding_mode, activation=self.activation,
+            )  # fmt: skip
         self._saved = x, y if self.activation else None
         return y
+
+    def _plan_for(self, x: ArrayLike) -> _core.Plan | None:
+        """A plan of this layer as it is now, for `x`; None where x or the parameters do not suit one.
+
+        It cannot be stale: it serves only the arrays that it was packed from, under the settings that it was made with,
+        and those arrays are frozen, so they never change. (Not every array is, in eval mode: a model in training may
+        share the parameter.)
+
+        One plan is kept, so nothing grows with the shapes seen. It is made when a shape comes for the first time, not
+        when it comes back: plans choose among the algorithms with other costs than `_convolve` does and may round in
+        another way, and an input is to give the same bits at every call. Where every input has another shape than the
+        one before, each packs anew; that costs from some percent of the convolution to, with small images of hundreds
+        of channels, a few times as much. Such inputs are better off in training mode.
+        """
+        if not isinstance(x, np.ndarray):
+            return None
+        weight, bias = self.weight.data, None if self.bias is None else self.bias.data
+        settings = (
+            x.shape, x.dtype, self.stride, self.padding, self.dilation, self.groups, self.padding_mode, self.activation,
+            _core.get_strict(), _core.active_isa(),
+        )  # fmt: skip
+        pack = self._pack  # read once: another thread may replace it
+        if pack and pack.weight is weight and pack.bias is bias and pack.settings == settings:
+            return pack.plan
+        if x.dtype != weight.dtype or weight.flags.writeable or (bias is not None and bias.flags.writeable):
+            return None
+        self._pack = None  # before there is a new one, which can then have its memory
+        plan = self._make_plan(
+            x.shape, weight, bias, self.stride, self.padding, self.dilation, self.groups,
+            padding_mode=self.padding_mode, activation=self.activation,
+        )  # fmt: skip
+        self._pack = _Pack(plan, weight, bias, _immutable(settings))
+        return plan
 
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
         x, y = self._recall()
@@ -98,6 +153,14 @@ class _ConvNd(Module):
         if self.bias is not None:
             self.bias.accumulate(grad_bias)
         return grad_input
+
+    def train(self, mode: bool = True) -> Module:
+        if mode:
+            self._pack = None
+        return super().train(mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_pack"}
 
     def extra_repr(self) -> str:
         defaults = {"padding": 0, "groups": 1, "padding_mode": "zeros", "activation": None}
@@ -145,6 +208,7 @@ class Conv1d(_ConvNd):
     _rank = 1
     _convolve = staticmethod(F.conv1d)
     _convolve_backward = staticmethod(F.conv1d_backward)
+    _make_plan = staticmethod(F.plan_conv1d)
 
 
 class Conv2d(_ConvNd):
@@ -157,3 +221,4 @@ class Conv2d(_ConvNd):
     _rank = 2
     _convolve = staticmethod(F.conv2d)
     _convolve_backward = staticmethod(F.conv2d_backward)
+    _make_plan = staticmethod(F.plan_conv2d)

@@ -80,8 +80,8 @@ class Parameter:
         if self._data.flags.writeable:
             self._data[...] = value
         else:
-            self._data = value.astype(self.dtype, order="C")
-            self._data.flags.writeable = False
+            self._data = value.astype(self.dtype)
+            self.freeze()
 
     def accumulate(self, grad: Array | None) -> None:
         """Add `grad`, an array that nobody else holds, to `self.grad`; None adds nothing."""
@@ -97,12 +97,12 @@ class Parameter:
     def freeze(self) -> None:
         """Make the values read-only, in an array of their own.
 
-        The copy cuts off views of `data` taken earlier, which stay writable: an array, once frozen, never changes, so
-        whatever a layer derives from it (packed weights) is valid for as long as `data` is the same object.
+        The copy cuts off views of `data` taken earlier, which stay writable, and its memory is a bytes object, which not
+        even ``flags.writeable = True`` opens: an array, once frozen, never changes, so whatever a layer derives from it
+        (packed weights) is valid for as long as `data` is the same object.
         """
         if self._data.flags.writeable:
-            self._data = self._data.copy()
-            self._data.flags.writeable = False
+            self._data = np.ndarray(self.shape, self.dtype, self._data.tobytes())
 
     def thaw(self) -> None:
         """Make the values writable again, in an array of their own; see `freeze`."""
@@ -122,7 +122,7 @@ class Parameter:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self._data, self.grad, self.name, writeable = state
         if not writeable:  # NumPy copies and unpickles read-only arrays as writable ones
-            self._data.flags.writeable = False
+            self.freeze()
 
     def __repr__(self) -> str:
         return f"Parameter({self.name}, shape={self.shape}, dtype={self.dtype})"

@@ -1,0 +1,342 @@
+"""Plans: the results of the functions, whatever happens to the arrays and settings that they were made from."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bounds import ALGORITHMS, TRANSFORMS, assert_within, expected, function
+from problems import CATALOGUE, Problem
+from strategies import AVAILABLE_ISAS, LAYOUTS
+from test_arguments import BAD_1D, BAD_2D, BAD_ARRAYS, GOOD_1D, GOOD_2D, describe
+from test_conv import LARGER
+from test_footprint import PROBLEMS as FOOTPRINTS
+from test_footprint import places
+
+import fastconv as fc
+from fastconv import reference
+from fastconv._core import Plan
+
+# One of each kind of packing: none, both sizes of tile in 2-D, 1-D, groups.
+PROBLEMS = [
+    Problem.parse(name)
+    for name in (
+        "n2ic3oc5_iw11kw3sw2pw1",
+        "n2ic17oc9_ih9kh3ph1",
+        "n2ic64oc33_ih16kh3ph1",
+        "n2ic40oc24_iw60kw3pw1",
+        "n2g2ic66oc8_ih11kh3ph1",
+    )
+]
+problems = pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+
+
+def make(problem: Problem, arrays: tuple[np.ndarray, ...], **options: Any) -> Plan:
+    x, w, b, _ = arrays
+    return function(fc, "plan_conv", problem.ndim)(x.shape, w, b, **problem.arguments() | options)
+
+
+def every_plan(problem: Problem, arrays: tuple[np.ndarray, ...]) -> Iterator[tuple[str, Plan]]:
+    """A plan for each algorithm that applies, under the name that was asked for."""
+    for algorithm in ALGORITHMS:
+        try:
+            yield algorithm, make(problem, arrays, algorithm=algorithm)
+        except ValueError as error:
+            assert "not applicable" in str(error)
+
+
+# ---- numbers ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("problem", CATALOGUE, ids=str)
+def test_catalogue(problem: Problem, isa: str, dtype: str) -> None:
+    arrays = problem.arrays(dtype)
+    for algorithm, plan in every_plan(problem, arrays):
+        assert algorithm in ("auto", plan.algorithm)
+        assert plan.x_shape == problem.x_shape
+        assert plan.output_shape == problem.output_shape
+        assert plan.dtype == dtype
+        y = plan(arrays[0])
+        assert_within(y, expected(problem, dtype)["fwd"], dtype, transform=algorithm in TRANSFORMS)
+
+
+@problems
+def test_strict_is_that_of_planning(problem: Problem, isa: str, dtype: str) -> None:
+    """A strict plan keeps to the definition, to which small integers are exact, and the switch is not asked again."""
+    rng = np.random.default_rng(0)
+    arrays = tuple(rng.integers(-3, 4, array.shape).astype(dtype) for array in problem.arrays(dtype))
+    exact = function(reference, "conv", problem.ndim)(*arrays[:3], **problem.arguments())
+    free = make(problem, arrays)
+    with fc.strict():
+        strict = make(problem, arrays)
+        y = free(arrays[0])
+    assert strict.algorithm not in TRANSFORMS
+    np.testing.assert_array_equal(strict(arrays[0]), exact)
+    assert free(arrays[0]).tobytes() == y.tobytes()
+
+
+def test_strict_leaves_no_transform_to_auto() -> None:
+    problem = Problem.parse("n1ic64oc64_ih28kh3ph1")
+    arrays = problem.arrays()
+    assert make(problem, arrays).algorithm == "winograd"
+    with fc.strict():
+        assert make(problem, arrays).algorithm != "winograd"
+        assert make(problem, arrays, algorithm="winograd").algorithm == "winograd"
+
+
+@pytest.mark.parametrize("problem", FOOTPRINTS, ids=str)
+def test_footprint(problem: Problem, isa: str, dtype: str) -> None:
+    """A NaN or Inf reaches exactly the outputs whose window covers it."""
+    arrays = problem.arrays(dtype)
+    conv, ones = function(reference, "conv", problem.ndim), np.ones_like(arrays[1])
+    plans = dict(every_plan(problem, arrays))
+    for place, poison in zip(places(problem.x_shape), cycle((np.nan, np.inf, -np.inf)), strict=False):
+        poisoned, mark = arrays[0].copy(), np.zeros_like(arrays[0])
+        poisoned[place], mark[place] = poison, 1
+        covered = conv(mark, ones, **problem.arguments()) > 0
+        for algorithm, plan in plans.items():
+            np.testing.assert_array_equal(~np.isfinite(plan(poisoned)), covered, err_msg=algorithm)
+
+
+@problems
+def test_activation_and_no_bias(problem: Problem, isa: str) -> None:
+    x, w, b, dy = problem.arrays()
+    for algorithm, plan in every_plan(problem, (x, w, b, dy)):
+        rectified = make(problem, (x, w, b, dy), activation="relu", algorithm=algorithm)
+        np.testing.assert_array_equal(rectified(x), np.maximum(plan(x), 0))
+        bare = make(problem, (x, w, None, dy), algorithm=algorithm)
+        zero = make(problem, (x, w, np.zeros_like(b), dy), algorithm=algorithm)
+        np.testing.assert_array_equal(bare(x), zero(x))
+
+
+# ---- the same bits ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("problem", PROBLEMS + LARGER, ids=str)
+def test_same_bits_for_any_number_of_threads(problem: Problem) -> None:
+    arrays = problem.arrays()
+    plans = []
+    for threads in (1, 2, 3):
+        with fc.threads(threads):
+            plans.append(make(problem, arrays))
+    with fc.threads(1):
+        alone = plans[0](arrays[0]).tobytes()
+    for threads in (1, 2, 3):
+        with fc.threads(threads):
+            assert all(plan(arrays[0]).tobytes() == alone for plan in plans)
+
+
+@pytest.mark.parametrize("inner", [1, 2])
+@pytest.mark.parametrize("name", ["n4ic32oc32_ih28kh3ph1", "n100ic15oc15_iw19kw3sw2"])
+def test_one_plan_called_from_many_threads(name: str, inner: int) -> None:
+    problem = Problem.parse(name)
+    plan = make(problem, problem.arrays())
+    inputs = [problem.arrays(seed=seed)[0] for seed in range(8)]
+    alone = [plan(x).tobytes() for x in inputs]
+
+    def repeatedly(x: np.ndarray) -> list[bytes]:
+        return [plan(x).tobytes() for _ in range(20)]
+
+    with fc.threads(inner), ThreadPoolExecutor(len(inputs)) as pool:
+        for bits, results in zip(alone, pool.map(repeatedly, inputs), strict=True):
+            assert set(results) == {bits}
+
+
+@problems
+def test_the_isa_is_that_of_planning(problem: Problem) -> None:
+    arrays = problem.arrays()
+    made = {}
+    for isa in AVAILABLE_ISAS:
+        with fc.use_isa(isa):
+            made[isa] = [(plan, plan(arrays[0]).tobytes()) for _, plan in every_plan(problem, arrays)]
+    for active in AVAILABLE_ISAS:
+        with fc.use_isa(active):
+            for plans in made.values():
+                assert all(plan(arrays[0]).tobytes() == bits for plan, bits in plans)
+
+
+@problems
+def test_weights_are_copied(problem: Problem) -> None:
+    x, w, b, dy = problem.arrays()
+    for _, plan in every_plan(problem, (x, w, b, dy)):
+        before, kept = plan(x).tobytes(), (w.copy(), b.copy())
+        w[...], b[...] = np.nan, np.nan
+        assert plan(x).tobytes() == before
+        w[...], b[...] = kept
+
+
+@problems
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(problem: Problem, layout: str) -> None:
+    x, w, b, dy = problem.arrays()
+    moved = tuple(LAYOUTS[layout](array) for array in (x, w, b, dy))
+    same = make(problem, (x, w, b, dy))(x)
+    np.testing.assert_array_equal(make(problem, (x, w, b, dy))(moved[0]), same)
+    np.testing.assert_array_equal(make(problem, moved)(x), same)
+
+
+# ---- arguments -------------------------------------------------------------------------------------------
+
+
+@problems
+def test_out(problem: Problem) -> None:
+    x, w, b, dy = problem.arrays()
+    for _, plan in every_plan(problem, (x, w, b, dy)):
+        y = plan(x)
+        dense = np.full_like(y, np.nan)
+        assert plan(x, dense) is dense
+        np.testing.assert_array_equal(dense, y)
+        room = np.full((*y.shape[:-1], 2 * y.shape[-1]), np.nan, y.dtype)
+        spread = room[..., ::2]
+        assert plan(x, out=spread) is spread
+        np.testing.assert_array_equal(spread, y)
+        assert np.isnan(room[..., 1::2]).all()
+
+
+def read_only(*shape: int) -> np.ndarray:
+    array = np.zeros(shape, np.float32)
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    ("out", "error"),
+    [
+        (np.zeros((2, 3, 9, 9), np.float64), TypeError),
+        (np.zeros((2, 3, 9, 9), np.dtype(np.float32).newbyteorder()), TypeError),
+        (np.zeros((2, 3, 9, 8), np.float32), ValueError),
+        (np.zeros((3, 9, 9), np.float32), ValueError),
+        (read_only(2, 3, 9, 9), ValueError),
+        ([0.0], TypeError),
+    ],
+    ids=describe,
+)
+def test_bad_out(out: Any, error: type[Exception]) -> None:
+    problem = Problem.parse("n2ic3oc3_ih9kh3ph1")
+    arrays = problem.arrays()
+    with pytest.raises(error, match="out must"):
+        make(problem, arrays)(arrays[0], out=out)
+
+
+def test_out_must_not_overlap_x() -> None:
+    problem = Problem.parse("n2ic3oc3_ih9kh3ph1")
+    plan = make(problem, problem.arrays())
+    memory = np.zeros((4, 3, 9, 9), np.float32)
+    for out in (memory[:2], memory[1:3], memory[:2, :, ::-1]):
+        with pytest.raises(ValueError, match="out must not overlap"):
+            plan(memory[:2], out=out)
+    plan(memory[:2], out=memory[2:])
+
+
+def test_x_must_be_what_was_planned_for() -> None:
+    problem = Problem.parse("n2ic3oc5_ih9kh3ph1")
+    x, w, b, dy = problem.arrays()
+    plan = make(problem, (x, w, b, dy))
+    for bad in (x[:1], x[0], x[..., :-1], np.concatenate([x, x])):
+        with pytest.raises(ValueError, match=r"x must have the shape \(2, 3, 9, 9\)"):
+            plan(bad)
+    with pytest.raises(TypeError, match="x must have dtype float32.*got float64"):
+        plan(x.astype(np.float64))
+    with pytest.raises(TypeError):
+        plan()
+
+
+@pytest.mark.parametrize(("value", "error"), BAD_ARRAYS, ids=describe)
+def test_arrays(value: Any, error: type[Exception]) -> None:
+    arguments = {"x_shape": GOOD_1D["x"].shape} | {k: GOOD_1D[k] for k in ("weight", "bias", "groups")}
+    with pytest.raises(error, match="x"):
+        fc.plan_conv1d(**arguments)(value)
+    for name in ("weight", "bias"):
+        with pytest.raises(error, match=name):
+            fc.plan_conv1d(**arguments | {name: value})
+
+
+def test_wider_plans_take_narrower_inputs() -> None:
+    problem = Problem.parse("n2ic3oc5_ih9kh3ph1")
+    x, w, b, dy = problem.arrays()
+    wide = fc.conv2d(*(a.astype(np.float64) for a in (x, w, b)), **problem.arguments())
+    for weights in ((w.astype(np.float64), b), (w, b.astype(np.float64))):
+        plan = make(problem, (x, *weights, dy))
+        assert plan.dtype == np.float64
+        np.testing.assert_array_equal(plan(x), wide)
+        np.testing.assert_array_equal(plan(x.astype(np.float64)), wide)
+
+
+@problems
+def test_unbatched_and_empty(problem: Problem) -> None:
+    x, w, b, dy = problem.arrays()
+    whole = make(problem, (x, w, b, dy))(x)
+    one = make(problem, (x[0], w, b, dy))(x[0])
+    assert one.shape == problem.output_shape[1:]
+    assert one.tobytes() == whole[0].tobytes()
+    for _, plan in every_plan(problem, (x[:0], w, b, dy)):
+        assert plan(x[:0]).shape == plan.output_shape == (0, *problem.output_shape[1:])
+
+
+def bad_calls() -> Iterator[Any]:
+    """Those of the functions, with the shape for x."""
+    for good, bad in ((GOOD_1D, BAD_1D), (GOOD_2D, BAD_2D)):
+        plan = fc.plan_conv1d if good is GOOD_1D else fc.plan_conv2d
+        arguments = {"x_shape" if k == "x" else k: v.shape if k == "x" else v for k, v in good.items()}
+        for name, value, error in bad:
+            if name == "x" and value is not None:
+                yield pytest.param(plan, arguments | {"x_shape": value.shape}, "x", error)
+            elif name not in ("x", "out"):
+                yield pytest.param(plan, arguments | {name: value}, name, error)
+        for value, error in ((None, TypeError), (9, TypeError), ((9.0,), TypeError), ((-2,), ValueError)):
+            yield pytest.param(plan, arguments | {"x_shape": value}, "x_shape", error)
+        for value, error in (("fastest", ValueError), (3, TypeError), (["auto"], TypeError)):
+            yield pytest.param(plan, arguments | {"algorithm": value}, "algorithm", error)
+
+
+@pytest.mark.parametrize(("plan", "arguments", "name", "error"), list(bad_calls()))
+def test_bad_arguments(plan: Any, arguments: dict[str, Any], name: str, error: type[Exception]) -> None:
+    with pytest.raises(error, match=name):
+        plan(**arguments)
+
+
+# ---- the object ------------------------------------------------------------------------------------------
+
+
+def test_is_immutable_and_of_this_process() -> None:
+    problem = PROBLEMS[1]
+    plan = make(problem, problem.arrays())
+    for name in ("x_shape", "output_shape", "dtype", "algorithm", "packed_bytes", "scratch_bytes", "other"):
+        with pytest.raises(AttributeError):
+            setattr(plan, name, None)
+    for clone in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="plan"):
+            clone(plan)
+    assert plan.packed_bytes >= problem.arrays()[1].nbytes
+    assert plan.scratch_bytes >= 0
+    assert plan.algorithm in repr(plan)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_plans_give_their_memory_back() -> None:
+    problem = Problem.parse("n1ic32oc32_ih14kh3ph1")
+    arrays = problem.arrays()
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    def make_and_drop(count: int) -> None:
+        for _ in range(count):
+            make(problem, arrays, algorithm="winograd")(arrays[0])
+            with pytest.raises(ValueError, match="bias"):
+                make(problem, (arrays[0], arrays[1], arrays[2][1:], arrays[3]))
+
+    make_and_drop(100)
+    before = resident()
+    make_and_drop(2000)
+    packed = make(problem, arrays, algorithm="winograd").packed_bytes
+    assert packed > 50_000
+    assert resident() - before < 50 * packed
