@@ -33,6 +33,7 @@ typedef enum {
     CONV_WINOGRAD,
     CONV_STENCIL,
     CONV_GEMM,
+    CONV_FFT, /* planned here, run by the caller: conv_run does not know it */
     CONV_OUTER,
     CONV_DOT,
     CONV_REF,
@@ -113,6 +114,7 @@ const char *conv_algorithm_name(conv_algorithm_id id);
 conv_algorithm_id conv_plan_algorithm(const conv_plan *plan);
 const char *conv_plan_reason(const conv_plan *plan);
 int conv_plan_kernel(const conv_plan *plan);
+double conv_plan_cycles(const conv_plan *plan); /* of one core, by the cost model, for all examples and groups */
 
 /* fwd: (x, w, b or NULL) -> y.  bwd_data: (dy, w, NULL) -> dx.  bwd_weights: (x, dy, NULL) -> dw. */
 void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, void *y, void *scratch);

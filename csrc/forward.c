@@ -236,6 +236,59 @@ static double stencil_cost(const conv_plan *plan)
            rows * (double)axis_row_layout(&lat.w).period * (8 + pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : 8));
 }
 
+/* ---- fft: the cut of src/fastconv/fft.py, whose arithmetic this repeats to know what it costs ---- */
+
+#define FFT_BANK 4194304 /* points of kernels whose spectra are kept at a time */
+#define FFT_TAPS 200     /* fewer never pay, and in double precision twice as many keep the error bound */
+
+typedef struct {
+    double length, number, levels;
+} fft_cut;
+
+/* The next longer cut of an axis into fewer tiles than `fewest`; *size counts the lengths {8,9,10,12,15} * 2^i. */
+static int fft_next(fft_cut *cut, idx *size, double *fewest, idx kernel, idx outputs, idx stride, idx dilation)
+{
+    static const double factors[] = {8, 9, 10, 12, 15};
+    const idx step = kernel > 1 ? dilation : stride, common = gcd_idx(stride, step);
+    const idx phases = min_idx(step / common, outputs), points = outputs / phases, s = stride / common;
+    for (; *fewest > 1 && *size < 5 * 40; (*size)++) {
+        const double length = factors[*size % 5] * (double)((idx)1 << (*size / 5));
+        const idx chunk = ((idx)length - kernel) / s + 1, number = chunk > 0 ? ceil_div(points, chunk) : points;
+        if (length < (double)kernel || (double)number >= *fewest)
+            continue;
+        *fewest = (double)number;
+        *cut = (fft_cut){kernel > 1 ? length : (double)ceil_div(points, number), (double)(number * phases),
+                         kernel > 1 ? __builtin_log2(length) : 0};
+        return 1;
+    }
+    return 0;
+}
+
+static double fft_cut_cost(double ic, double oc, const fft_cut *h, const fft_cut *w)
+{
+    const double points = h->length * w->length, number = h->number * w->number;
+    const double longest = h->levels > w->levels ? h->levels : w->levels, size = __builtin_log2(points);
+    const double transform = points * (12 + 0.75 * (h->levels + w->levels) + (size > 17 ? 4.5 * (size - 17) : 0) +
+                                       (longest > 15 ? 6.6 * (longest - 15) : 0));
+    const double blocks = __builtin_ceil(oc * ic * points / FFT_BANK);
+    return transform * (ic * oc + number * (blocks * ic + oc)) + number * (3 * ic * oc * points + 4e4);
+}
+
+static double fft_cost(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    double least = 1e300, fewest_h = 1e300;
+    fft_cut h, w;
+    for (idx i = 0; fft_next(&h, &i, &fewest_h, p->kh, p->oh, p->stride_h, p->dil_h);) {
+        double fewest_w = 1e300;
+        for (idx j = 0; fft_next(&w, &j, &fewest_w, p->kw, p->ow, p->stride_w, p->dil_w);)
+            least = (double)p->ic * h.length * w.length > FFT_BANK
+                        ? least
+                        : min_double(least, fft_cut_cost((double)p->ic, (double)p->oc, &h, &w));
+    }
+    return p->dtype == CONV_F64 ? 1.2 * least : least;
+}
+
 /* ---- ref: a task is an output channel of an image ---- */
 
 static void ref_block(conv_plan *plan)
@@ -382,6 +435,15 @@ static int stencil_fits(const conv_plan *plan)
            (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1));
 }
 
+/* Forward, and a kernel so large that transforms may pay. */
+static int fft_fits(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const int asked = p->algorithm == CONV_FFT;
+    return p->pass == CONV_FWD && (asked || !p->strict) && p->kh * p->kw > 1 &&
+           (asked || p->kh * p->kw >= (p->dtype == CONV_F64 ? 2 * FFT_TAPS : FFT_TAPS)) && fft_cost(plan) < 1e300;
+}
+
 /* One panel of all the taps of a channel fits. */
 static int panel_fits(const conv_plan *plan)
 {
@@ -407,6 +469,8 @@ const conv_algorithm forward_algorithms[] = {
      stencil_block, stencil_fits, stencil_cost, stencil_chunks, stencil_task_bytes, 1},
     {CONV_GEMM, KERNEL_GEMM, "panels of im2col: dense columns are worth a copy for each tap",
      gemm_block, panel_fits, gemm_cost, gemm_chunks, gemm_task_bytes},
+    {CONV_FFT, KERNEL_FFT, "a large kernel on few channels: overlap-save through numpy.fft",
+     ref_block, fft_fits, fft_cost, ref_chunks, no_scratch, 0},
     {CONV_REF, KERNEL_REF, "the seven loops, asked for by name or where nothing else fits",
      ref_block, forward_pass, last_resort, ref_chunks, no_scratch},
 };

@@ -45,7 +45,7 @@ static void share(conv_plan *plan)
     const idx wanted = 4 * plan->threads, others = plan->phases_h * plan->phases_w * p->groups;
     const int kernel = plan->algorithm->kernel;
     plan->m_chunks = 1;
-    if (plan->threads == 1 || kernel == KERNEL_REF || kernel == KERNEL_STENCIL)
+    if (plan->threads == 1 || kernel == KERNEL_REF || kernel == KERNEL_STENCIL || kernel == KERNEL_FFT)
         return;
     if (p->pass != CONV_BWD_WEIGHTS && (p->oc * p->kh * p->kw < p->n * p->ih * p->iw || kernel == KERNEL_CHANNELS)) {
         while (plan->chunk_n > 1 && others * plan->algorithm->chunks(plan) < wanted)
@@ -112,7 +112,7 @@ void conv_plan_threads(conv_plan *plan, int max_threads)
     plan->scratch_bytes = plan->prepared_bytes + plan->threads * plan->task_bytes;
 }
 
-static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "winograd", "stencil", "gemm", "outer", "dot", "ref"};
+static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "winograd", "stencil", "gemm", "fft", "outer", "dot", "ref"};
 
 const char *conv_algorithm_name(conv_algorithm_id id)
 {
@@ -127,6 +127,11 @@ conv_algorithm_id conv_plan_algorithm(const conv_plan *plan)
 const char *conv_plan_reason(const conv_plan *plan)
 {
     return plan->algorithm->reason;
+}
+
+double conv_plan_cycles(const conv_plan *plan)
+{
+    return plan->algorithm->cost(plan) * (double)plan->p.n * (double)plan->p.groups;
 }
 
 int conv_plan_kernel(const conv_plan *plan)

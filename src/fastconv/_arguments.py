@@ -20,7 +20,7 @@ Pairs = tuple[tuple[int, int], ...]
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 # What each pass can be asked to use, besides "auto" (csrc/forward.c, backward.c).
 ALGORITHMS = {
-    "fwd": ("auto", "direct", "channels", "winograd", "stencil", "gemm", "ref"),
+    "fwd": ("auto", "direct", "channels", "winograd", "stencil", "gemm", "fft", "ref"),
     "bwd_data": ("auto", "direct", "channels", "winograd", "stencil", "gemm"),
     "bwd_weights": ("auto", "outer", "dot", "gemm"),
 }

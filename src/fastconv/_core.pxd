@@ -31,6 +31,7 @@ cdef extern from "conv.h" nogil:
         CONV_WINOGRAD
         CONV_STENCIL
         CONV_GEMM
+        CONV_FFT
         CONV_OUTER
         CONV_DOT
         CONV_REF
@@ -73,6 +74,7 @@ cdef extern from "conv.h" nogil:
     const char *conv_status_string(conv_status status)
     double conv_flops(const conv_problem *p)
     conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
+    double conv_plan_cycles(const conv_plan *plan)
     void conv_plan_threads(conv_plan *plan, int max_threads)
     void conv_pack(const conv_plan *plan, const void *w, void *packed)
     const char *conv_algorithm_name(conv_algorithm_id id)

@@ -18,6 +18,8 @@ class Explanation:
     algorithm, reason : str
     flops : int
         Two for each multiply-add of the definition, padding included.
+    cycles : float
+        What the cost model promises: cycles of one core, all examples together.
     scratch_bytes : int
         Working memory of the call, over all its threads.
     threads : int
@@ -29,6 +31,7 @@ class Explanation:
     algorithm: str
     reason: str
     flops: int
+    cycles: float
     scratch_bytes: int
     threads: int
     isa: str
