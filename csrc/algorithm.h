@@ -22,6 +22,7 @@ struct conv_algorithm {
     idx (*chunks)(const conv_plan *plan);
     double (*task_bytes)(const conv_plan *plan);
     int regroups; /* bwd_data: takes w as it is, without the prepare step */
+    void (*share)(conv_plan *plan); /* the cut for plan->threads, of which there are some; NULL: that of plan.c */
 };
 
 extern const conv_algorithm forward_algorithms[], backward_algorithms[];

@@ -99,6 +99,7 @@ typedef struct {
     idx packed_offset, packed_bytes; /* packed weights: w itself, then at an offset what the kernel made of it */
     idx scratch_bytes;
     int threads;
+    double cycles; /* of one example and group, by the cost model */
 } conv_plan;
 
 conv_status conv_problem_check(conv_problem *p);

@@ -163,6 +163,20 @@ static void winograd_block(conv_plan *plan)
         winograd_tile(plan, &lat, 2);
 }
 
+/* Tasks that split the rows transform the source again, those that split the tiles the weights: whichever is less. */
+static void winograd_share(conv_plan *plan)
+{
+    const winograd_shape s = winograd_shape_of(plan);
+    const idx lanes = lanes_of(plan), tiles = plan->p.n * s.tiles_h * s.tiles_w, others = plan->p.groups;
+    const idx each = ceil_div(plan->threads, others);
+    if (others * ceil_div(tiles, plan->chunk_w) >= 4 * plan->threads)
+        return;
+    if (!plan->p.packed && plan->m_rows > tiles)
+        plan->m_chunks = min_idx(each, ceil_div(plan->m_rows, plan->kernels->mr));
+    else
+        plan->chunk_w = min_idx(plan->chunk_w, max_idx(lanes, round_up(ceil_div(tiles, each), lanes)));
+}
+
 static double winograd_task_bytes(const conv_plan *plan)
 {
     return (double)(winograd_layout(plan, lanes_of(plan)).total * element_bytes(plan) + 2 * ALIGNMENT);
@@ -179,40 +193,53 @@ static idx winograd_chunks(const conv_plan *plan)
 #define STENCIL_BYTES 131072 /* of the copy of a band: it stays in the second-level cache while its tiles pass */
 #define STENCIL_WORK 1e5     /* cycles of a task at most, where planes are small */
 
-/* Cycles for one row of the result, `rows` at a time by `vectors`: the loads of two lines for most vectors, two a cycle,
- * or the multiply-adds. */
+/* Cycles of a step for `rows` by `vectors`: the loads, of two lines for most vectors, two a cycle; or the products. */
+static double stencil_step(double rows, double vectors)
+{
+    const double loads = (1.9 * vectors + rows) / 2, products = rows * vectors / 2;
+    return loads > products ? loads : products;
+}
+
+/* Cycles for one row of the result, `rows` at a time by `vectors`. */
 static double stencil_row(const conv_plan *plan, const lattice *lat, int rows, int vectors)
 {
-    const double lanes = (double)lanes_of(plan), taps = (double)(lat->h.taps * lat->w.taps), v = vectors;
+    const double lanes = (double)lanes_of(plan), taps = (double)(lat->h.taps * lat->w.taps);
     const double columns = rows == 1 ? (double)stencil_box_of(plan, lanes_of(plan)).pitch * (double)lat->h.step
                                      : (double)round_up(lat->w.grid, vectors * lanes_of(plan));
-    const double single = (1.9 * v + 1) / 2, both = (1.9 * v + 2) / 2 > v ? (1.9 * v + 2) / 2 : v;
     const double lag = (double)(lat->h.step * lat->w.taps);
-    const double steps = rows == 1 ? taps * single : (2 * lag * single + (taps - lag) * both) / 2;
-    return columns / lanes / v * (steps + (rows == 1 ? 30 : 20) + v);
+    double cycles = (taps - (rows - 1) * lag) * stencil_step(rows, vectors) + 30 + rows * vectors;
+    for (int r = 1; r < rows; r++)
+        cycles += 2 * lag * stencil_step(r, vectors) + 5;
+    return columns / lanes / vectors * cycles / rows;
 }
 
 static void stencil_block(conv_plan *plan)
 {
     const lattice lat = plan_lattice(plan, 0, 0);
-    const idx lanes = lanes_of(plan);
+    const idx lanes = lanes_of(plan), taps = lat.h.taps * lat.w.taps;
     const int wide = plan->kernels->mr >= 14 ? 8 : 4;
+    const int shapes[][2] = {{2, wide}, {2, 2}, {4, wide / 2}, {4, 2}};
+    /* neighbours share source rows; long sums are cut between the rows of the kernel */
+    const int dense = lat.h.delta * lat.h.delta == 1 && (taps <= 53 || lat.w.taps <= accumulation_block(taps));
     plan->chunk_h = max_idx(1, lat.h.grid);
     plan->depth = 1;
     plan->nv = wide;
     double least = stencil_row(plan, &lat, 1, wide);
-    for (int v = wide; v >= 2 && lat.h.step < lat.h.taps && (lat.h.taps == 1 || lat.h.delta * lat.h.delta == 1); v /= 2) {
-        const double cycles = stencil_row(plan, &lat, 2, v);
-        if (lat.w.grid >= v * lanes && cycles < least) {
+    for (int i = 0; i < 4; i++) {
+        const int rows = shapes[i][0], vectors = shapes[i][1];
+        if (!dense || (rows - 1) * lat.h.step >= lat.h.taps || lat.w.grid < vectors * lanes)
+            continue;
+        const double cycles = stencil_row(plan, &lat, rows, vectors);
+        if (cycles < least) {
             least = cycles;
-            plan->depth = 2;
-            plan->nv = v;
+            plan->depth = rows;
+            plan->nv = vectors;
         }
     }
     const stencil_box box = stencil_box_of(plan, lanes);
     const double row = (double)box.pitch * (double)element_bytes(plan) * (double)axis_row_layout(&lat.w).period;
     const double rows = (STENCIL_BYTES / row - (double)box.reach) / (double)lat.h.step;
-    plan->chunk_h = round_up(even(plan->chunk_h, (idx)(rows > 8 ? min_double(rows, 1e9) : 8)), 2);
+    plan->chunk_h = round_up(even(plan->chunk_h, (idx)(rows > 8 ? min_double(rows, 1e9) : 8)), plan->depth);
     const double plane = least * (double)lat.h.grid * (double)lat.result_channels;
     plan->chunk_n = max_idx(1, min_idx(plan->p.n * plan->p.groups, (idx)(STENCIL_WORK / (plane + 1))));
 }
@@ -384,9 +411,9 @@ static double winograd_cost(const conv_plan *plan)
     const double f = (double)s.frequencies, rows = (double)lat.result_channels, k = (double)s.k;
     const double strips = (double)round_up(s.tiles_h * s.tiles_w, lanes_of(plan));
     const double vectors = (double)s.tiles_h * (double)ceil_div(s.tiles_w, lanes_of(plan));
-    return f * strips * rows * k / lanes / 2          /* products */
-           + 5 * f * vectors * k                      /* source */
-           + 5 * f * strips / lanes * rows            /* result */
+    return 1.3 * f * strips * rows * k / lanes / 2    /* products */
+           + 11 * f * vectors * k                     /* source */
+           + 11 * f * strips / lanes * rows           /* result */
            + (plan->p.packed ? 1.5 : 10) * f * rows * k / lanes; /* weights: read, or made */
 }
 
@@ -464,8 +491,8 @@ const conv_algorithm forward_algorithms[] = {
     {CONV_CHANNELS, KERNEL_CHANNELS, "short rows: lanes over channels, the source broadcast from where it lies",
      channels_block, channels_fit, channels_cost, direct_chunks, channels_task_bytes},
     {CONV_WINOGRAD, KERNEL_WINOGRAD, "stride 1: transforms of short tiles multiply less than the definition does",
-     winograd_block, winograd_fits, winograd_cost, winograd_chunks, winograd_task_bytes, 1},
-    {CONV_STENCIL, KERNEL_STENCIL, "one channel to each result: rows summed in pairs from one padded copy",
+     winograd_block, winograd_fits, winograd_cost, winograd_chunks, winograd_task_bytes, 1, winograd_share},
+    {CONV_STENCIL, KERNEL_STENCIL, "one channel to each result: rows summed side by side from one padded copy",
      stencil_block, stencil_fits, stencil_cost, stencil_chunks, stencil_task_bytes, 1},
     {CONV_GEMM, KERNEL_GEMM, "panels of im2col: dense columns are worth a copy for each tap",
      gemm_block, panel_fits, gemm_cost, gemm_chunks, gemm_task_bytes},

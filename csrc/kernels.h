@@ -258,7 +258,7 @@ static inline stencil_box stencil_box_of(const conv_plan *plan, idx lanes)
     box.plane = ((min_idx(plan->chunk_h, lat.h.grid) - 1) * lat.h.step + box.reach) * box.pitch;
     box.weights = 8 * lanes;
     box.at = box.weights + round_up(taps, lanes);
-    box.packed = box.at + round_up((lat.h.taps + lat.h.step) * lat.w.taps, lanes);
+    box.packed = box.at + round_up((lat.h.taps + (plan->depth - 1) * lat.h.step) * lat.w.taps, lanes);
     box.total = box.packed + round_up(fw.period * box.plane + 9 * lanes, lanes); /* a tile may read past the last row */
     return box;
 }

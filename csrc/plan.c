@@ -10,31 +10,25 @@
 
 #define CYCLES_PER_THREAD 1.5e5  /* of the cost below: with less, waking a thread costs more than it saves */
 
-/* Blocks the plan for `a` and says whether that algorithm can run it. */
-static int fits(conv_plan *plan, const conv_algorithm *a)
+/* Leaves the plan blocked for the cheapest row that applies; 0 where none does. */
+static int choose(conv_plan *plan)
 {
-    a->block(plan);
-    return !a->applicable || a->applicable(plan);
-}
-
-static const conv_algorithm *choose(conv_plan *plan)
-{
-    const conv_algorithm *best = NULL;
-    double least = 0;
     const int weights = plan->p.pass == CONV_BWD_WEIGHTS;
     const conv_algorithm *table = weights ? backward_algorithms : forward_algorithms;
+    conv_plan best = {.algorithm = NULL};
     for (const conv_algorithm *a = table; a < table + (weights ? backward_count : forward_count); a++) {
         if (plan->p.algorithm != CONV_AUTO && a->id != plan->p.algorithm)
             continue;
-        if (!fits(plan, a))
+        plan->algorithm = a;
+        a->block(plan);
+        if (a->applicable && !a->applicable(plan))
             continue;
-        double cost = a->cost(plan);
-        if (!best || cost < least) {
-            best = a;
-            least = cost;
-        }
+        plan->cycles = a->cost(plan);
+        if (!best.algorithm || plan->cycles < best.cycles)
+            best = *plan;
     }
-    return best;
+    *plan = best;
+    return best.algorithm != NULL;
 }
 
 /* Smaller pieces where the threads would otherwise wait for each other: of the rows where the weights are the larger
@@ -45,7 +39,9 @@ static void share(conv_plan *plan)
     const idx wanted = 4 * plan->threads, others = plan->phases_h * plan->phases_w * p->groups;
     const int kernel = plan->algorithm->kernel;
     plan->m_chunks = 1;
-    if (plan->threads == 1 || kernel == KERNEL_REF || kernel == KERNEL_STENCIL || kernel == KERNEL_FFT)
+    if (plan->algorithm->share && plan->threads > 1)
+        plan->algorithm->share(plan);
+    if (plan->threads == 1 || plan->algorithm->share || kernel == KERNEL_REF || kernel == KERNEL_STENCIL || kernel == KERNEL_FFT)
         return;
     if (p->pass != CONV_BWD_WEIGHTS && (p->oc * p->kh * p->kw < p->n * p->ih * p->iw || kernel == KERNEL_CHANNELS)) {
         while (plan->chunk_n > 1 && others * plan->algorithm->chunks(plan) < wanted)
@@ -53,13 +49,26 @@ static void share(conv_plan *plan)
         if (kernel == KERNEL_DIRECT)
             while (plan->chunk_h > 4 && others * plan->algorithm->chunks(plan) < wanted)
                 plan->chunk_h = ceil_div(plan->chunk_h, 2);
-        while (kernel == KERNEL_WINOGRAD && plan->chunk_w > 64 && others * plan->algorithm->chunks(plan) < wanted / 2)
-            plan->chunk_w = ceil_div(plan->chunk_w, 2);
     }
     const idx tasks = others * plan->algorithm->chunks(plan);
     if (tasks < wanted) /* each packs the source again: not for less than two tiles of rows, but for a thread's sake */
         plan->m_chunks = max_idx(min_idx(ceil_div(wanted, tasks), plan->m_rows / (2 * plan->kernels->mr)),
                                  tasks < plan->threads ? min_idx(plan->threads, plan->m_rows) : 1);
+}
+
+/* Of a blocked plan: how many threads are worth it, and the tasks for them. */
+static void cut(conv_plan *plan, int max_threads)
+{
+    const conv_problem *p = &plan->p;
+    const double cycles = min_double(plan->cycles, 1e15) * (double)p->groups * (double)p->n;
+    plan->threads = (int)max_idx(1, min_idx(max_threads, (idx)min_double(cycles / CYCLES_PER_THREAD, THREADS_MAX)));
+    share(plan);
+    plan->chunks = plan->algorithm->chunks(plan);
+    plan->task_bytes = round_up((idx)plan->algorithm->task_bytes(plan), ALIGNMENT);
+    plan->tasks = (plan->algorithm->kernel == KERNEL_STENCIL ? 1 : p->groups * plan->m_chunks) * plan->chunks;
+    if (plan->algorithm->kernel != KERNEL_CHANNELS) /* whose tasks do all lattices of their box */
+        plan->tasks *= plan->phases_h * plan->phases_w;
+    plan->scratch_bytes = plan->prepared_bytes + plan->threads * plan->task_bytes;
 }
 
 /* A kernel of one point that moves over all of the image sees a signal: no rows to begin and end. */
@@ -80,14 +89,13 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
         plan->phases_h = axis_phases(p->kh, p->stride_h, p->dil_h);
         plan->phases_w = axis_phases(p->kw, p->stride_w, p->dil_w);
     }
-    plan->algorithm = choose(plan);
-    if (!plan->algorithm)
+    if (!choose(plan))
         return CONV_NOT_APPLICABLE;
     if (p->pass == CONV_BWD_DATA && !plan->algorithm->regroups) {
         plan->prepare_tasks = p->groups * p->ic;
         plan->prepared_bytes = round_up(p->groups * p->oc * p->ic * p->kh * p->kw * element, ALIGNMENT);
     }
-    conv_plan_threads(plan, max_threads);
+    cut(plan, max_threads);
     if (p->packed) {
         plan->packed_offset = round_up(p->groups * p->oc * p->ic * p->kh * p->kw * element, ALIGNMENT);
         plan->packed_bytes = plan->packed_offset;
@@ -99,17 +107,8 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
 
 void conv_plan_threads(conv_plan *plan, int max_threads)
 {
-    const conv_problem *p = &plan->p;
     plan->algorithm->block(plan);
-    const double cycles = min_double(plan->algorithm->cost(plan), 1e15) * (double)p->groups * (double)p->n;
-    plan->threads = (int)max_idx(1, min_idx(max_threads, (idx)min_double(cycles / CYCLES_PER_THREAD, THREADS_MAX)));
-    share(plan);
-    plan->chunks = plan->algorithm->chunks(plan);
-    plan->task_bytes = round_up((idx)plan->algorithm->task_bytes(plan), ALIGNMENT);
-    plan->tasks = (plan->algorithm->kernel == KERNEL_STENCIL ? 1 : p->groups * plan->m_chunks) * plan->chunks;
-    if (plan->algorithm->kernel != KERNEL_CHANNELS) /* whose tasks do all lattices of their box */
-        plan->tasks *= plan->phases_h * plan->phases_w;
-    plan->scratch_bytes = plan->prepared_bytes + plan->threads * plan->task_bytes;
+    cut(plan, max_threads);
 }
 
 static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "winograd", "stencil", "gemm", "fft", "outer", "dot", "ref"};
@@ -131,7 +130,7 @@ const char *conv_plan_reason(const conv_plan *plan)
 
 double conv_plan_cycles(const conv_plan *plan)
 {
-    return plan->algorithm->cost(plan) * (double)plan->p.n * (double)plan->p.groups;
+    return plan->cycles * (double)plan->p.n * (double)plan->p.groups;
 }
 
 int conv_plan_kernel(const conv_plan *plan)

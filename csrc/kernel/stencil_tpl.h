@@ -1,8 +1,8 @@
 /* stencil -- one source channel to each result: depthwise convolutions, signals and images of one channel.
  *
- * A plane's source is copied once, padded, rows split by residue modulo the stride; every tap is a shift of it. Two rows
- * of the result are summed side by side where that pays, so that a vector of source serves both: the second lags behind
- * by the rows that it starts later. Without that, columns run on over the rows of the copy. Padding of zeros is written
+ * A plane's source is copied once, padded, rows split by residue modulo the stride; every tap is a shift of it. Two or
+ * four rows of the result are summed side by side where that pays, so that a vector of source serves all: each lags behind
+ * the one above by the rows that it starts later, and no product with a zero is made. Without that, columns run on over the rows of the copy. Padding of zeros is written
  * once for all planes of a task.
  */
 typedef struct {
@@ -11,86 +11,104 @@ typedef struct {
     const REAL *w;      /* by tap */
     idx taps, lag;      /* steps that the second row starts later */
     idx block;          /* terms that are summed before they are added to the others */
+    idx unit;           /* taps of a row of the kernel */
     REAL *out;
     idx ldout;
     REAL bias;
     int relu;
 } NAME(stencil);
 
-/* acc[r] += sum of w[k - r * lag] * source[at[k]], k0 <= k < k1: for row 0, row 1, or both. */
-__attribute__((always_inline)) static inline void NAME(stencil_steps)(const int first, const int second, const int V,
+/* acc[r] += sum of w[k - r * lag] * source[at[k]] for k0 <= k < k1 and the rows that these steps belong to. */
+__attribute__((always_inline)) static inline void NAME(stencil_steps)(const int low, const int high, const int V,
                                                                       const NAME(stencil) *t, idx k0, idx k1,
                                                                       vec (*acc)[8])
 {
-    const REAL *const w = t->w, *const late = t->w - t->lag;
+    const REAL *const w = t->w, *const source = t->source;
+    const int32_t *const at = t->at;
+    const idx lag = t->lag;
     for (idx k = k0; k < k1; k++) {
-        const REAL *row = t->source + t->at[k];
-        vec x[8];
+        vec x[8]; /* all loaded first: folded into the products, each would be loaded once for every row */
 #pragma GCC unroll 8
         for (int v = 0; v < V; v++)
-            x[v] = NAME(load)(row + v * LANES);
-        if (first)
+            x[v] = NAME(load)(source + at[k] + v * LANES);
+#pragma GCC unroll 4
+        for (int r = low; r < high; r++) {
+            const REAL wr = w[k - r * lag];
 #pragma GCC unroll 8
             for (int v = 0; v < V; v++)
-                acc[0][v] += w[k] * x[v];
-        if (second)
-#pragma GCC unroll 8
-            for (int v = 0; v < V; v++)
-                acc[1][v] += late[k] * x[v];
+                acc[r][v] += wr * x[v];
+        }
     }
 }
 
-/* R rows of V vectors. Every row cuts its own sum into blocks: its bits do not depend on its neighbour. */
+/* The same for the rows [low, high) of R, one of them the first or the last. */
+__attribute__((always_inline)) static inline void NAME(stencil_some)(const int R, const int V, int low, int high,
+                                                                     const NAME(stencil) *t, idx k0, idx k1,
+                                                                     vec (*acc)[8])
+{
+    if (low == 0 && high == R)
+        NAME(stencil_steps)(0, R, V, t, k0, k1, acc);
+    else if (high == 1)
+        NAME(stencil_steps)(0, 1, V, t, k0, k1, acc);
+    else if (low == R - 1)
+        NAME(stencil_steps)(R - 1, R, V, t, k0, k1, acc);
+    else if (R == 4 && high == 2)
+        NAME(stencil_steps)(0, 2, V, t, k0, k1, acc);
+    else if (R == 4 && high == 3)
+        NAME(stencil_steps)(0, 3, V, t, k0, k1, acc);
+    else if (R == 4 && low == 1)
+        NAME(stencil_steps)(1, 4, V, t, k0, k1, acc);
+    else if (R == 4)
+        NAME(stencil_steps)(2, 4, V, t, k0, k1, acc);
+}
+
+/* R rows of V vectors. A row begins `lag` steps after the one above it. A long sum is cut where `block` says, counted in
+ * the row's own taps: its bits do not depend on its neighbours. */
 __attribute__((always_inline)) static inline void NAME(stencil_tile)(const int R, const int V, const NAME(stencil) *t)
 {
-    vec acc[2][8], sum[2][8];
-    const idx last = t->taps + (R - 1) * t->lag;
-#pragma GCC unroll 2
+    vec acc[4][8], sum[4][8];
+    const idx taps = t->taps, lag = t->lag, block = t->block;
+#pragma GCC unroll 4
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 8
         for (int v = 0; v < V; v++)
             acc[r][v] = (vec){0};
-    if (t->taps <= t->block) {
-        if (R == 1) {
-            NAME(stencil_steps)(1, 0, V, t, 0, last, acc);
-        } else {
-            NAME(stencil_steps)(1, 0, V, t, 0, t->lag, acc);
-            NAME(stencil_steps)(1, 1, V, t, t->lag, t->taps, acc);
-            NAME(stencil_steps)(0, 1, V, t, t->taps, last, acc);
-        }
+    if (taps <= block) {
+#pragma GCC unroll 4
+        for (int r = 1; r < R; r++)
+            NAME(stencil_some)(R, V, 0, r, t, (r - 1) * lag, r * lag, acc);
+        NAME(stencil_steps)(0, R, V, t, (R - 1) * lag, taps, acc);
+#pragma GCC unroll 4
+        for (int r = 1; r < R; r++)
+            NAME(stencil_some)(R, V, r, R, t, taps + (r - 1) * lag, taps + r * lag, acc);
     } else {
         for (int r = 0; r < R; r++)
             for (int v = 0; v < V; v++)
                 sum[r][v] = (vec){0};
-        for (idx k = 0, next; k < last; k = next) {
-            const idx mine = k < t->taps ? min_idx((k / t->block + 1) * t->block, t->taps) : last;
-            const idx lagging = k - t->lag;
-            const idx other = R == 1 ? last
-                              : lagging < 0 ? t->lag
-                                            : t->lag + min_idx((lagging / t->block + 1) * t->block, t->taps);
-            next = min_idx(mine, other);
-            if (R == 1 || lagging < 0)
-                NAME(stencil_steps)(1, 0, V, t, k, next, acc);
-            else if (k < t->taps)
-                NAME(stencil_steps)(1, 1, V, t, k, next, acc);
-            else
-                NAME(stencil_steps)(0, 1, V, t, k, next, acc);
-#pragma GCC unroll 2
-            for (int r = 0; r < R; r++)
-                if (next == (r == 0 ? mine : other))
+        /* every lag is a whole number of `unit`s, and so is every cut but the last of a single row */
+        const idx unit = R == 1 ? block : t->unit, cut = block / unit * unit;
+        for (idx k = 0, next; k < taps + (R - 1) * lag; k = next) {
+            next = R == 1 ? min_idx(k + unit, taps) : k + unit;
+            const int low = k < taps ? 0 : (int)((k - taps) / lag) + 1, high = (int)min_idx(R, lag ? k / lag + 1 : R);
+            NAME(stencil_some)(R, V, low, high, t, k, next, acc);
+#pragma GCC unroll 4
+            for (int r = 0; r < R; r++) {
+                const idx done = next - r * lag;
+                if (done > 0 && done <= taps && (done % cut == 0 || done == taps))
 #pragma GCC unroll 8
                     for (int v = 0; v < V; v++) {
                         sum[r][v] += acc[r][v];
                         acc[r][v] = (vec){0};
                     }
+            }
         }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int r = 0; r < R; r++)
 #pragma GCC unroll 8
             for (int v = 0; v < V; v++)
                 acc[r][v] = sum[r][v];
     }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 8
         for (int v = 0; v < V; v++) {
@@ -99,24 +117,22 @@ __attribute__((always_inline)) static inline void NAME(stencil_tile)(const int R
         }
 }
 
-static void NAME(stencil_1)(const NAME(stencil) *t, int vectors)
+static void NAME(stencil_run)(const NAME(stencil) *t, int rows, int vectors)
 {
-    if (vectors == STENCIL_WIDE)
+    if (rows == 1 && vectors == STENCIL_WIDE)
         NAME(stencil_tile)(1, STENCIL_WIDE, t);
-    else if (vectors == 2)
+    else if (rows == 1 && vectors == 2)
         NAME(stencil_tile)(1, 2, t);
-    else
+    else if (rows == 1)
         NAME(stencil_tile)(1, 1, t);
-}
-
-static void NAME(stencil_2)(const NAME(stencil) *t, int vectors)
-{
-    if (vectors == STENCIL_WIDE)
+    else if (rows == 2 && vectors == STENCIL_WIDE)
         NAME(stencil_tile)(2, STENCIL_WIDE, t);
-    else if (vectors == STENCIL_WIDE / 2)
-        NAME(stencil_tile)(2, STENCIL_WIDE / 2, t);
-    else
+    else if (rows == 2)
         NAME(stencil_tile)(2, 2, t);
+    else if (vectors == STENCIL_WIDE / 2)
+        NAME(stencil_tile)(4, STENCIL_WIDE / 2, t);
+    else
+        NAME(stencil_tile)(4, 2, t);
 }
 
 /* What the planes of a task share. */
@@ -161,7 +177,7 @@ static void NAME(stencil_run_on)(const NAME(stencil_planes) *s, NAME(stencil) t,
     for (idx j = 0; j < total; j += tile) {
         t.source = source + j;
         const idx left = total - j;
-        NAME(stencil_1)(&t, left > 2 * LANES ? STENCIL_WIDE : left > LANES ? 2 : 1);
+        NAME(stencil_run)(&t, 1, left > 2 * LANES ? STENCIL_WIDE : left > LANES ? 2 : 1);
         for (idx row = j / pitch; row < s->rows && row * pitch < j + tile; row++) {
             const idx from = max_idx(row * pitch, j), to = min_idx(row * pitch + width, j + tile);
             if (from < to)
@@ -170,26 +186,24 @@ static void NAME(stencil_run_on)(const NAME(stencil_planes) *s, NAME(stencil) t,
     }
 }
 
-/* Pairs of rows, each in tiles of which the last ends with the row. */
-static void NAME(stencil_pairs)(const NAME(stencil_planes) *s, NAME(stencil) t, REAL *dst, int vectors)
+/* Rows some at a time, each in tiles of which the last ends with the row. */
+static void NAME(stencil_rows)(const NAME(stencil_planes) *s, NAME(stencil) t, REAL *dst, idx together, int vectors)
 {
     const idx width = s->lat->w.grid, pitch = s->box.pitch * s->lat->h.step, tile = vectors * LANES;
     const REAL *const source = t.source;
     t.ldout = width;
-    for (idx row = 0; row < s->rows; row += 2)
-        for (idx j = 0, next; j < width; j = next) {
-            next = j + tile;
-            if (next > width && next - tile > 0)
-                j = width - tile;
-            t.source = source + row * pitch + j;
-            t.out = dst + row * width + j;
-            if (row + 1 < s->rows) {
-                NAME(stencil_2)(&t, vectors);
-            } else { /* the last of an odd number of rows, a narrower tile at a time */
-                for (idx q = 0; q < tile; q += 2 * LANES, t.source += 2 * LANES, t.out += 2 * LANES)
-                    NAME(stencil_1)(&t, 2);
+    for (idx row = 0, count; row < s->rows; row += count) {
+        count = s->rows - row >= together ? together : 1;
+        const int step = count == 1 ? 2 : vectors; /* what is left: single rows, two vectors at a time */
+        for (idx j = 0; j < width; j += tile) {
+            j = min_idx(j, width - tile);
+            for (int v = 0; v < vectors; v += step) {
+                t.source = source + row * pitch + j + v * LANES;
+                t.out = dst + row * width + j + v * LANES;
+                NAME(stencil_run)(&t, (int)count, step);
             }
         }
+    }
 }
 
 static void NAME(stencil_task)(const void *context, idx index, int worker)
@@ -213,7 +227,7 @@ static void NAME(stencil_task)(const void *context, idx index, int worker)
     if (src.mode == CONV_ZEROS)
         NAME(zero_run)(s.packed, s.box.total - s.box.packed);
     const axis_rows fw = axis_row_layout(&lat.w);
-    const idx rows = plan->depth == 2 ? lat.h.taps + lat.h.step : lat.h.taps, spread = lat.h.delta < 0 ? -lat.h.delta : lat.h.delta;
+    const idx rows = lat.h.taps + (plan->depth - 1) * lat.h.step, spread = lat.h.delta < 0 ? -lat.h.delta : lat.h.delta;
     for (idx q = 0; q < rows; q++)
         for (idx tap = 0; tap < lat.w.taps; tap++) {
             /* taps in the order of their positions */
@@ -223,7 +237,7 @@ static void NAME(stencil_task)(const void *context, idx index, int worker)
         }
 
     NAME(stencil) t = {.source = s.packed, .at = at, .w = weights, .taps = taps, .lag = lat.h.step * lat.w.taps,
-                       .block = accumulation_block(taps), .relu = p->pass == CONV_FWD && p->activation == CONV_RELU};
+                       .block = accumulation_block(taps), .unit = lat.w.taps, .relu = p->pass == CONV_FWD && p->activation == CONV_RELU};
     for (idx plane = first; plane < end; plane++) {
         const idx group = plane % p->groups, results = lat.result_channels;
         NAME(stencil_pack)(&s, &src, src.first + plane * src.plane);
@@ -233,8 +247,8 @@ static void NAME(stencil_task)(const void *context, idx index, int worker)
             for (idx k = 0; k < taps; k++) /* both axes of a gradient run backwards */
                 weights[k] = p->pass == CONV_FWD ? w[k] : w[taps - 1 - k];
             t.bias = call->bias ? ((const REAL *)call->bias)[group * results + m] : 0;
-            if (plan->depth == 2)
-                NAME(stencil_pairs)(&s, t, dst, plan->nv);
+            if (plan->depth > 1)
+                NAME(stencil_rows)(&s, t, dst, plan->depth, plan->nv);
             else
                 NAME(stencil_run_on)(&s, t, dst);
         }
