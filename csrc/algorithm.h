@@ -50,8 +50,7 @@ static inline idx tile_columns(const conv_plan *plan)
 
 static inline idx tile_bytes(const conv_plan *plan)
 {
-    const kernel_table *k = plan->kernels;
-    return (idx)k->mr * 4 * k->nv * k->set[plan->p.dtype]->lanes * element_bytes(plan);
+    return BUFFER_ROWS * plan->kernels->nv * lanes_of(plan) * element_bytes(plan);
 }
 
 /* The largest lattice of the plan: phase 0 has the most taps, but not always the most points. */

@@ -50,6 +50,7 @@ static idx direct_chunks(const conv_plan *plan)
 
 /* ---- channels: the same box, read element by element; the weights are the panel ---- */
 
+#define CHANNELS_LEAST 32    /* points of a task, of several images if need be: it packs all the weights */
 #define CHANNELS_POINTS 1024 /* of a task: its rows stay in cache until they are turned round */
 
 /* Points of one image; those of all lattices, for a gradient, whose box is whole planes. */
@@ -78,6 +79,7 @@ static void channels_block(conv_plan *plan)
         const double image = view_box(&all, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
         plan->chunk_n = max_idx(1, min_idx(CHANNELS_POINTS / plan->depth,
                                            (idx)min_double(budget / (image + 1), (double)plan->p.n)));
+        plan->chunk_n = max_idx(plan->chunk_n, min_idx(plan->p.n, CHANNELS_LEAST / plan->depth));
     }
     plan->depth *= plan->chunk_n;
 }
@@ -140,7 +142,7 @@ static void winograd_tile(conv_plan *plan, const lattice *lat, idx tile)
     const idx most = WINOGRAD_BYTES / (s.frequencies * s.k * element_bytes(plan)); /* columns and rows together */
     plan->nv = tiles <= lanes_of(plan) ? 1 : plan->kernels->nv;
     const idx nr = tile_columns(plan);
-    const int resident = !plan->p.packed && rows + 2 * nr <= most;
+    const int resident = !winograd_keeps(plan) && rows + 2 * nr <= most;
     plan->block_rows = resident ? rows : even(rows, max_idx(mr, min_idx(5 * mr, most / 3)));
     plan->chunk_h = max_idx(2 * nr, (most - plan->block_rows) / nr * nr);
     plan->chunk_h = tiles <= plan->chunk_h ? tiles : round_up(even(tiles, plan->chunk_h), nr);
@@ -171,7 +173,7 @@ static void winograd_share(conv_plan *plan)
     const idx each = ceil_div(plan->threads, others);
     if (others * ceil_div(tiles, plan->chunk_w) >= 4 * plan->threads)
         return;
-    if (!plan->p.packed && plan->m_rows > tiles)
+    if (!winograd_keeps(plan) && plan->m_rows > tiles)
         plan->m_chunks = min_idx(each, ceil_div(plan->m_rows, plan->kernels->mr));
     else
         plan->chunk_w = min_idx(plan->chunk_w, max_idx(lanes, round_up(ceil_div(tiles, each), lanes)));
@@ -385,7 +387,8 @@ static double channels_cost(const conv_plan *plan)
     const double k = (double)lat.source_channels * (double)(plan->p.kh * plan->p.kw) / lattices;
     const double rows = (double)all.h.grid * (double)all.h.step * (double)lat.source_channels;
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
-    return boxes * points * columns / lanes * k * 0.55 + boxes * points * columns * 0.6 +
+    const double packs = points < CHANNELS_LEAST ? points / CHANNELS_LEAST : 1; /* of the weights, for an image */
+    return boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * 0.55 + boxes * points * columns * 0.6 +
            (lattice_inside(&all) ? 0 : rows * (16 + (double)(all.w.grid * all.w.step) / lanes * 2));
 }
 
@@ -414,7 +417,7 @@ static double winograd_cost(const conv_plan *plan)
     return 1.3 * f * strips * rows * k / lanes / 2    /* products */
            + 11 * f * vectors * k                     /* source */
            + 11 * f * strips / lanes * rows           /* result */
-           + (plan->p.packed ? 1.5 : 10) * f * rows * k / lanes; /* weights: read, or made */
+           + (winograd_keeps(plan) ? 2 : 10) * f * rows * k / lanes; /* weights: read, or made */
 }
 
 static double last_resort(const conv_plan *plan)
@@ -435,7 +438,7 @@ static int rows_fit(const conv_plan *plan)
 static int channels_fit(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    return channels_task_bytes(plan) < 16 * CACHE_BYTES &&
+    return channels_task_bytes(plan) < 32 * CACHE_BYTES &&
            (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && plan->phases_h == p->stride_h &&
                                     plan->phases_w == p->stride_w));
 }

@@ -44,12 +44,13 @@ typedef struct kernel_table {
     const kernel_set *set[CONV_DTYPES];
 } kernel_table;
 
+#define BUFFER_ROWS 96   /* of partial sums beside a column tile of nv vectors */
 #define MATMUL_DEPTH 512 /* of the reduction, packed at a time */
 #define MATMUL_ROWS 112  /* of a, likewise, where its rows are not dense */
 
-static inline idx matmul_task_bytes(idx tile, idx nr, idx element)
+static inline idx matmul_task_bytes(idx nr, idx element)
 {
-    idx bytes = (4 * tile + MATMUL_DEPTH * (nr + MATMUL_ROWS) + 16 * (nr + MATMUL_DEPTH)) * element +
+    idx bytes = (BUFFER_ROWS * nr + MATMUL_DEPTH * (nr + MATMUL_ROWS) + 16 * (nr + MATMUL_DEPTH)) * element +
                 MATMUL_DEPTH * (idx)sizeof(int32_t);
     return (bytes + 63) / 64 * 64;
 }
@@ -305,6 +306,15 @@ static inline idx odd_pitch(idx count, idx lanes)
     return (ceil_div(count, lanes) | 1) * lanes;
 }
 
+#define WINOGRAD_KEPT 3145728 /* bytes: more transformed weights come slower from memory than they are made anew */
+
+/* Whether a plan's packed weights are transformed ones. */
+static inline int winograd_keeps(const conv_plan *plan)
+{
+    const winograd_shape s = winograd_shape_of(plan);
+    return plan->p.packed && s.frequencies * s.k * plan->p.oc * (plan->p.dtype == CONV_F32 ? 4 : 8) <= WINOGRAD_KEPT;
+}
+
 /* Offsets in elements. */
 typedef struct {
     idx ldv, ldu;          /* columns of all strips; of a row of u */
@@ -320,13 +330,13 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     const idx rows = plan->block_rows, taps = lat.h.taps * lat.w.taps, depth = lat.source_channels * taps;
     const idx width = min_idx(plan->chunk_h, s.tiles_w) * s.tile_w + 2 + 3 * s.groups_w;
     winograd_scratch at = {.ldv = round_up(plan->chunk_h, nr), .ldu = odd_pitch(s.k, lanes)};
-    at.v = plan->kernels->mr * 4 * plan->kernels->nv * lanes;
+    at.v = BUFFER_ROWS * plan->kernels->nv * lanes;
     at.next_v = odd_pitch(s.k * nr, lanes);
-    at.next_u = odd_pitch((plan->p.packed ? lat.result_channels : rows) * at.ldu, lanes);
+    at.next_u = odd_pitch((winograd_keeps(plan) ? lat.result_channels : rows) * at.ldu, lanes);
     at.next_m = odd_pitch(rows * nr, lanes);
     at.strip = s.frequencies * at.next_v;
     at.u = at.v + ceil_div(plan->chunk_h, nr) * at.strip + lanes;
-    at.m = at.u + (plan->p.packed ? 0 : s.frequencies * at.next_u);
+    at.m = at.u + (winograd_keeps(plan) ? 0 : s.frequencies * at.next_u);
     at.rows = at.m + s.frequencies * at.next_m;
     at.zeros = at.rows + 6 * (round_up(width, lanes) + 5 * lanes);
     at.pixels = at.zeros + round_up(width, lanes) + lanes;

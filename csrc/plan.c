@@ -99,7 +99,7 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     if (p->packed) {
         plan->packed_offset = round_up(p->groups * p->oc * p->ic * p->kh * p->kw * element, ALIGNMENT);
         plan->packed_bytes = plan->packed_offset;
-        if (plan->algorithm->kernel == KERNEL_WINOGRAD)
+        if (plan->algorithm->kernel == KERNEL_WINOGRAD && winograd_keeps(plan))
             plan->packed_bytes += winograd_packed(plan) * element;
     }
     return CONV_OK;

@@ -65,7 +65,7 @@ void conv_pack(const conv_plan *plan, const void *w, void *packed)
     const unsigned mode = cpu_flush_denormals();
     const conv_problem *p = &plan->p;
     memcpy(packed, w, (p->dtype == CONV_F32 ? 4 : 8) * (size_t)(p->groups * p->oc * p->ic * p->kh * p->kw));
-    if (conv_plan_kernel(plan) == KERNEL_WINOGRAD)
+    if (plan->packed_bytes > plan->packed_offset)
         set_of(plan)->pack(plan, w, packed);
     cpu_restore(mode);
 }
@@ -90,7 +90,7 @@ static idx matmul_columns(const matrix_product *p)
 idx matmul_scratch_bytes(const matrix_product *p, int max_threads)
 {
     const idx nr = matmul_columns(p), element = p->dtype == CONV_F32 ? 4 : 8;
-    return matmul_threads(p, max_threads) * matmul_task_bytes(cpu_kernels()->mr * nr, nr, element);
+    return matmul_threads(p, max_threads) * matmul_task_bytes(nr, element);
 }
 
 void matmul_run(const matrix_product *p, int max_threads)

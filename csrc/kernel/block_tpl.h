@@ -24,7 +24,7 @@ typedef struct {
     int first, last;    /* of the blocks that the reduction is cut into: a later one adds to dst */
     int fold;           /* several columns may share an output: add, one after the other */
     int nv;
-    REAL *buffer;       /* MR * 4 NV * LANES */
+    REAL *buffer;       /* BUFFER_ROWS * NV * LANES */
 } NAME(block);
 
 /* The height is a constant inside each instance; a switch is what C has instead of a template argument. */
@@ -122,48 +122,54 @@ static void NAME(move_out)(const NAME(block) *g, REAL *dst, const NAME(segment) 
         }
 }
 
-/* Rows [m0, m1) times one column tile at b. */
-static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL *b, const NAME(segment) *s,
-                               int segments)
+/* Rows [m0, m1), as many as the buffer takes, times one column tile at b. A block of the reduction passes by all rows
+ * before the next one begins: its part of b stays in the first-level cache. */
+static void NAME(block_rows)(const NAME(block) *g, idx m0, idx m1, const REAL *b, const NAME(segment) *s, int segments)
 {
     const int nr = g->nv * LANES;
     int highest, height;
     NAME(tile_run) *const tile = NAME(tile_of)(g->nv, g->gather, &highest);
     const int whole = segments == 1 && s[0].count == nr && g->dst_step == 1 && !g->fold;
+    const int adds = !g->first && !g->fold;
+    REAL *const first = g->dst + m0 * g->dst_row;
 
-    for (idx m = m0; m < m1; m += height) {
-        REAL *dst = g->dst + m * g->dst_row;
-        height = (int)ceil_div(m1 - m, ceil_div(m1 - m, highest)); /* even heights: 15 rows are 8 and 7 */
-        NAME(tile_args) t = {.lda = g->lda, .row = g->row + (g->row ? m : 0), .b = b, .out = g->buffer, .ldout = nr};
-        if (!g->first && !g->fold) {
-            if (!whole)
-                NAME(move_in)(g, dst, s, segments, height);
-            t.prev = whole ? dst + s[0].out : g->buffer;
-            t.ldprev = whole ? g->dst_row : nr;
-        }
-        for (idx k = 0; k < g->k; k += g->kblock) {
-            const int end = k + g->kblock >= g->k;
-            t.k = end ? g->k - k : g->kblock;
-            t.a = g->row ? g->a : g->a + (m - g->a_first) * g->lda;
-            if (g->gather == NAME(GATHER_B))
-                t.a += k;
-            else
-                t.b = b + k * nr;
-            t.at = g->at + k;
-            if (end && g->last) {
-                t.bias = g->bias ? g->bias + m : NULL;
-                t.relu = g->relu;
+    if (adds && !whole)
+        NAME(move_in)(g, first, s, segments, (int)(m1 - m0));
+    for (idx k = 0; k < g->k; k += g->kblock) {
+        const int end = k + g->kblock >= g->k;
+        NAME(tile_args) t = {.k = end ? g->k - k : g->kblock, .lda = g->lda, .b = b, .at = g->at + k, .ldout = nr,
+                             .ldprev = nr, .relu = end && g->last && g->relu};
+        if (g->gather == NAME(GATHER_A))
+            t.b += k * nr;
+        for (idx m = m0; m < m1; m += height) {
+            REAL *const kept = g->buffer + (m - m0) * nr, *const out = g->dst + m * g->dst_row + s[0].out;
+            height = (int)ceil_div(m1 - m, ceil_div(m1 - m, highest)); /* even heights: 15 rows are 8 and 7 */
+            t.a = g->row ? g->a : g->a + (m - g->a_first) * g->lda + k;
+            t.row = g->row + (g->row ? m : 0);
+            t.bias = end && g->last && g->bias ? g->bias + m : NULL;
+            t.prev = k > 0 || adds ? kept : NULL;
+            t.out = kept;
+            if (whole && k == 0 && adds) {
+                t.prev = out;
+                t.ldprev = g->dst_row;
             }
-            if (end && whole) {
-                t.out = dst + s[0].out;
+            if (whole && end) {
+                t.out = out;
                 t.ldout = g->dst_row;
             }
             tile(&t, height);
-            t.prev = g->buffer;
-            t.ldprev = nr;
         }
-        if (!whole)
-            NAME(move_out)(g, dst, s, segments, height);
+    }
+    if (!whole)
+        NAME(move_out)(g, first, s, segments, (int)(m1 - m0));
+}
+
+static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL *b, const NAME(segment) *s, int segments)
+{
+    const idx most = BUFFER_ROWS * NV / g->nv;
+    for (idx m = m0, next; m < m1; m = next) {
+        next = m + ceil_div(m1 - m, ceil_div(m1 - m, most));
+        NAME(block_rows)(g, m, next, b, s, segments);
     }
 }
 

@@ -101,7 +101,7 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
         return;
 
     REAL *buffer = (REAL *)(call->scratch + worker * plan->task_bytes);
-    REAL *panels = buffer + MR * 4 * NV * LANES;
+    REAL *panels = buffer + BUFFER_ROWS * NV * LANES;
     const idx depth = plan->channels * taps;
     int32_t *off = (int32_t *)(panels + ceil_div(plan->chunk_n * plan->chunk_w, nr) * depth * nr);
     NAME(block) g = NAME(task_block)(call, &t, buffer);
@@ -214,7 +214,7 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
         return;
 
     REAL *buffer = (REAL *)(call->scratch + worker * plan->task_bytes);
-    int32_t *off = (int32_t *)(buffer + MR * 4 * NV * LANES);
+    int32_t *off = (int32_t *)(buffer + BUFFER_ROWS * NV * LANES);
     REAL *packed = (REAL *)((char *)off + round_up(plan->channels * taps * (idx)sizeof *off, ALIGNMENT));
     NAME(block) g = NAME(task_block)(call, &t, buffer);
     const NAME(source) src = NAME(task_source)(call, &t);

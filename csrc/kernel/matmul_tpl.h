@@ -6,8 +6,8 @@ static void NAME(matmul_task)(const void *context, idx index, int worker)
 {
     const matrix_product *p = context;
     enum { NR = NV * LANES };
-    REAL *buffer = (REAL *)(p->scratch + worker * matmul_task_bytes(MR * NV * LANES, NR, sizeof(REAL)));
-    REAL *panel = buffer + 4 * MR * NV * LANES, *rows = panel + (MATMUL_DEPTH + LANES) * NR;
+    REAL *buffer = (REAL *)(p->scratch + worker * matmul_task_bytes(NR, sizeof(REAL)));
+    REAL *panel = buffer + BUFFER_ROWS * NR, *rows = panel + (MATMUL_DEPTH + LANES) * NR;
     int32_t *off = (int32_t *)(rows + (MATMUL_ROWS + LANES) * MATMUL_DEPTH);
     const idx j0 = index * NR;
     const int count = (int)min_idx(NR, p->n - j0);

@@ -48,7 +48,7 @@ static void NAME(outer_task)(const void *context, idx index, int worker)
 
     REAL *buffer = (REAL *)(call->scratch + worker * plan->task_bytes);
     const idx positions = plan->chunk_n * plan->chunk_h * plan->chunk_w;
-    REAL *panels = buffer + MR * 4 * NV * LANES;
+    REAL *panels = buffer + BUFFER_ROWS * NV * LANES;
     idx *row = (idx *)(panels + (ceil_div(plan->depth, nr) * positions + LANES) * nr);
     int32_t *at = (int32_t *)(row + plan->channels * taps);
     REAL *packed = (REAL *)((char *)at + round_up(positions * (idx)sizeof *at, ALIGNMENT));
@@ -250,7 +250,7 @@ static void NAME(weights_task)(const void *context, idx index, int worker)
         return;
 
     REAL *buffer = (REAL *)(call->scratch + worker * plan->task_bytes);
-    REAL *panels = buffer + MR * 4 * NV * LANES;
+    REAL *panels = buffer + BUFFER_ROWS * NV * LANES;
     const idx depth = plan->depth, rows = WEIGHTS_ROWS;
     REAL *gradient = panels + ceil_div(plan->chunk_w, nr) * depth * nr;
     int32_t *off = (int32_t *)(gradient + rows * depth);

@@ -560,7 +560,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
                          t->group * w.shape.frequencies * at.next_u;
     const idx image = p->groups * lat->result_channels * g.dst_row, begin = t->chunk * plan->chunk_w;
     const idx end = min_idx(begin + plan->chunk_w, p->n * w.shape.tiles_h * w.shape.tiles_w);
-    const int resident = t->m1 - t->m0 <= plan->block_rows; /* one block of weights, for all tiles of the task */
+    const int kept = winograd_keeps(plan), resident = t->m1 - t->m0 <= plan->block_rows; /* one block of weights, for all tiles of the task */
     g.dst = (REAL *)call->dst + t->group * lat->result_channels * g.dst_row;
 
     NAME(zero_run)(w.zeros, at.pixels - at.zeros);
@@ -569,9 +569,9 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
         NAME(winograd_source)(ah, aw, &w);
         for (idx m0 = t->m0, m1; m0 < t->m1; m0 = m1) {
             m1 = min_idx(m0 + plan->block_rows, t->m1);
-            if (!p->packed && (!resident || w.j0 == begin))
+            if (!kept && (!resident || w.j0 == begin))
                 NAME(winograd_block)(&w.shape, &at, lat, &weights, scratch + at.u, m0, m1, scratch + at.taps);
-            NAME(winograd_rows)(ah, aw, &w, &g, &weights, image, p->packed ? packed + m0 * at.ldu : scratch + at.u, m0, m1);
+            NAME(winograd_rows)(ah, aw, &w, &g, &weights, image, kept ? packed + m0 * at.ldu : scratch + at.u, m0, m1);
         }
     }
 }
