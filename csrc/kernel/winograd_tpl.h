@@ -149,12 +149,12 @@ __attribute__((always_inline)) static inline void NAME(winograd_down)(const int 
 {
     const idx lo = max_idx(0, -x0), hi = max_idx(lo, min_idx(width, w->lat->w.size - x0));
     const int modes = w->src.mode != CONV_ZEROS; /* whose padding has values */
-    const REAL *from[WINOGRAD_MOST], *last = w->zeros;
+    const REAL *from[WINOGRAD_MOST], *last = NULL;
     for (int i = 0; i < ah; i++) {
         from[i] = row[i] ? row[i] + x0 : w->zeros;
-        last = row[i] && from[i] > last ? from[i] : last;
+        last = row[i] && (!last || from[i] > last) ? from[i] : last;
     }
-    const int whole = last == w->zeros || last + round_up(hi - lo, LANES) + lo <= w->src.end;
+    const int whole = !last || last + round_up(hi - lo, LANES) + lo <= w->src.end;
     idx x = lo;
     for (; (whole && !modes && x < hi) || x + LANES <= hi; x += LANES) {
         vec d[WINOGRAD_MOST], t[WINOGRAD_MOST];
