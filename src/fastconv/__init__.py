@@ -9,7 +9,16 @@ Names, defaults and weight shapes are PyTorch's. `fastconv.nn` and `fastconv.opt
 """
 
 from fastconv import config
-from fastconv.config import get_num_threads, isas, set_num_threads, set_strict, show_config, strict, threads, use_isa
+from fastconv.config import (
+    get_num_threads,
+    isas,
+    set_num_threads,
+    set_strict,
+    show_config,
+    strict,
+    threads,
+    use_isa,
+)
 from fastconv.explanation import Explanation, explain
 from fastconv.functional import (
     conv1d,
