@@ -74,7 +74,8 @@ static void cut(conv_plan *plan, int max_threads)
 /* A kernel of one point that moves over all of the image sees a signal: no rows to begin and end. */
 static void flatten(conv_problem *p)
 {
-    if (p->kh * p->kw == 1 && p->oh == p->ih && p->ow == p->iw && p->pad_top + p->pad_left == 0) {
+    if (p->kh * p->kw == 1 && p->stride_h == 1 && p->stride_w == 1 && p->oh == p->ih && p->ow == p->iw &&
+        p->pad_top + p->pad_left == 0) {
         p->iw = p->ow = p->ih * p->iw;
         p->ih = p->oh = 1;
     }
