@@ -65,15 +65,16 @@ static inline lattice largest_lattice(const conv_plan *plan)
 }
 
 /* Wide tiles for few rows: the accumulators must cover the latency of the multiply-add. */
-static inline int vectors_for(const kernel_table *k, idx rows)
+static inline int vectors_for_rows(const kernel_table *k, idx rows)
 {
     return rows <= k->mr / 4 ? 4 * k->nv : rows <= k->mr / 2 ? 2 * k->nv : k->nv;
 }
 
-/* Cut `total` into pieces of at most `most`, all about equally long. */
-static inline idx even(idx total, idx most)
+/* For the rows of a lattice's weights, which may be few because they collide. */
+static inline int vectors_for(const conv_plan *plan, const lattice *lat)
 {
-    return ceil_div(total, ceil_div(total, max_idx(1, min_idx(most, total))));
+    const idx apart = weights_pitch(plan, lat->source_channels * lat->h.taps * lat->w.taps) * element_bytes(plan);
+    return vectors_for_rows(plan->kernels, min_idx(lat->result_channels, rows_together(apart, plan->kernels->mr)));
 }
 
 typedef struct {
@@ -91,7 +92,7 @@ static inline direct_shape direct_shape_of(const lattice *lat)
 static inline double direct_box(const conv_plan *plan, const direct_shape *s, idx n, idx h, idx w)
 {
     return (double)s->planes * (double)n * (double)(h + s->span_h) *
-           (double)direct_pitch(w, s->span_w, tile_columns(plan));
+           (double)direct_pitch(w, s->span_w, tile_columns(plan), lanes_of(plan));
 }
 
 /* Elements of one channel's box as a padded copy without residues (view_tpl.h); none where nothing is padded. */

@@ -74,7 +74,7 @@ static void weights_block(conv_plan *plan)
     const conv_problem *p = &plan->p;
     const idx columns = p->ic * p->kh * p->kw, positions = p->n * p->oh * p->ow;
     const idx budget = CACHE_BYTES / element_bytes(plan);
-    plan->nv = vectors_for(plan->kernels, p->oc);
+    plan->nv = vectors_for_rows(plan->kernels, p->oc);
     plan->m_rows = p->oc;
     plan->depth = max_idx(1, even(max_idx(1, positions), 1024));
     plan->chunk_w = min_idx(columns, max_idx(1, budget / (plan->depth * tile_columns(plan))) * tile_columns(plan));
@@ -82,9 +82,9 @@ static void weights_block(conv_plan *plan)
 
 static double weights_task_bytes(const conv_plan *plan)
 {
-    const idx columns = round_up(plan->chunk_w, tile_columns(plan)) + WEIGHTS_ROWS;
-    return (double)(tile_bytes(plan) + 2 * ALIGNMENT +
-                    plan->depth * ((idx)sizeof(int32_t) + columns * element_bytes(plan)));
+    const idx columns = round_up(plan->chunk_w, tile_columns(plan)), element = element_bytes(plan);
+    return (double)(tile_bytes(plan) + 2 * ALIGNMENT + plan->depth * (idx)sizeof(int32_t) +
+                    (plan->depth * columns + WEIGHTS_ROWS * line_pitch(plan->depth, element)) * element);
 }
 
 static idx weights_chunks(const conv_plan *plan)

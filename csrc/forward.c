@@ -10,7 +10,7 @@ static void direct_block(conv_plan *plan)
     const lattice lat = largest_lattice(plan);
     const direct_shape s = direct_shape_of(&lat);
     const double budget = CACHE_BYTES / (double)element_bytes(plan);
-    plan->nv = vectors_for(plan->kernels, lat.result_channels);
+    plan->nv = vectors_for(plan, &lat);
     plan->m_rows = lat.result_channels;
     const idx nr = tile_columns(plan);
     plan->channels = lat.source_channels;
@@ -18,7 +18,7 @@ static void direct_block(conv_plan *plan)
     plan->chunk_w = max_idx(1, lat.w.grid);
     while (plan->chunk_w > 8 * nr && direct_box(plan, &s, 1, 1, plan->chunk_w) * (double)plan->channels > budget)
         plan->chunk_w = even(lat.w.grid, plan->chunk_w / 2);
-    plan->pitch = direct_pitch(plan->chunk_w, s.span_w, nr);
+    plan->pitch = direct_pitch(plan->chunk_w, s.span_w, nr, lanes_of(plan));
     const double channel = direct_box(plan, &s, 1, 1, plan->chunk_w);
     /* blocks of channels cut every sum: none shorter than half of what the error bound allows for */
     const idx shortest = ceil_div(accumulation_block(lat.source_channels * s.taps), 2 * s.taps);
@@ -97,14 +97,18 @@ static double channels_task_bytes(const conv_plan *plan)
 
 /* ---- gemm: panels of im2col, columns run on over rows and short images ---- */
 
+#define GEMM_COLUMNS 128 /* of a panel at least, where an image has them: each passes by all the weights once */
+
 static void gemm_block(conv_plan *plan)
 {
     const lattice lat = largest_lattice(plan);
     const idx taps = lat.h.taps * lat.w.taps, points = max_idx(1, lat.h.grid * lat.w.grid);
-    plan->nv = vectors_for(plan->kernels, lat.result_channels);
+    plan->nv = vectors_for(plan, &lat);
     plan->m_rows = lat.result_channels;
     const idx budget = CACHE_BYTES / element_bytes(plan), nr = tile_columns(plan);
-    plan->channels = even(lat.source_channels, 2 * budget / (nr * taps));
+    /* of an image alone: how a sum is cut must not depend on the batch */
+    const idx wanted = min_idx(round_up(points, nr), max_idx(nr, GEMM_COLUMNS));
+    plan->channels = even(lat.source_channels, budget / (wanted * taps));
     const idx columns = max_idx(1, budget / (plan->channels * taps * nr)) * nr;
     plan->chunk_h = 1;
     plan->chunk_w = points <= columns ? points : round_up(even(points, columns), nr);
@@ -365,7 +369,7 @@ static double direct_cost(const conv_plan *plan)
     const double lanes = (double)lanes_of(plan);
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const idx nr = tile_columns(plan), pitch = plan->pitch;
-    const double row = pitch % nr == 0 ? (double)round_up(plan->chunk_w, nr) : (double)pitch;
+    const double row = pitch % nr == 0 ? (double)round_up(plan->chunk_w, lanes_of(plan)) : (double)pitch;
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     const double columns = boxes * (double)plan->chunk_h * row;
     const double packed_rows = boxes * (double)(plan->chunk_h + s.span_h) * (double)s.planes;

@@ -27,7 +27,7 @@ typedef struct {
     int lanes; /* elements in a vector */
     conv_task *conv[KERNELS];
     conv_task *prepare; /* weights regrouped for bwd_data */
-    void (*pack)(const conv_plan *plan, const void *w, void *packed); /* transformed for winograd */
+    void (*pack)(const conv_plan *plan, const void *w, void *packed); /* the weights of a plan that is kept */
     void (*bias_grad)(const conv_problem *p, const void *dy, void *db);
     conv_task *matmul;
     double (*cross_entropy)(idx n, idx classes, const void *logits, const int64_t *labels, double divisor, void *grad);
@@ -44,7 +44,8 @@ typedef struct kernel_table {
     const kernel_set *set[CONV_DTYPES];
 } kernel_table;
 
-#define BUFFER_ROWS 96   /* of partial sums beside a column tile of nv vectors */
+#define BUFFER_ROWS 14   /* of nv vectors: a tile's results */
+#define PREPARE_ROWS 16  /* input channels of a task that lays out weights */
 #define MATMUL_DEPTH 512 /* of the reduction, packed at a time */
 #define MATMUL_ROWS 112  /* of a, likewise, where its rows are not dense */
 
@@ -80,15 +81,49 @@ static inline idx max_idx(idx a, idx b)
 }
 
 /* Terms that one accumulator sums before it is added to the others. A sum of k terms in blocks of b errs by at most
- * b + k/b roundings; 4 sqrt(k) + 8 keeps that within the promised 6 sqrt(k) + 12, and 512 keeps a block in cache. */
+ * b + k/b roundings; 5.5 sqrt(k) + 8 keeps that within the promised 6 sqrt(k) + 12, with room for blocks that are cut short, and
+ * so does 512 where that is less. */
 static inline idx accumulation_block(idx k)
 {
     idx root = 0;
     if (k <= 53)
         return k;
-    while ((root + 1) * (root + 1) <= k && root < 126)
+    while ((root + 1) * (root + 1) <= k && root < 92)
         root++;
-    return min_idx(4 * root + 8, 512);
+    return min_idx(11 * root / 2 + 8, 512);
+}
+
+/* Cut `total` into pieces of at most `most`, all about equally long. */
+static inline idx even(idx total, idx most)
+{
+    return ceil_div(total, ceil_div(total, max_idx(1, min_idx(most, total))));
+}
+
+/* Whole vectors, an odd number of them: streams a power of two apart would share a few sets of the cache (36 of them a
+ * multiple of 4096 bytes apart made the transforms three times slower). */
+static inline idx odd_pitch(idx count, idx lanes)
+{
+    return (ceil_div(count, lanes) | 1) * lanes;
+}
+
+/* The same for rows of weights, in whole lines whatever the vector. */
+static inline idx line_pitch(idx count, idx element)
+{
+    return odd_pitch(count, ALIGNMENT / element);
+}
+
+/* How many rows of weights a tile may read at once: those that fall into one set of the first-level cache, whose ways repeat
+ * every 4096 bytes, push each other out (14 rows 1024 floats apart: 42 % of the peak). */
+static inline int rows_together(idx bytes_apart, int mr)
+{
+    const idx apart = bytes_apart % 1024;
+    return apart < 64 || apart > 960 ? (mr < 7 ? mr : 7) : mr;
+}
+
+/* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks. */
+static inline idx row_block(idx rows, idx k, idx mr, idx element)
+{
+    return even(rows, max_idx(mr, 393216 / (k * element) / mr * mr));
 }
 
 /* Source index of position i of a padded axis, or -1 for a zero. |padding| has been checked against the mode. */
@@ -175,11 +210,11 @@ static inline axis_rows axis_row_layout(const conv_axis *axis)
 }
 
 /* Elements from one packed row to the next: a multiple of the tile where few columns are lost to that, so that no tile
- * straddles two rows; else the shortest. */
-static inline idx direct_pitch(idx width, idx span, idx nr)
+ * straddles two rows (the last of a row may be narrower); else the shortest. */
+static inline idx direct_pitch(idx width, idx span, idx nr, idx lanes)
 {
     idx dense = width + span;
-    return round_up(width, nr) * 20 <= dense * 21 ? round_up(dense, nr) : dense;
+    return round_up(width, lanes) * 20 <= dense * 21 ? round_up(dense, nr) : dense;
 }
 
 /* Accumulators of the dot kernel: they, a row of dy and a row of x fit 16 registers. */
@@ -205,6 +240,30 @@ static inline lattice plan_lattice(const conv_plan *plan, idx phase_h, idx phase
     return (lattice){axis_bwd_data(p->ih, p->oh, p->kh, p->stride_h, p->dil_h, p->pad_top, p->pad_bottom, folded, phase_h),
                      axis_bwd_data(p->iw, p->ow, p->kw, p->stride_w, p->dil_w, p->pad_left, p->pad_right, folded, phase_w),
                      p->oc, p->ic};
+}
+
+/* From one row of a lattice's weights to the next: laid out by prepare or conv_pack, or as the caller has them. */
+static inline idx weights_pitch(const conv_plan *plan, idx k)
+{
+    return plan->laid_out ? line_pitch(k, plan->p.dtype == CONV_F32 ? 4 : 8) : k;
+}
+
+/* Elements of the weights of a group that are laid out, before those of lattice (phase_h, phase_w). */
+static inline idx weights_before(const conv_plan *plan, idx phase_h, idx phase_w)
+{
+    idx sum = 0;
+    for (idx i = 0; i <= phase_h; i++)
+        for (idx j = 0; j < (i < phase_h ? plan->phases_w : phase_w); j++) {
+            const lattice lat = plan_lattice(plan, i, j);
+            sum += lat.result_channels * weights_pitch(plan, lat.source_channels * lat.h.taps * lat.w.taps);
+        }
+    return sum;
+}
+
+/* Of a whole group. */
+static inline idx weights_laid_out(const conv_plan *plan)
+{
+    return weights_before(plan, plan->phases_h - 1, plan->phases_w);
 }
 
 /* The source elements that all phases of a gradient's axis read, as one axis of step 1 whose taps are `delta` 1 apart;
@@ -297,13 +356,6 @@ static inline winograd_shape winograd_shape_of(const conv_plan *plan)
 static inline idx winograd_terms(idx k)
 {
     return max_idx(8, min_idx(32, k / 4));
-}
-
-/* Whole vectors, an odd number of them: streams a power of two apart would share a few sets of the cache (36 of them a
- * multiple of 4096 bytes apart made the transforms three times slower). */
-static inline idx odd_pitch(idx count, idx lanes)
-{
-    return (ceil_div(count, lanes) | 1) * lanes;
 }
 
 #define WINOGRAD_KEPT 3145728 /* bytes: more transformed weights come slower from memory than they are made anew */

@@ -20,6 +20,8 @@ static int choose(conv_plan *plan)
         if (plan->p.algorithm != CONV_AUTO && a->id != plan->p.algorithm)
             continue;
         plan->algorithm = a;
+        plan->laid_out = plan->p.pass == CONV_BWD_DATA ? !a->regroups
+                                                       : plan->p.packed && (a->kernel == KERNEL_DIRECT || a->kernel == KERNEL_GEMM);
         a->block(plan);
         if (a->applicable && !a->applicable(plan))
             continue;
@@ -92,12 +94,14 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     }
     if (!choose(plan))
         return CONV_NOT_APPLICABLE;
-    if (p->pass == CONV_BWD_DATA && !plan->algorithm->regroups) {
-        plan->prepare_tasks = p->groups * p->ic;
-        plan->prepared_bytes = round_up(p->groups * p->oc * p->ic * p->kh * p->kw * element, ALIGNMENT);
+    if (p->pass == CONV_BWD_DATA && plan->laid_out) {
+        plan->prepare_tasks = p->groups * ceil_div(p->ic, PREPARE_ROWS);
+        plan->prepared_bytes = round_up(p->groups * weights_laid_out(plan) * element, ALIGNMENT);
     }
     cut(plan, max_threads);
-    if (p->packed) {
+    if (p->packed && plan->laid_out) {
+        plan->packed_bytes = round_up(p->groups * weights_laid_out(plan) * element, ALIGNMENT);
+    } else if (p->packed) {
         plan->packed_offset = round_up(p->groups * p->oc * p->ic * p->kh * p->kw * element, ALIGNMENT);
         plan->packed_bytes = plan->packed_offset;
         if (plan->algorithm->kernel == KERNEL_WINOGRAD && winograd_keeps(plan))

@@ -63,10 +63,7 @@ void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b
 void conv_pack(const conv_plan *plan, const void *w, void *packed)
 {
     const unsigned mode = cpu_flush_denormals();
-    const conv_problem *p = &plan->p;
-    memcpy(packed, w, (p->dtype == CONV_F32 ? 4 : 8) * (size_t)(p->groups * p->oc * p->ic * p->kh * p->kw));
-    if (plan->packed_bytes > plan->packed_offset)
-        set_of(plan)->pack(plan, w, packed);
+    set_of(plan)->pack(plan, w, packed);
     cpu_restore(mode);
 }
 

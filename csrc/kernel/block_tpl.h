@@ -24,7 +24,7 @@ typedef struct {
     int first, last;    /* of the blocks that the reduction is cut into: a later one adds to dst */
     int fold;           /* several columns may share an output: add, one after the other */
     int nv;
-    REAL *buffer;       /* BUFFER_ROWS * NV * LANES */
+    REAL *buffer;       /* of one tile */
 } NAME(block);
 
 /* The height is a constant inside each instance; a switch is what C has instead of a template argument. */
@@ -94,13 +94,28 @@ static NAME(tile_run) *NAME(tile_of)(int nv, int gather, int *highest)
     return nv == 1 ? NAME(tile_b1) : nv == NV ? NAME(tile_b2) : nv == 2 * NV ? NAME(tile_b4) : NAME(tile_b8);
 }
 
+/* The fewest vectors that hold these columns, of the widths that there are. */
+static int NAME(narrowest)(int nv, idx columns)
+{
+    while (nv > 1 && columns <= (nv == NV ? 1 : nv / 2) * LANES)
+        nv = nv == NV ? 1 : nv / 2;
+    return nv;
+}
+
 static void NAME(move_in)(const NAME(block) *g, const REAL *dst, const NAME(segment) *s, int segments, int height)
 {
     const idx nr = g->nv * LANES;
-    for (int i = 0; i < height; i++, dst += g->dst_row)
-        for (int q = 0; q < segments; q++)
-            for (int j = 0; j < s[q].count; j++)
-                g->buffer[i * nr + s[q].column + j] = dst[s[q].out + j * g->dst_step];
+    REAL *buffer = g->buffer;
+    for (int i = 0; i < height; i++, dst += g->dst_row, buffer += nr)
+        for (int q = 0; q < segments; q++) {
+            const REAL *from = dst + s[q].out;
+            REAL *to = buffer + s[q].column;
+            if (g->dst_step == 1)
+                NAME(copy)(to, from, s[q].count);
+            else
+                for (int j = 0; j < s[q].count; j++)
+                    to[j] = from[j * g->dst_step];
+        }
 }
 
 static void NAME(move_out)(const NAME(block) *g, REAL *dst, const NAME(segment) *s, int segments, int height)
@@ -122,54 +137,31 @@ static void NAME(move_out)(const NAME(block) *g, REAL *dst, const NAME(segment) 
         }
 }
 
-/* Rows [m0, m1), as many as the buffer takes, times one column tile at b. A block of the reduction passes by all rows
- * before the next one begins: its part of b stays in the first-level cache. */
-static void NAME(block_rows)(const NAME(block) *g, idx m0, idx m1, const REAL *b, const NAME(segment) *s, int segments)
+/* Rows [m0, m1) times one column tile at b, tile by tile in even heights: 15 rows are 8 and 7. */
+static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL *b, const NAME(segment) *s, int segments)
 {
     const int nr = g->nv * LANES;
     int highest, height;
     NAME(tile_run) *const tile = NAME(tile_of)(g->nv, g->gather, &highest);
+    highest = g->row ? highest : (int)min_idx(highest, rows_together(g->lda * (idx)sizeof(REAL), MR));
     const int whole = segments == 1 && s[0].count == nr && g->dst_step == 1 && !g->fold;
     const int adds = !g->first && !g->fold;
-    REAL *const first = g->dst + m0 * g->dst_row;
-
-    if (adds && !whole)
-        NAME(move_in)(g, first, s, segments, (int)(m1 - m0));
-    for (idx k = 0; k < g->k; k += g->kblock) {
-        const int end = k + g->kblock >= g->k;
-        NAME(tile_args) t = {.k = end ? g->k - k : g->kblock, .lda = g->lda, .b = b, .at = g->at + k, .ldout = nr,
-                             .ldprev = nr, .relu = end && g->last && g->relu};
-        if (g->gather == NAME(GATHER_A))
-            t.b += k * nr;
-        for (idx m = m0; m < m1; m += height) {
-            REAL *const kept = g->buffer + (m - m0) * nr, *const out = g->dst + m * g->dst_row + s[0].out;
-            height = (int)ceil_div(m1 - m, ceil_div(m1 - m, highest)); /* even heights: 15 rows are 8 and 7 */
-            t.a = g->row ? g->a : g->a + (m - g->a_first) * g->lda + k;
-            t.row = g->row + (g->row ? m : 0);
-            t.bias = end && g->last && g->bias ? g->bias + m : NULL;
-            t.prev = k > 0 || adds ? kept : NULL;
-            t.out = kept;
-            if (whole && k == 0 && adds) {
-                t.prev = out;
-                t.ldprev = g->dst_row;
-            }
-            if (whole && end) {
-                t.out = out;
-                t.ldout = g->dst_row;
-            }
-            tile(&t, height);
-        }
-    }
-    if (!whole)
-        NAME(move_out)(g, first, s, segments, (int)(m1 - m0));
-}
-
-static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL *b, const NAME(segment) *s, int segments)
-{
-    const idx most = BUFFER_ROWS * NV / g->nv;
-    for (idx m = m0, next; m < m1; m = next) {
-        next = m + ceil_div(m1 - m, ceil_div(m1 - m, most));
-        NAME(block_rows)(g, m, next, b, s, segments);
+    NAME(tile_args) t = {.k = g->k, .kblock = even(g->k, g->kblock), .lda = g->lda, .b = b, .at = g->at,
+                         .relu = g->last && g->relu, .ldout = whole ? g->dst_row : nr};
+    t.ldprev = t.ldout;
+    for (idx m = m0; m < m1; m += height) {
+        REAL *const dst = g->dst + m * g->dst_row;
+        height = (int)ceil_div(m1 - m, ceil_div(m1 - m, highest));
+        t.a = g->row ? g->a : g->a + (m - g->a_first) * g->lda;
+        t.row = g->row + (g->row ? m : 0);
+        t.bias = g->last && g->bias ? g->bias + m : NULL;
+        t.out = whole ? dst + s[0].out : g->buffer;
+        t.prev = adds ? t.out : NULL;
+        if (adds && !whole)
+            NAME(move_in)(g, dst, s, segments, height);
+        tile(&t, height);
+        if (!whole)
+            NAME(move_out)(g, dst, s, segments, height);
     }
 }
 

@@ -57,14 +57,14 @@ static idx NAME(channels_rows)(const conv_call *call, const NAME(task) *t, const
 {
     const lattice *lat = &t->lat;
     const NAME(block) g = NAME(task_block)(call, t, NULL);
-    const idx k = g.lda, plane = lat->h.out_size * lat->w.out_size;
+    const idx k = lat->source_channels * lat->h.taps * lat->w.taps, plane = lat->h.out_size * lat->w.out_size;
     const int nr = call->plan->nv * LANES;
     int highest;
     NAME(tile_run) *const run = NAME(tile_of)(call->plan->nv, NAME(GATHER_A), &highest);
     const int height = LANES <= highest ? LANES : LANES / 2;
     idx count = 0, taps = 0;
 
-    NAME(pack_matrix)(s->panel, nr, g.a + o * k, 1, k, k, channels, g.a + lat->result_channels * k);
+    NAME(pack_matrix)(s->panel, nr, g.a + o * g.lda, 1, g.lda, k, channels, g.a + (lat->result_channels - 1) * g.lda + k);
     for (idx c = 0; c < lat->source_channels; c++)
         for (idx th = 0; th < lat->h.taps; th++)
             for (idx tw = 0; tw < lat->w.taps; tw++)
@@ -88,15 +88,9 @@ static idx NAME(channels_rows)(const conv_call *call, const NAME(task) *t, const
 
     for (idx i = 0; i < count; i += height) {
         REAL *rows = s->rows + (first + i) * nr;
-        NAME(tile_args) args = {.a = view->base, .row = s->point + i, .out = rows, .ldout = nr};
-        for (idx k0 = 0; k0 < k; k0 += g.kblock) {
-            args.k = min_idx(g.kblock, k - k0);
-            args.b = s->panel + k0 * nr;
-            args.at = s->at + k0;
-            run(&args, height);
-            args.prev = rows;
-            args.ldprev = nr;
-        }
+        const NAME(tile_args) args = {.k = k, .kblock = even(k, g.kblock), .a = view->base, .row = s->point + i,
+                                      .b = s->panel, .at = s->at, .out = rows, .ldout = nr};
+        run(&args, height);
     }
     return count;
 }

@@ -27,39 +27,19 @@ static NAME(task) NAME(task_decode)(const conv_plan *plan, idx task)
     return t;
 }
 
-/* The group's weights of a lattice: w itself in fwd; what prepare laid out in bwd_data. Taps before phase i of an axis
- * of `period` phases: sum of ceil((kernel - j) / period) for j < i. */
-static idx NAME(taps_before)(idx kernel, idx period, idx phase)
-{
-    idx sum = 0;
-    for (idx j = 0; j < phase; j++)
-        sum += ceil_div(kernel - j, period);
-    return sum;
-}
-
-static idx NAME(phase_offset)(const conv_problem *p, idx phase_h, idx phase_w, idx taps_h)
-{
-    idx period_h = p->stride_h / gcd_idx(p->stride_h, p->dil_h), period_w = p->stride_w / gcd_idx(p->stride_w, p->dil_w);
-    return p->ic * p->oc * (NAME(taps_before)(p->kh, period_h, phase_h) * p->kw +
-                            taps_h * NAME(taps_before)(p->kw, period_w, phase_w));
-}
-
 static NAME(block) NAME(task_block)(const conv_call *call, const NAME(task) *t, REAL *buffer)
 {
     const conv_plan *plan = call->plan;
     const conv_problem *p = &plan->p;
-    const idx group_weights = p->oc * p->ic * p->kh * p->kw;
-    NAME(block) g = {.nv = plan->nv, .buffer = buffer,
-                     .lda = t->lat.source_channels * t->lat.h.taps * t->lat.w.taps,
+    const idx k = t->lat.source_channels * t->lat.h.taps * t->lat.w.taps;
+    NAME(block) g = {.nv = plan->nv, .buffer = buffer, .lda = weights_pitch(plan, k), .kblock = accumulation_block(k),
                      .dst_row = t->lat.h.out_size * t->lat.w.out_size, .dst_step = t->lat.w.out_step};
-    g.a = (const REAL *)call->weights + t->group * group_weights;
+    g.a = (const REAL *)call->weights + t->group * weights_laid_out(plan) + weights_before(plan, t->phase_h, t->phase_w);
     g.dst = (REAL *)call->dst + t->group * t->lat.result_channels * g.dst_row;
-    g.kblock = accumulation_block(g.lda);
     if (p->pass == CONV_FWD) {
         g.bias = call->bias ? (const REAL *)call->bias + t->group * p->oc : NULL;
         g.relu = p->activation == CONV_RELU;
     } else {
-        g.a += NAME(phase_offset)(p, t->phase_h, t->phase_w, t->lat.h.taps);
         g.fold = p->pad_mode != CONV_ZEROS;
     }
     return g;
@@ -74,13 +54,6 @@ static NAME(source) NAME(task_source)(const conv_call *call, const NAME(task) *t
     return (NAME(source)){.first = first + t->group * t->lat.source_channels * plane, .end = first + p->n * image,
                           .image = image, .plane = plane,
                           .mode = p->pass == CONV_BWD_DATA ? CONV_ZEROS : p->pad_mode};
-}
-
-/* Rows of a that stay in the second-level cache while the columns pass, in even blocks. */
-static inline idx NAME(row_block)(idx rows, idx k)
-{
-    const idx most = max_idx(MR, 393216 / (k * (idx)sizeof(REAL)) / MR * MR);
-    return ceil_div(rows, ceil_div(rows, most));
 }
 
 static void NAME(gemm_task)(const void *context, idx index, int worker)
@@ -119,9 +92,8 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
         g.last = c1 == lat->source_channels;
         g.a = a + c0 * taps;
         g.k = (c1 - c0) * taps;
-        for (idx j = j0; j < j1; j += nr)
-            NAME(pack_im2col)(panels + (j - j0) * depth, nr, &src, lat, c0, c1, j, (int)min_idx(nr, j1 - j));
-        const idx rows = NAME(row_block)(t.m1 - t.m0, g.k);
+        NAME(pack_im2col)(panels, depth * nr, nr, &src, lat, c0, c1, j0, j1);
+        const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL));
         for (idx m = t.m0; m < t.m1; m += rows)
             for (idx j = j0; j < j1; j += nr) {
                 int segments = 0, len;
@@ -135,6 +107,7 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
                         n++;
                     }
                 }
+                g.nv = NAME(narrowest)(plan->nv, j1 - j);
                 NAME(block_column)(&g, m, min_idx(m + rows, t.m1), panels + (j - j0) * depth, s, segments);
             }
     }
@@ -232,35 +205,63 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
         g.a = a + c0 * taps;
         g.k = (c1 - c0) * taps;
         NAME(pack_rows)(packed, &src, lat, &box, c0, c1);
-        const idx rows = NAME(row_block)(t.m1 - t.m0, g.k);
+        const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL));
         for (idx m = t.m0; m < t.m1; m += rows)
             for (idx j = 0, next; j >= 0; j = next) {
                 int segments;
                 next = NAME(direct_segments)(s, &segments, lat, &box, fold, image, plan->nv * LANES, j);
+                g.nv = NAME(narrowest)(plan->nv, s[segments - 1].column + s[segments - 1].count);
                 NAME(block_column)(&g, m, min_idx(m + rows, t.m1), packed + j, s, segments);
             }
     }
 }
 
-/* w (oc, ic, kh, kw) of each group to (phase)(ic, oc, taps of the phase): the weights of bwd_data's lattices. A task is
- * one input channel of one group. */
+/* w (oc, ic, kh, kw) of a group to the rows (ic)(oc, taps of the lattice) of each lattice of bwd_data. A task is
+ * PREPARE_ROWS input channels: what lies side by side in w is read at once. */
 static void NAME(prepare_task)(const void *context, idx index, int worker)
 {
     const conv_call *call = context;
     const conv_plan *plan = call->plan;
     const conv_problem *p = &plan->p;
-    const idx group = index / p->ic, c = index % p->ic, taps = p->kh * p->kw;
-    const REAL *w = (const REAL *)call->weights + group * p->oc * p->ic * taps + c * taps;
-    REAL *prepared = (REAL *)call->prepared + group * p->oc * p->ic * taps;
+    const idx tasks = ceil_div(p->ic, PREPARE_ROWS), group = index / tasks, taps = p->kh * p->kw;
+    const idx c0 = index % tasks * PREPARE_ROWS, c1 = min_idx(c0 + PREPARE_ROWS, p->ic), from = p->ic * taps;
+    const REAL *w = (const REAL *)call->weights + group * p->oc * from;
+    const REAL *end = (const REAL *)call->weights + p->groups * p->oc * from;
+    REAL *const prepared = (REAL *)call->prepared + group * weights_laid_out(plan);
     (void)worker;
     for (idx ph = 0; ph < plan->phases_h; ph++)
         for (idx pw = 0; pw < plan->phases_w; pw++) {
             const lattice lat = plan_lattice(plan, ph, pw);
-            REAL *dst = prepared + NAME(phase_offset)(p, ph, pw, lat.h.taps) + c * p->oc * lat.h.taps * lat.w.taps;
+            const idx count = lat.h.taps * lat.w.taps, pitch = weights_pitch(plan, p->oc * count);
+            REAL *const dst = prepared + weights_before(plan, ph, pw);
+            if (taps == 1) {
+                for (idx c = c0; c < c1; c += LANES) /* the pitch has room for whole squares */
+                    NAME(pack_matrix)(dst + c * pitch, pitch, w + c, 1, p->ic, min_idx(LANES, c1 - c), p->oc, end);
+                continue;
+            }
             for (idx o = 0; o < p->oc; o++)
-                for (idx th = 0; th < lat.h.taps; th++)
-                    for (idx tw = 0; tw < lat.w.taps; tw++)
-                        *dst++ = w[o * p->ic * taps + (lat.h.tap_first + th * lat.h.tap_step) * p->kw +
-                                   lat.w.tap_first + tw * lat.w.tap_step];
+                for (idx c = c0; c < c1; c++) {
+                    const REAL *const kernel = w + o * from + c * taps;
+                    REAL *const to = dst + c * pitch + o * count;
+                    if (count == taps) {
+                        NAME(copy)(to, kernel, taps);
+                        continue;
+                    }
+                    for (idx th = 0; th < lat.h.taps; th++)
+                        for (idx tw = 0; tw < lat.w.taps; tw++)
+                            to[th * lat.w.taps + tw] = kernel[(lat.h.tap_first + th * lat.h.tap_step) * p->kw +
+                                                              lat.w.tap_first + tw * lat.w.tap_step];
+                }
         }
+}
+
+/* The rows of w, apart as weights_pitch says. */
+static void NAME(rows_pack)(const conv_plan *plan, const void *w_, void *packed_)
+{
+    const conv_problem *p = &plan->p;
+    const idx k = p->ic * p->kh * p->kw, pitch = weights_pitch(plan, k);
+    const REAL *w = w_;
+    REAL *packed = packed_;
+    for (idx m = 0; m < p->groups * p->oc; m++)
+        NAME(copy)(packed + m * pitch, w + m * k, k);
 }

@@ -97,41 +97,143 @@ static inline void NAME(pack_row)(REAL *dst, const REAL *row, NAME(inside) r, id
         NAME(store)(dst + i, (vec){0});
 }
 
-/* im2col: panel[k * nr + j] for k = (c, th, tw), columns j0 .. j0+count of the points (image, row, column) run on. */
-static void NAME(pack_im2col)(REAL *panel, int nr, const NAME(source) *src, const lattice *lat, idx c0, idx c1, idx j0,
-                              int count)
+/* LANES elements `step`, 1 or 2, apart. */
+__attribute__((always_inline)) static inline vec NAME(load_step)(const REAL *p, const int step)
 {
-    const conv_axis *h = &lat->h, *w = &lat->w;
-    const idx taps = h->taps * w->taps, points = h->grid * w->grid;
-    idx image = j0 / points, row = j0 % points / w->grid, column = j0 % w->grid;
-    int len;
-    for (int j = 0; j < count; j += len) {
-        len = (int)min_idx(count - j, w->grid - column);
-        for (idx th = 0; th < h->taps; th++) {
-            idx y = pad_index(src->mode, row * h->step + tap_position(h, th), h->size);
-            for (idx tw = 0; tw < w->taps; tw++) {
-                NAME(inside) r = NAME(run_inside)(column * w->step + tap_position(w, tw), w->step, w->size, len);
-                REAL *dst = panel + (th * w->taps + tw) * nr + j;
-                const REAL *plane = src->first + image * src->image + c0 * src->plane;
-                if (y >= 0 && r.lo == 0 && r.hi == len && w->step == 1 && len % LANES == 0) { /* as most are */
-                    const REAL *from = plane + y * w->size + r.base;
-                    for (idx c = c0; c < c1; c++, dst += taps * nr, from += src->plane)
-                        for (int i = 0; i < len; i += LANES)
-                            NAME(store)(dst + i, NAME(load)(from + i));
-                    continue;
-                }
-                for (idx c = c0; c < c1; c++, dst += taps * nr, plane += src->plane)
-                    NAME(pack_run)(dst, y < 0 ? NULL : plane + y * w->size, r, w->step, len, w->size, src, nr - j);
-            }
+    return step == 1 ? NAME(load)(p) : NAME(load_even)(p);
+}
+
+/* A vector of a panel's row: lane i is source element from + i * step where lo <= i < hi, else zero; lanes below `own`
+ * belong to the run before and stay. What it holds beyond its run belongs to runs that come later. */
+typedef struct {
+    idx dst, from; /* from the first row of a channel, and of its plane */
+    int lo, hi, own, real; /* real: lanes of the run, beyond which nothing need be read */
+} NAME(pack_lanes);
+
+#define PACK_LIST 192
+
+/* Vectors that own all their lanes from the front, the others from the back: these are stored last, and no branch depends
+ * on an element of the list. */
+typedef struct {
+    NAME(pack_lanes) vector[PACK_LIST];
+    int front, back;
+    idx lowest, highest; /* of from */
+} NAME(pack_list);
+
+__attribute__((always_inline)) static inline vec NAME(pack_vector)(const int step, const NAME(pack_lanes) *p, const REAL *plane)
+{
+    const mask lane = NAME(iota)(), inside = (lane >= (mask){0} + p->lo) & (lane < (mask){0} + p->hi);
+    return (vec)((mask)NAME(load_step)(plane + p->from, step) & inside);
+}
+
+/* All vectors of the list, channel by channel, so that the lines of a plane are used while they are near. */
+__attribute__((always_inline)) static inline void NAME(pack_channels)(const int step, const NAME(pack_list) *list, REAL *dst,
+                                                                      idx next, const REAL *plane, idx channels,
+                                                                      const NAME(source) *src)
+{
+    const NAME(pack_lanes) *const first = list->vector, *const last = list->vector + PACK_LIST - 1;
+    const NAME(pack_lanes) *const front = first + list->front, *const back = last - list->back;
+    for (idx c = 0; c < channels; c++, dst += next, plane += src->plane) {
+        if (plane + list->lowest < src->first || plane + list->highest + step * LANES > src->end) {
+            for (const NAME(pack_lanes) *p = first; p < front; p++)
+                for (int i = 0; i < LANES; i++)
+                    dst[p->dst + i] = i >= p->lo && i < p->hi && i < p->real ? plane[p->from + i * step] : 0;
+            for (const NAME(pack_lanes) *p = last; p > back; p--)
+                for (int i = p->own; i < LANES; i++)
+                    dst[p->dst + i] = i >= p->lo && i < p->hi && i < p->real ? plane[p->from + i * step] : 0;
+            continue;
         }
-        column = 0;
-        if (++row == h->grid) {
-            row = 0;
-            image++;
+        for (const NAME(pack_lanes) *p = first; p < front; p++)
+            NAME(store)(dst + p->dst, NAME(pack_vector)(step, p, plane));
+        for (const NAME(pack_lanes) *p = last; p > back; p--) {
+            const mask own = NAME(iota)() >= (mask){0} + p->own, v = (mask)NAME(pack_vector)(step, p, plane);
+            NAME(store)(dst + p->dst, (vec)((v & own) | ((mask)NAME(load)(dst + p->dst) & ~own)));
         }
     }
-    for (idx k = 0; count < nr && k < (c1 - c0) * taps; k++)
-        NAME(zero_run)(panel + k * nr + count, nr - count);
+}
+
+static void NAME(pack_flush)(NAME(pack_list) *list, REAL *dst, idx next, const REAL *plane, idx channels, idx step,
+                             const NAME(source) *src)
+{
+    if (step == 1)
+        NAME(pack_channels)(1, list, dst, next, plane, channels, src);
+    else
+        NAME(pack_channels)(2, list, dst, next, plane, channels, src);
+    list->front = list->back = 0;
+}
+
+/* Appends a segment of a panel to the list: `len` points from (row, column) on of an image, columns j on. */
+static void NAME(pack_segment)(NAME(pack_list) *list, REAL *panels, idx panel, int nr, int j, int len, const lattice *lat,
+                               idx image, idx row, idx column, const REAL *plane, idx channels, const NAME(source) *src)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    for (idx th = 0; th < h->taps; th++) {
+        const idx y = row * h->step + tap_position(h, th);
+        const int real = y >= 0 && y < h->size;
+        for (idx tw = 0; tw < w->taps; tw++) {
+            const NAME(inside) r = NAME(run_inside)(column * w->step + tap_position(w, tw), w->step, w->size, len);
+            const int some = real && r.lo < r.hi;
+            for (int q = j; q < j + len; q += LANES) {
+                const int at = q + LANES > nr ? nr - LANES : q, first = at - j;
+                const idx from = some ? image + y * w->size + r.base + first * w->step : 0;
+                const int begun = list->front + list->back;
+                if (begun == PACK_LIST)
+                    NAME(pack_flush)(list, panels, h->taps * w->taps * nr, plane, channels, w->step, src);
+                list->lowest = begun % PACK_LIST ? min_idx(list->lowest, from) : from;
+                list->highest = begun % PACK_LIST ? max_idx(list->highest, from) : from;
+                list->vector[first < 0 ? PACK_LIST - 1 - list->back++ : list->front++] = (NAME(pack_lanes)){
+                    .dst = panel + (th * w->taps + tw) * nr + at, .from = from, .lo = some ? (int)r.lo - first : LANES,
+                    .hi = r.hi < len ? (int)r.hi - first : LANES, .own = max_idx(0, -first), .real = len - first};
+            }
+        }
+    }
+}
+
+/* im2col: panel[k * nr + j] for k = (c, th, tw), columns j0 .. j1 of the points (image, row, column) run on, nr to a panel,
+ * panels `size` apart. */
+static void NAME(pack_im2col)(REAL *panels, idx size, int nr, const NAME(source) *src, const lattice *lat, idx c0, idx c1,
+                              idx j0, idx j1)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    const idx taps = h->taps * w->taps, points = h->grid * w->grid, channels = c1 - c0;
+    const REAL *const plane = src->first + c0 * src->plane;
+    const int listed = src->mode == CONV_ZEROS && w->step <= 2;
+    idx image = j0 / points, row = j0 % points / w->grid, column = j0 % w->grid;
+    NAME(pack_list) list;
+    list.front = list.back = 0;
+    int len;
+    for (idx at = j0; at < j1; at += len) {
+        const int j = (int)((at - j0) % nr);
+        const idx panel = (at - j0) / nr * size;
+        len = (int)min_idx(min_idx(j1 - at, nr - j), w->grid - column);
+        if (listed)
+            NAME(pack_segment)(&list, panels, panel, nr, j, len, lat, image * src->image, row, column, plane, channels, src);
+        else
+            for (idx th = 0; th < h->taps; th++) {
+                const idx y = pad_index(src->mode, row * h->step + tap_position(h, th), h->size);
+                for (idx tw = 0; tw < w->taps; tw++) {
+                    const NAME(inside) r =
+                        NAME(run_inside)(column * w->step + tap_position(w, tw), w->step, w->size, len);
+                    for (idx c = 0; c < channels; c++)
+                        NAME(pack_run)(panels + panel + ((c * h->taps + th) * w->taps + tw) * nr + j,
+                                       y < 0 ? NULL : plane + image * src->image + c * src->plane + y * w->size, r, w->step,
+                                       len, w->size, src, nr - j);
+                }
+            }
+        column += len;
+        if (column == w->grid) {
+            column = 0;
+            if (++row == h->grid) {
+                row = 0;
+                image++;
+            }
+        }
+    }
+    if (listed)
+        NAME(pack_flush)(&list, panels, taps * nr, plane, channels, w->step, src);
+    const int used = (int)((j1 - j0) % nr);
+    for (idx k = 0; used > 0 && k < channels * taps; k++)
+        NAME(zero_run)(panels + (j1 - j0) / nr * size + k * nr + used, nr - used);
 }
 
 /* A box of lattice points whose source rows direct packs once, split by residue modulo the step:

@@ -31,7 +31,7 @@ static const kernel_set NAME(set) = {
              [KERNEL_WEIGHTS] = NAME(weights_task), [KERNEL_OUTER] = NAME(outer_task),
              [KERNEL_DOT] = NAME(dot_task), [KERNEL_REF] = NAME(ref_task)},
     .prepare = NAME(prepare_task),
-    .pack = NAME(winograd_pack),
+    .pack = NAME(pack),
     .bias_grad = NAME(bias_grad_run),
     .matmul = NAME(matmul_task),
     .cross_entropy = NAME(cross_entropy_run),

@@ -2,6 +2,8 @@
  *
  *   out[i][j] = act(prev[i][j] + bias[i] + sum_k a[ai + ka] * b[kb + j])       i < M, j < V * LANES
  *
+ * The sum is cut into blocks of kblock terms, each summed from zero and added to those before (decisions/0004).
+ *
  *   GATHER_B: ai = i * lda, ka = k, kb = at[k]. Rows of b are found through `at`: packed panels of im2col
  *             (at[k] = k * width), rows packed once and read at the shift of each tap (direct), or a matrix in place.
  *   GATHER_A: ai = row[i], ka = at[k], kb = k * V * LANES. b is a dense panel; a is read at listed positions
@@ -17,7 +19,7 @@ enum { NAME(GATHER_B), NAME(GATHER_A) };
 #define ROWS_PER_POINTER 5
 
 typedef struct {
-    idx k;
+    idx k, kblock;
     const REAL *a;
     idx lda;        /* GATHER_B */
     const idx *row; /* GATHER_A */
@@ -35,6 +37,7 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
                                                                   const NAME(tile_args) *restrict t)
 {
     vec acc[MR][4 * NV];
+    REAL sum[MR * NV * LANES] __attribute__((aligned(VECTOR_BYTES))); /* of the blocks that are done */
     const REAL *a[MR], *b = t->b;
     const int32_t *at = t->at;
     const idx count = t->k, lda = t->lda, lda3 = 3 * lda;
@@ -43,49 +46,63 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
 #pragma GCC unroll 16
     for (int i = 0; i < pointers; i++)
         a[i] = t->a + (listed ? t->row[i] : ROWS_PER_POINTER * i * lda);
-#pragma GCC unroll 16
-    for (int i = 0; i < M; i++)
-#pragma GCC unroll 16
-        for (int v = 0; v < V; v++)
-            acc[i][v] = (vec){0};
 
-    for (idx k = 0; k < count; k++) {
-        const REAL *row = b + (listed ? k * V * LANES : at[k]);
-        const idx ka = listed ? at[k] : 0;
-        vec bv[4 * NV];
-#pragma GCC unroll 16
-        for (int v = 0; v < V; v++)
-            bv[v] = NAME(load)(row + v * LANES);
-        if (!listed)
-#pragma GCC unroll 16
-            for (int i = 0; i < pointers; i++)
-                __asm__("" : "+r"(a[i])); /* not to be split into pointers for each row */
-#pragma GCC unroll 16
-        for (int i = 0; i < M; i++) {
-            const int far = i % ROWS_PER_POINTER;
-            const REAL *near = a[listed ? i : i / ROWS_PER_POINTER];
-            const REAL ai = listed ? near[ka] : near[far == 3 ? lda3 : far * lda];
-#pragma GCC unroll 16
-            for (int v = 0; v < V; v++)
-                acc[i][v] += ai * bv[v];
-        }
-        if (!listed)
-#pragma GCC unroll 16
-            for (int i = 0; i < pointers; i++)
-                a[i]++;
-    }
-
-    /* one branch for the whole tile, not one for every register */
-    const REAL *const prev = t->prev, *const bias = t->bias;
-    const idx ldprev = t->ldprev, ldout = t->ldout;
-    const int relu = t->relu;
-    REAL *const out = t->out;
-    if (prev)
+    const REAL *prev = t->prev;
+    idx ldprev = t->ldprev;
+    for (idx k = 0;;) {
+        const idx end = k + t->kblock < count ? k + t->kblock : count;
 #pragma GCC unroll 16
         for (int i = 0; i < M; i++)
 #pragma GCC unroll 16
             for (int v = 0; v < V; v++)
-                acc[i][v] += NAME(load)(prev + i * ldprev + v * LANES);
+                acc[i][v] = (vec){0};
+        for (; k < end; k++) {
+            const REAL *row = b + (listed ? k * V * LANES : at[k]);
+            const idx ka = listed ? at[k] : 0;
+            vec bv[4 * NV];
+#pragma GCC unroll 16
+            for (int v = 0; v < V; v++)
+                bv[v] = NAME(load)(row + v * LANES);
+            if (!listed)
+#pragma GCC unroll 16
+                for (int i = 0; i < pointers; i++)
+                    __asm__("" : "+r"(a[i])); /* not to be split into pointers for each row */
+#pragma GCC unroll 16
+            for (int i = 0; i < M; i++) {
+                const int far = i % ROWS_PER_POINTER;
+                const REAL *near = a[listed ? i : i / ROWS_PER_POINTER];
+                const REAL ai = listed ? near[ka] : near[far == 3 ? lda3 : far * lda];
+#pragma GCC unroll 16
+                for (int v = 0; v < V; v++)
+                    acc[i][v] += ai * bv[v];
+            }
+            if (!listed)
+#pragma GCC unroll 16
+                for (int i = 0; i < pointers; i++)
+                    a[i]++;
+        }
+        if (prev)
+#pragma GCC unroll 16
+            for (int i = 0; i < M; i++)
+#pragma GCC unroll 16
+                for (int v = 0; v < V; v++)
+                    acc[i][v] += NAME(load)(prev + i * ldprev + v * LANES);
+        if (end == count)
+            break;
+#pragma GCC unroll 16
+        for (int i = 0; i < M; i++)
+#pragma GCC unroll 16
+            for (int v = 0; v < V; v++)
+                NAME(store)(sum + (i * V + v) * LANES, acc[i][v]);
+        prev = sum;
+        ldprev = V * LANES;
+    }
+
+    /* one branch for the whole tile, not one for every register */
+    const REAL *const bias = t->bias;
+    const idx ldout = t->ldout;
+    const int relu = t->relu;
+    REAL *const out = t->out;
     if (bias)
 #pragma GCC unroll 16
         for (int i = 0; i < M; i++)

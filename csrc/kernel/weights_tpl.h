@@ -223,15 +223,14 @@ static void NAME(dot_task)(const void *context, idx index, int worker)
 
 /* ---- weights ---- */
 
-/* Rows [m0, m1) of dy over the positions [k0, k1) run on over images, dense: dst[(m - m0) * (k1 - k0) + k - k0]. */
-static void NAME(pack_gradient)(REAL *dst, const REAL *dy, idx image, idx points, idx m0, idx m1, idx k0, idx k1)
+/* Rows [m0, m1) of dy over the positions [k0, k1) run on over images: dst[(m - m0) * pitch + k - k0]. */
+static void NAME(pack_gradient)(REAL *dst, idx pitch, const REAL *dy, idx image, idx points, idx m0, idx m1, idx k0,
+                                idx k1)
 {
-    for (idx m = m0; m < m1; m++)
+    for (idx m = m0; m < m1; m++, dst += pitch)
         for (idx k = k0, len; k < k1; k += len) {
-            const REAL *from = dy + k / points * image + m * points + k % points;
             len = min_idx(k1 - k, points - k % points);
-            for (idx i = 0; i < len; i++)
-                *dst++ = from[i];
+            NAME(copy)(dst + k - k0, dy + k / points * image + m * points + k % points, len);
         }
 }
 
@@ -253,7 +252,7 @@ static void NAME(weights_task)(const void *context, idx index, int worker)
     REAL *panels = buffer + BUFFER_ROWS * NV * LANES;
     const idx depth = plan->depth, rows = WEIGHTS_ROWS;
     REAL *gradient = panels + ceil_div(plan->chunk_w, nr) * depth * nr;
-    int32_t *off = (int32_t *)(gradient + rows * depth);
+    int32_t *off = (int32_t *)(gradient + rows * line_pitch(depth, sizeof(REAL)));
     const REAL *dy = (const REAL *)call->weights + t.group * p->oc * points;
     const idx dy_image = p->groups * p->oc * points;
     const NAME(source) src = NAME(task_source)(call, &t);
@@ -264,18 +263,19 @@ static void NAME(weights_task)(const void *context, idx index, int worker)
         off[k] = (int32_t)(k * nr);
     for (idx k0 = 0; k0 < positions; k0 += depth) {
         const idx k1 = min_idx(k0 + depth, positions);
-        const int one_image = k0 / points == (k1 - 1) / points;
+        /* in place where that is one dense run and rows of it do not collide */
+        const int one_image = k0 / points == (k1 - 1) / points && rows_together(points * (idx)sizeof(REAL), MR) == MR;
         g.first = k0 == 0;
         g.k = k1 - k0;
         for (idx j = j0; j < j1; j += nr)
             NAME(pack_positions)(panels + (j - j0) * depth, nr, &src, &t.lat, j, (int)min_idx(nr, j1 - j), k0, k1);
         for (idx m = t.m0; m < t.m1; m += rows) {
             const idx m1 = min_idx(m + rows, t.m1);
-            g.lda = one_image ? points : g.k;
+            g.lda = one_image ? points : line_pitch(g.k, sizeof(REAL));
             g.a = one_image ? dy + k0 / points * dy_image + k0 % points : gradient;
             g.a_first = one_image ? 0 : m;
             if (!one_image)
-                NAME(pack_gradient)(gradient, dy, dy_image, points, m, m1, k0, k1);
+                NAME(pack_gradient)(gradient, g.lda, dy, dy_image, points, m, m1, k0, k1);
             for (idx j = j0; j < j1; j += nr) {
                 const NAME(segment) s = {j, 0, (int)min_idx(nr, j1 - j)};
                 NAME(block_column)(&g, m, m1, panels + (j - j0) * depth, &s, 1);

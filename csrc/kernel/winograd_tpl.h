@@ -493,16 +493,11 @@ static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx 
     NAME(tile_run) *const run = NAME(tile_of)(w->plan->nv, NAME(GATHER_B), &highest);
     for (idx f = 0; f < s->frequencies; f++)
         for (idx m = 0; m < rows; m += height) {
-            REAL *out = w->m + f * w->lay.next_m + m * nr;
-            NAME(tile_args) t = {.lda = w->lay.ldu, .b = v + f * w->lay.next_v, .out = out, .ldout = nr, .ldprev = nr};
+            const NAME(tile_args) t = {.k = s->k, .kblock = terms, .a = u + f * w->lay.next_u + m * w->lay.ldu,
+                                       .lda = w->lay.ldu, .b = v + f * w->lay.next_v, .at = w->at,
+                                       .out = w->m + f * w->lay.next_m + m * nr, .ldout = nr};
             height = (int)ceil_div(rows - m, ceil_div(rows - m, highest));
-            for (idx k = 0; k < s->k; k += terms) {
-                t.k = min_idx(terms, s->k - k);
-                t.a = u + f * w->lay.next_u + m * w->lay.ldu + k;
-                t.at = w->at + k;
-                run(&t, height);
-                t.prev = out;
-            }
+            run(&t, height);
         }
 }
 
@@ -576,18 +571,26 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
     }
 }
 
-/* The weights of all groups, after w itself. */
-static void NAME(winograd_pack)(const conv_plan *plan, const void *w, void *packed)
+/* The weights of a plan that is kept: rows laid out, or w as it is and after it, for winograd, the transforms of all groups. */
+static void NAME(pack)(const conv_plan *plan, const void *w, void *packed)
 {
+    const conv_problem *p = &plan->p;
+    if (plan->laid_out) {
+        NAME(rows_pack)(plan, w, packed);
+        return;
+    }
+    __builtin_memcpy(packed, w, sizeof(REAL) * (size_t)(p->groups * p->oc * p->ic * p->kh * p->kw));
+    if (plan->packed_bytes == plan->packed_offset)
+        return;
     const lattice lat = plan_lattice(plan, 0, 0);
     const winograd_shape shape = winograd_shape_of(plan);
     const winograd_scratch lay = winograd_layout(plan, LANES);
     const idx size = shape.frequencies * lay.next_u;
     REAL *const u = (REAL *)((char *)packed + plan->packed_offset);
-    for (idx group = 0; group < plan->p.groups; group++) {
-        const NAME(weights) weights = NAME(group_weights)(&plan->p, &lat, w, group);
+    for (idx group = 0; group < p->groups; group++) {
+        const NAME(weights) weights = NAME(group_weights)(p, &lat, w, group);
         NAME(winograd_block)(&shape, &lay, &lat, &weights, u + group * size, 0, lat.result_channels,
-                             u + plan->p.groups * size);
+                             u + p->groups * size);
     }
 }
 
