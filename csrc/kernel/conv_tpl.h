@@ -55,8 +55,8 @@ static NAME(block) NAME(task_block)(const conv_call *call, const NAME(task) *t, 
     g.a = (const REAL *)call->weights + t->group * group_weights;
     g.dst = (REAL *)call->dst + t->group * t->lat.result_channels * g.dst_row;
     g.kblock = accumulation_block(g.lda);
+    g.bias = call->bias ? (const REAL *)call->bias + t->group * t->lat.result_channels : NULL;
     if (p->pass == CONV_FWD) {
-        g.bias = call->bias ? (const REAL *)call->bias + t->group * p->oc : NULL;
         g.relu = p->activation == CONV_RELU;
     } else {
         g.a += NAME(phase_offset)(p, t->phase_h, t->phase_w, t->lat.h.taps);

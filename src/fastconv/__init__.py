@@ -34,7 +34,33 @@ from fastconv.functional import (
     relu_backward,
     softmax,
 )
+from fastconv.normalization import batch_norm, batch_norm_backward
+from fastconv.pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool1d_backward,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    avg_pool1d,
+    avg_pool1d_backward,
+    avg_pool2d,
+    avg_pool2d_backward,
+    max_pool1d,
+    max_pool1d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    max_unpool1d,
+    max_unpool1d_backward,
+    max_unpool2d,
+    max_unpool2d_backward,
+)
+from fastconv.resampling import interpolate, interpolate_backward
 from fastconv.shapes import conv_matrix, conv_output_size
+from fastconv.transposed import (
+    conv_transpose1d,
+    conv_transpose1d_backward,
+    conv_transpose2d,
+    conv_transpose2d_backward,
+)
 
 __version__ = "0.1.0"
 

@@ -7,18 +7,49 @@ from fastconv.nn.conv import Conv1d, Conv2d
 from fastconv.nn.flatten import Flatten
 from fastconv.nn.linear import Linear
 from fastconv.nn.loss import CrossEntropyLoss, MSELoss
-from fastconv.nn.module import Module, Parameter
+from fastconv.nn.module import Buffer, Module, Parameter
+from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
+from fastconv.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    GlobalAvgPool1d,
+    GlobalAvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+)
+from fastconv.nn.transposed import ConvTranspose1d, ConvTranspose2d
+from fastconv.nn.upsample import Upsample
 
 __all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Buffer",
     "Conv1d",
     "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Flatten",
+    "GlobalAvgPool1d",
+    "GlobalAvgPool2d",
     "Linear",
     "MSELoss",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
     "Module",
     "Parameter",
     "ReLU",
     "Sequential",
+    "Upsample",
     "init",
 ]

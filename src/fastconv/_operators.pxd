@@ -1,0 +1,59 @@
+# The C API of csrc/operators.h as Cython sees it.
+
+from libc.stdint cimport int64_t
+
+from fastconv._core cimport conv_dtype, idx
+
+cdef extern from "operators.h" nogil:
+    ctypedef struct max_pool:
+        idx planes, ih, iw, oh, ow, kh, kw
+        idx stride_h, stride_w, pad_h, pad_w, dil_h, dil_w
+        conv_dtype dtype
+        const void *x
+        void *y
+        int64_t *indices
+
+    ctypedef struct plane_map:
+        idx planes, from_ "from", to
+        conv_dtype dtype
+        const void *x
+        const int64_t *indices
+        void *y
+        int add
+
+    ctypedef struct band:
+        idx size, out, taps
+        const int64_t *first
+        const int64_t *count
+        const void *weights
+        const void *divisor
+
+    ctypedef struct resample:
+        idx planes
+        band h, w
+        conv_dtype dtype
+        const void *x
+        void *y
+
+    ctypedef struct batch_norm:
+        idx n, channels, points
+        conv_dtype dtype
+        const void *x
+        const void *weight
+        const void *bias
+        const void *dy
+        void *mean
+        void *var
+        void *y
+        void *dweight
+        void *dbias
+        double eps
+        int batch_stats
+
+    void max_pool_run(const max_pool *p, int max_threads)
+    int scatter_run(const plane_map *m, int max_threads)
+    int gather_run(const plane_map *m, int max_threads)
+    idx resample_scratch_bytes(const resample *r, int max_threads)
+    void resample_run(const resample *r, int max_threads, void *scratch)
+    void batch_norm_run(const batch_norm *b, int max_threads)
+    void batch_norm_grad_run(const batch_norm *b, int max_threads)
