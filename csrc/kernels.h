@@ -362,6 +362,9 @@ static inline idx winograd_packed(const conv_plan *plan)
            round_up(plan->p.kh * plan->p.kw, lanes) * lanes;
 }
 
+/* How resample makes a block of outputs; UNIFORM: SHUFFLED, and all counts are taps. */
+enum { ONE_BY_ONE, SHUFFLED, UNIFORM };
+
 /* Elements of the row between the two steps of resample: a vector beyond the last tap of the last run may be read. */
 static inline idx resample_row(const resample *r, idx lanes)
 {

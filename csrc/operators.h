@@ -40,13 +40,22 @@ int scatter_run(const plane_map *m, int max_threads);
 int gather_run(const plane_map *m, int max_threads);
 
 /* A linear map along one axis: output o is the sum of source elements first[o] to first[o] + count[o] - 1, each times its
- * weight, over divisor[o]. */
+ * weight, over divisor[o]. Runs begin and end in ascending order. */
 typedef struct {
     idx size, out, taps;    /* of the source, of the result; the largest count */
-    const int64_t *first, *count;
-    const void *weights;    /* (taps, out), of the dtype; NULL: all 1 */
-    const void *divisor;    /* (out); NULL: all 1 */
+    idx *first, *count;     /* (out) */
+    double *weights;        /* (taps, out); NULL: all 1 */
+    double *divisor;        /* (out); NULL: all 1 */
 } band;
+
+/* Each fills the tables of a band whose sizes are set and whose arrays have room (band.c). */
+void band_window(band *b, idx kernel, idx stride, idx pad, int count_include_pad); /* means; no weights */
+void band_adaptive(band *b);                                                       /* likewise */
+void band_nearest(band *b, double scale);               /* neither; scale: outputs to an input, 0: out / size */
+void band_linear(band *b, double scale, int align_corners); /* 2 taps; no divisor */
+/* The map of the gradient: first and count, and taps; then its weights, which there must be room for. */
+void band_transpose_runs(band *t, const band *b);
+void band_transpose_weights(band *t, const band *b);
 
 /* y = the map of both axes of every plane of x. */
 typedef struct {

@@ -2,39 +2,21 @@
  *
  * The variance is the mean square of what remains when the mean is subtracted: no cancellation.
  */
-#define NORM_RUN (128 * 4 * LANES) /* terms that a lane of four sums before they are added to the others: 128 */
 
-/* Sum over a channel of a, or of (a - ca) * (b - cb) where b is given: n runs of `points`, `step` apart. */
+/* Sum over a channel of a, or of (a - ca) * (b - cb) where b is given: n runs of `points`, added up 64 at a time. */
 static inline __attribute__((always_inline)) REAL NAME(channel_sum)(const REAL *a, REAL ca, const REAL *b, REAL cb,
                                                                     const batch_norm *p, const REAL *a_end,
                                                                     const REAL *b_end)
 {
     const idx step = p->channels * p->points;
-    vec total = {0}, part = {0};
-    idx terms = 0;
-    for (idx n = 0; n < p->n; n++, a += step, b = b ? b + step : NULL)
-        for (idx i0 = 0; i0 < p->points; i0 += NORM_RUN) {
-            const idx end = min_idx(p->points, i0 + NORM_RUN);
-            vec sum[4] = {{0}};
-            idx i = i0;
-            for (; i + 4 * LANES <= end; i += 4 * LANES)
-#pragma GCC unroll 4
-                for (int v = 0; v < 4; v++) {
-                    const vec x = NAME(load)(a + i + v * LANES);
-                    sum[v] += b ? (x - ca) * (NAME(load)(b + i + v * LANES) - cb) : x;
-                }
-            for (; i < end; i += LANES) {
-                const vec x = NAME(load_some)(a + i, end - i, a_end);
-                const vec term = b ? (x - ca) * (NAME(load_some)(b + i, end - i, b_end) - cb) : x;
-                sum[0] += (vec)((mask)term & (NAME(iota)() < (mask){0} + (WORD)min_idx(LANES, end - i)));
-            }
-            part += (sum[0] + sum[1]) + (sum[2] + sum[3]);
-            if (++terms % 64 == 0) { /* short runs add up too */
-                total += part;
-                part = (vec){0};
-            }
-        }
-    return NAME(sum)(total + part);
+    vec total = {0};
+    for (idx n0 = 0; n0 < p->n; n0 += 64) {
+        vec part = {0};
+        for (idx n = n0; n < min_idx(p->n, n0 + 64); n++)
+            part += NAME(reduce)(a + n * step, ca, b ? b + n * step : NULL, cb, p->points, a_end, b_end);
+        total += part;
+    }
+    return NAME(sum)(total);
 }
 
 /* y = (x - c) * scale + shift over a channel; with dy: y = (dy - shift - (x - c) * slope) * scale. */
@@ -44,9 +26,12 @@ static inline __attribute__((always_inline)) void NAME(channel_write)(const REAL
     const idx step = p->channels * p->points;
     for (idx n = 0; n < p->n; n++, x += step, y += step, dy = dy ? dy + step : NULL) {
         idx i = 0;
-        for (; i + LANES <= p->points; i += LANES) {
+        while (i + LANES <= p->points) {
             const vec v = NAME(load)(x + i) - c;
             NAME(store)(y + i, dy ? (NAME(load)(dy + i) - shift - v * slope) * scale : v * scale + shift);
+            i += LANES;
+            if (i < p->points && i + LANES > p->points)
+                i = p->points - LANES; /* the last vector writes some a second time */
         }
         for (; i < p->points; i++)
             y[i] = dy ? (dy[i] - shift - (x[i] - c) * slope) * scale : (x[i] - c) * scale + shift;
@@ -106,4 +91,3 @@ static void NAME(batch_norm_grad_run)(const void *call, idx begin, idx end, char
                                 p->batch_stats ? product * inverse / (REAL)count : 0, p, (REAL *)p->y + c * p->points);
     }
 }
-#undef NORM_RUN

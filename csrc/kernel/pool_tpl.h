@@ -17,24 +17,19 @@ static inline vec NAME(load_strided)(const REAL *p, idx stride)
     return v;
 }
 
-/* Rows of taps inside the plane for one row of outputs, and the outputs [left, right) whose columns all are. */
+/* Rows of taps inside the plane for one row of outputs. */
 typedef struct {
     const REAL *first; /* source row of tap row `low` */
     idx low, high;     /* tap rows [low, high) */
     idx top;           /* row of tap row 0, perhaps outside */
-    idx left, right;
 } NAME(pool_row);
 
-static NAME(pool_row) NAME(pool_row_of)(const max_pool *p, idx unit)
+static inline NAME(pool_row) NAME(pool_row_of)(const max_pool *p, idx plane, idx o)
 {
-    const idx top = unit % p->oh * p->stride_h - p->pad_h, reach = (p->kw - 1) * p->dil_w;
-    const idx low = top < 0 ? ceil_div(-top, p->dil_h) : 0;
-    const idx inside = p->iw - 1 - reach + p->pad_w; /* the last column's first tap, shifted by the padding */
-    NAME(pool_row) r = {.low = low, .high = min_idx(p->kh, ceil_div(p->ih - top, p->dil_h)), .top = top};
-    r.left = min_idx(p->ow, ceil_div(p->pad_w, p->stride_w));
-    r.right = max_idx(r.left, inside < 0 ? 0 : min_idx(p->ow, inside / p->stride_w + 1));
-    r.first = (const REAL *)p->x + (unit / p->oh * p->ih + top + low * p->dil_h) * p->iw;
-    return r;
+    const idx top = o * p->stride_h - p->pad_h, low = top < 0 ? ceil_div(-top, p->dil_h) : 0;
+    const idx high = top + (p->kh - 1) * p->dil_h < p->ih ? p->kh : ceil_div(p->ih - top, p->dil_h);
+    const REAL *first = (const REAL *)p->x + (plane * p->ih + top + low * p->dil_h) * p->iw;
+    return (NAME(pool_row)){.first = first, .low = low, .high = high, .top = top};
 }
 
 /* One output, its window clipped to the plane. */
@@ -79,21 +74,25 @@ static inline __attribute__((always_inline)) void NAME(max_pool_rows)(const max_
                                                                       int wanted)
 {
     const REAL *const limit = (const REAL *)p->x + p->planes * p->ih * p->iw;
+    const idx inside = p->iw - 1 - (p->kw - 1) * p->dil_w + p->pad_w; /* the last column's first tap, padding counted */
+    const idx left = min_idx(p->ow, ceil_div(p->pad_w, stride));     /* outputs [left, right) have all their columns */
+    const idx right = max_idx(left, inside < 0 ? 0 : min_idx(p->ow, inside / stride + 1));
+    idx plane = begin / p->oh, row = begin % p->oh;
     for (idx unit = begin; unit < end; unit++) {
-        const NAME(pool_row) r = NAME(pool_row_of)(p, unit);
+        const NAME(pool_row) r = NAME(pool_row_of)(p, plane, row);
         const idx rows = r.high - r.low, reach = (rows - 1) * p->dil_h * p->iw + (p->kw - 1) * p->dil_w + stride * LANES;
         REAL *y = (REAL *)p->y + unit * p->ow;
         int64_t *indices = wanted ? p->indices + unit * p->ow : NULL;
         idx o = 0;
         while (o < p->ow) {
             const REAL *from = r.first + o * stride - p->pad_w;
-            if (o < r.left || o >= r.right || limit - from < reach || reach > INT32_MAX) { /* an offset fits its lane */
+            if (o < left || o >= right || limit - from < reach || reach > INT32_MAX) { /* an offset fits its lane */
                 NAME(max_pool_one)(p, &r, o, y + o, wanted ? indices + o : NULL);
                 o++;
                 continue;
             }
             mask at;
-            const idx count = min_idx(LANES, r.right - o);
+            const idx count = min_idx(LANES, right - o);
             const vec best = NAME(max_pool_block)(p, from, rows, stride, wanted, &at);
             if (count == LANES)
                 NAME(store)(y + o, best);
@@ -107,6 +106,10 @@ static inline __attribute__((always_inline)) void NAME(max_pool_rows)(const max_
                     indices[o + lane] = start + lane * stride + offset[lane];
             }
             o += count;
+        }
+        if (++row == p->oh) {
+            row = 0;
+            plane++;
         }
     }
 }

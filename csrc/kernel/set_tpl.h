@@ -23,6 +23,7 @@
 #include "peak_tpl.h"
 #include "ref_tpl.h"
 #include "pool_tpl.h"
+#include "reduce_tpl.h"
 #include "resample_tpl.h"
 #include "norm_tpl.h"
 

@@ -23,10 +23,17 @@ cdef extern from "operators.h" nogil:
 
     ctypedef struct band:
         idx size, out, taps
-        const int64_t *first
-        const int64_t *count
-        const void *weights
-        const void *divisor
+        idx *first
+        idx *count
+        double *weights
+        double *divisor
+
+    void band_window(band *b, idx kernel, idx stride, idx pad, int count_include_pad)
+    void band_adaptive(band *b)
+    void band_nearest(band *b, double scale)
+    void band_linear(band *b, double scale, int align_corners)
+    void band_transpose_runs(band *t, const band *b)
+    void band_transpose_weights(band *t, const band *b)
 
     ctypedef struct resample:
         idx planes

@@ -2,8 +2,10 @@
 #
 # Arguments come checked from `fastconv.pooling`, `resampling` and `normalization`; sizes are (h, w), 1-D has height 1.
 
-from fastconv._operators cimport (band, batch_norm, batch_norm_grad_run, batch_norm_run, gather_run, max_pool, max_pool_run,
-                                  plane_map, resample, resample_run, resample_scratch_bytes, scatter_run)
+from fastconv._operators cimport (band, band_adaptive, band_linear, band_nearest, band_transpose_runs,
+                                  band_transpose_weights, band_window, batch_norm, batch_norm_grad_run, batch_norm_run,
+                                  gather_run, max_pool, max_pool_run, plane_map, resample, resample_run,
+                                  resample_scratch_bytes, scatter_run)
 
 
 cdef void *data_or_null(cnp.ndarray a) noexcept:
@@ -69,26 +71,82 @@ def gather(x, str name, indices, tuple out_shape, idx source, idx target):
     return map_planes(as_dense(x, name, -1), as_int64(indices, "indices"), out_shape, source, target, False, False)
 
 
-cdef void fill_band(band *b, object source, object dtype, list kept) except *:
-    """`source` is a `fastconv._bands.Band`; what C points to is kept alive in `kept`."""
-    cdef cnp.ndarray first = source.first, count = source.count, weights, divisor
-    b.size, b.out, b.taps = source.size, cnp.PyArray_SIZE(first), source.taps
-    b.first, b.count = <const int64_t *>cnp.PyArray_DATA(first), <const int64_t *>cnp.PyArray_DATA(count)
-    weights = None if source.weights is None else np.ascontiguousarray(source.weights, dtype)
-    divisor = None if source.divisor is None else np.ascontiguousarray(source.divisor, dtype)
-    b.weights, b.divisor = data_or_null(weights), data_or_null(divisor)
-    kept += (first, count, weights, divisor)
+cdef class Band:
+    """The map of one axis, as csrc/operators.h's `band`, with its memory."""
+
+    cdef band b
+    cdef void *memory
+    cdef void *weights
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.memory)
+        PyMem_RawFree(self.weights)
 
 
-def resample_planes(x, str name, tuple out_shape, height, width):
-    """Both bands on every plane of x."""
+cdef Band new_band(idx size, idx out, bint divided):
+    """Of `size` elements to `out`, with room for runs (and divisors)."""
+    cdef Band band = Band()
+    band.memory = allocate(3 * out * 8)
+    band.b.size, band.b.out = size, out
+    band.b.first = <idx *>band.memory
+    band.b.count = band.b.first + out
+    band.b.divisor = <double *>(band.b.count + out) if divided else NULL
+    return band
+
+
+cdef double *new_weights(Band band, idx taps) except NULL:
+    band.weights = allocate(taps * band.b.out * 8)
+    band.b.weights = <double *>band.weights
+    return band.b.weights
+
+
+def window_band(idx size, idx out, idx kernel, idx stride, idx padding, bint count_include_pad) -> Band:
+    """Means over windows that have been checked to meet the axis."""
+    cdef Band band = new_band(size, out, True)
+    band_window(&band.b, kernel, stride, padding, count_include_pad)
+    return band
+
+
+def adaptive_band(idx size, idx out) -> Band:
+    """Means over `out` windows that cover the axis evenly."""
+    cdef Band band = new_band(size, out, True)
+    band_adaptive(&band.b)
+    return band
+
+
+def interpolation_band(idx size, idx out, scale, bint linear, bint align_corners) -> Band:
+    """Nearest or linear interpolation; `scale` is None unless the caller gave it."""
+    cdef Band band = new_band(size, out, False)
+    cdef double outputs_to_an_input = 0 if scale is None else scale
+    if linear:
+        new_weights(band, 2)
+        band_linear(&band.b, outputs_to_an_input, align_corners)
+    else:
+        band_nearest(&band.b, outputs_to_an_input)
+    return band
+
+
+cdef Band transposed(Band source):
+    cdef Band band = new_band(source.b.out, source.b.size, False)
+    band_transpose_runs(&band.b, &source.b)
+    new_weights(band, band.b.taps)
+    band_transpose_weights(&band.b, &source.b)
+    return band
+
+
+cdef Band UNIT = window_band(1, 1, 1, 1, 0, True)  # the axis that 1-D lacks
+
+
+def resample_planes(x, str name, tuple out_shape, tuple bands, bint backward=False):
+    """Every plane of x through the bands of its axes, or (backward) through those of the gradient."""
     cdef cnp.ndarray xa = as_dense(x, name, -1)
     cdef cnp.ndarray y = np.empty(out_shape, xa.dtype)
+    cdef Band height = UNIT if len(bands) == 1 else bands[0], width = bands[len(bands) - 1]
     cdef resample r
     cdef void *memory
-    cdef list kept = []
-    fill_band(&r.h, height, xa.dtype, kept)
-    fill_band(&r.w, width, xa.dtype, kept)
+    if backward:
+        height, width = transposed(height), transposed(width)
+    r.h, r.w = height.b, width.b
     r.planes = cnp.PyArray_SIZE(xa) // (r.h.size * r.w.size)
     r.dtype = dtype_of(cnp.PyArray_TYPE(xa))
     r.x, r.y = cnp.PyArray_DATA(xa), cnp.PyArray_DATA(y)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv import _arguments, _core, _plane_arguments
-from fastconv._bands import PlaneMap, adaptive_band, window_band
+from fastconv._separable import PlaneMap
 
 Array = NDArray[Any]
 Ints = int | Sequence[int]
@@ -253,7 +253,7 @@ def _windows(ndim: int, shape: Sequence[int], kernel_size: Any, stride: Any, pad
              count_include_pad: bool) -> PlaneMap:
     a = _plane_arguments.pool_arguments(ndim, shape, kernel_size, stride, padding, 1, ceil_mode)
     sizes = zip(shape[-ndim:], a.output, a.kernel, a.stride, a.padding, strict=True)
-    return PlaneMap(shape, [window_band(*axis, bool(count_include_pad)) for axis in sizes])
+    return PlaneMap(shape, a.output, [_core.window_band(*axis, bool(count_include_pad)) for axis in sizes])
 
 
 def _avg_pool(ndim: int, x: ArrayLike, *arguments: Any) -> Array:
@@ -270,7 +270,7 @@ def _even_windows(ndim: int, shape: Sequence[int], output_size: Any, name: str) 
     _plane_arguments.check_planes(ndim, shape, name)
     output = _arguments.int_tuple(output_size, "output_size", ndim, 1)
     _plane_arguments.check_result((*shape[:-ndim], *output), f"output_size={output_size!r}")
-    return PlaneMap(shape, [adaptive_band(*axis) for axis in zip(shape[-ndim:], output, strict=True)])
+    return PlaneMap(shape, output, list(map(_core.adaptive_band, shape[-ndim:], output)))
 
 
 def _adaptive_avg_pool(ndim: int, x: ArrayLike, output_size: Any) -> Array:

@@ -7,8 +7,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv import _arguments, _plane_arguments
-from fastconv._bands import PlaneMap, linear_band, nearest_band
+from fastconv import _arguments, _core, _plane_arguments
+from fastconv._separable import PlaneMap
 
 Array = NDArray[Any]
 Ints = int | Sequence[int]
@@ -62,9 +62,8 @@ def _map_of(shape: Sequence[int], name: str, size: Any, scale_factor: Any, mode:
         raise ValueError('align_corners=True means something for mode "linear" or "bilinear" alone, got mode "nearest"')
     output, scales = _plane_arguments.interpolate_arguments(ndim, shape, size, scale_factor)
     axes = zip(shape[-ndim:], output, scales, strict=True)
-    if mode == "nearest":
-        return PlaneMap(shape, [nearest_band(*axis) for axis in axes])
-    return PlaneMap(shape, [linear_band(*axis, bool(align_corners)) for axis in axes])
+    bands = [_core.interpolation_band(*axis, mode != "nearest", bool(align_corners)) for axis in axes]
+    return PlaneMap(shape, output, bands)
 
 
 def _spatial_dimensions(shape: Sequence[int], name: str, mode: str) -> int:
