@@ -39,7 +39,7 @@ typedef struct {
     void (*sgd)(idx n, void *data, const void *grad, void *velocity, const sgd_settings *settings);
     void (*relu)(idx n, const void *x, void *y);
     void (*relu_grad)(idx n, const void *dy, const void *y, void *dx);
-    operator_kernel *max_pool, *scatter, *gather, *resample, *batch_norm, *batch_norm_grad;
+    operator_kernel *max_pool, *scatter, *gather, *resample, *batch_norm, *batch_norm_grad, *leaky_relu, *gelu;
 } kernel_set;
 
 typedef struct kernel_table {
@@ -361,6 +361,8 @@ static inline idx winograd_packed(const conv_plan *plan)
     return plan->p.groups * winograd_shape_of(plan).frequencies * winograd_layout(plan, lanes).next_u +
            round_up(plan->p.kh * plan->p.kw, lanes) * lanes;
 }
+
+#define ACTIVATION_UNIT 1024 /* elements */
 
 /* How resample makes a block of outputs; UNIFORM: SHUFFLED, and all counts are taps. */
 enum { ONE_BY_ONE, SHUFFLED, UNIFORM };

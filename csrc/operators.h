@@ -85,4 +85,17 @@ typedef struct {
 void batch_norm_run(const batch_norm *b, int max_threads);
 void batch_norm_grad_run(const batch_norm *b, int max_threads);
 
+/* y = f(x), or dy * f'(x) where dy is given, of `count` elements. */
+typedef struct {
+    idx count;
+    conv_dtype dtype;
+    const void *x, *dy;
+    void *y;
+    double slope;           /* leaky ReLU */
+    int approximate;        /* GELU: by tanh */
+} activation;
+
+void leaky_relu_run(const activation *a, int max_threads);
+void gelu_run(const activation *a, int max_threads);
+
 #endif

@@ -26,6 +26,7 @@
 #include "reduce_tpl.h"
 #include "resample_tpl.h"
 #include "norm_tpl.h"
+#include "activation_tpl.h"
 
 static const kernel_set NAME(set) = {
     .lanes = LANES,
@@ -49,6 +50,8 @@ static const kernel_set NAME(set) = {
     .resample = NAME(resample_run),
     .batch_norm = NAME(batch_norm_run),
     .batch_norm_grad = NAME(batch_norm_grad_run),
+    .leaky_relu = NAME(leaky_relu_run),
+    .gelu = NAME(gelu_run),
 };
 
 #undef LANES

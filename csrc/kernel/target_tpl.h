@@ -13,6 +13,8 @@
 #define WORD int32_t
 #define EXP expf
 #define SQRT sqrtf
+#define ERF erff
+#define TANH tanhf
 #define DT f32
 #include "set_tpl.h"
 #undef REAL
@@ -20,6 +22,8 @@
 #undef WORD
 #undef EXP
 #undef SQRT
+#undef ERF
+#undef TANH
 #undef DT
 
 #define REAL double
@@ -27,6 +31,8 @@
 #define WORD int64_t
 #define EXP exp
 #define SQRT sqrt
+#define ERF erf
+#define TANH tanh
 #define DT f64
 #include "set_tpl.h"
 #undef REAL
@@ -34,6 +40,8 @@
 #undef WORD
 #undef EXP
 #undef SQRT
+#undef ERF
+#undef TANH
 #undef DT
 
 #define TABLE_JOIN(isa) kernels_##isa

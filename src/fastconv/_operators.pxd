@@ -57,6 +57,17 @@ cdef extern from "operators.h" nogil:
         double eps
         int batch_stats
 
+    ctypedef struct activation:
+        idx count
+        conv_dtype dtype
+        const void *x
+        const void *dy
+        void *y
+        double slope
+        int approximate
+
+    void leaky_relu_run(const activation *a, int max_threads)
+    void gelu_run(const activation *a, int max_threads)
     void max_pool_run(const max_pool *p, int max_threads)
     int scatter_run(const plane_map *m, int max_threads)
     int gather_run(const plane_map *m, int max_threads)

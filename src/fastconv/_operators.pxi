@@ -2,9 +2,9 @@
 #
 # Arguments come checked from `fastconv.pooling`, `resampling` and `normalization`; sizes are (h, w), 1-D has height 1.
 
-from fastconv._operators cimport (band, band_adaptive, band_linear, band_nearest, band_transpose_runs,
+from fastconv._operators cimport (activation, band, band_adaptive, band_linear, band_nearest, band_transpose_runs,
                                   band_transpose_weights, band_window, batch_norm, batch_norm_grad_run, batch_norm_run,
-                                  gather_run, max_pool, max_pool_run, plane_map, resample, resample_run,
+                                  gather_run, gelu_run, leaky_relu_run, max_pool, max_pool_run, plane_map, resample, resample_run,
                                   resample_scratch_bytes, scatter_run)
 
 
@@ -191,6 +191,37 @@ def normalize_backward(cnp.ndarray dy not None, cnp.ndarray x not None, cnp.ndar
     with nogil:
         batch_norm_grad_run(&b, max_threads)
     return dx, dweight, dbias
+
+
+# ---- activations ----
+
+cdef cnp.ndarray activate(x, dy, double slope, bint approximate, void (*function)(const activation *, int) noexcept nogil):
+    """f(x), or dy * f'(x): x and dy of one shape and dtype."""
+    cdef cnp.ndarray xa = as_dense(x, "x", -1), dya = None if dy is None else as_dense(dy, "grad_output", -1)
+    cdef cnp.ndarray y = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), cnp.PyArray_TYPE(xa))
+    cdef activation a
+    a.count, a.dtype = cnp.PyArray_SIZE(xa), dtype_of(cnp.PyArray_TYPE(xa))
+    a.x, a.dy, a.y = cnp.PyArray_DATA(xa), data_or_null(dya), cnp.PyArray_DATA(y)
+    a.slope, a.approximate = slope, approximate
+    with nogil:
+        function(&a, max_threads)
+    return y
+
+
+def leaky_relu(x, double negative_slope):
+    return activate(x, None, negative_slope, False, leaky_relu_run)
+
+
+def leaky_relu_backward(grad_output, x, double negative_slope):
+    return activate(x, grad_output, negative_slope, False, leaky_relu_run)
+
+
+def gelu(x, bint approximate):
+    return activate(x, None, 0, approximate, gelu_run)
+
+
+def gelu_backward(grad_output, x, bint approximate):
+    return activate(x, grad_output, 0, approximate, gelu_run)
 
 
 # ---- transposed convolutions: the gradients of convolutions, with the roles of input and output exchanged ----
