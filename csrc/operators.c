@@ -93,7 +93,7 @@ void resample_run(const resample *r, int max_threads, void *scratch)
 
 static double norm_cycles(const batch_norm *b)
 {
-    return (double)b->n * (double)b->channels * (double)b->points;
+    return (double)b->n * (double)b->channels * (double)b->points / 4;
 }
 
 void batch_norm_run(const batch_norm *b, int max_threads)

@@ -52,10 +52,98 @@ static void NAME(channel_stats)(const batch_norm *p, idx c, REAL *mean, REAL *va
     *var = ((const REAL *)p->var)[c];
 }
 
+/* ---- x (n, channels), a point to each: lanes over channels ---- */
+
+/* `count` of LANES channels from c on of an array of one value for each channel, `absent` where there is none. */
+static vec NAME(channels_of)(const batch_norm *p, const void *values, idx c, idx count, REAL absent)
+{
+    const REAL *v = values;
+    return v ? NAME(load_some)(v + c, count, v + p->channels) : (vec){0} + absent;
+}
+
+static void NAME(store_some)(REAL *y, vec v, idx count)
+{
+    if (count == LANES)
+        NAME(store)(y, v);
+    else
+        NAME(copy)(y, (const REAL *)&v, count);
+}
+
+static inline __attribute__((always_inline)) vec NAME(column_sum)(const REAL *a, vec ca, const REAL *b, vec cb, idx c,
+                                                                  idx count, const batch_norm *p)
+{
+    const REAL *a_end = a + p->n * p->channels, *b_end = b ? b + p->n * p->channels : NULL;
+    vec total = {0};
+    for (idx n0 = 0; n0 < p->n; n0 += 64) {
+        vec part = {0};
+        for (idx n = n0; n < min_idx(p->n, n0 + 64); n++) {
+            const vec x = NAME(load_some)(a + n * p->channels + c, count, a_end);
+            part += b ? (x - ca) * (NAME(load_some)(b + n * p->channels + c, count, b_end) - cb) : x;
+        }
+        total += part;
+    }
+    return total;
+}
+
+/* Means and 1 / sqrt(var + eps). */
+static vec NAME(column_stats)(const batch_norm *p, idx c, idx count, vec *mean)
+{
+    const REAL rows = (REAL)max_idx(p->n, 1);
+    if (p->batch_stats) {
+        const vec m = NAME(column_sum)(p->x, (vec){0}, NULL, (vec){0}, c, count, p) / rows;
+        NAME(store_some)((REAL *)p->mean + c, m, count);
+        NAME(store_some)((REAL *)p->var + c, NAME(column_sum)(p->x, m, p->x, m, c, count, p) / rows, count);
+    }
+    *mean = NAME(channels_of)(p, p->mean, c, count, 0);
+    vec var = NAME(channels_of)(p, p->var, c, count, 0) + (REAL)p->eps;
+    for (int lane = 0; lane < LANES; lane++)
+        var[lane] = SQRT(var[lane]);
+    return 1 / var;
+}
+
+static void NAME(norm_columns)(const batch_norm *p, idx c, idx count)
+{
+    vec mean;
+    const vec inverse = NAME(column_stats)(p, c, count, &mean);
+    const vec scale = NAME(channels_of)(p, p->weight, c, count, 1) * inverse, shift = NAME(channels_of)(p, p->bias, c, count, 0);
+    const REAL *x = p->x, *end = x + p->n * p->channels;
+    for (idx at = c; at < p->n * p->channels; at += p->channels)
+        NAME(store_some)((REAL *)p->y + at, (NAME(load_some)(x + at, count, end) - mean) * scale + shift, count);
+}
+
+static void NAME(norm_grad_columns)(const batch_norm *p, idx c, idx count)
+{
+    vec mean;
+    const vec inverse = NAME(column_stats)(p, c, count, &mean);
+    const REAL *x = p->x, *dy = p->dy, rows = (REAL)max_idx(p->n, 1);
+    const REAL *x_end = x + p->n * p->channels, *dy_end = dy + p->n * p->channels;
+    const vec sum = NAME(column_sum)(dy, (vec){0}, NULL, (vec){0}, c, count, p);
+    const vec product = NAME(column_sum)(x, mean, dy, (vec){0}, c, count, p) * inverse;
+    if (p->dbias)
+        NAME(store_some)((REAL *)p->dbias + c, sum, count);
+    if (p->dweight)
+        NAME(store_some)((REAL *)p->dweight + c, product, count);
+    if (!p->y)
+        return;
+    const vec scale = NAME(channels_of)(p, p->weight, c, count, 1) * inverse;
+    const vec shift = p->batch_stats ? sum / rows : (vec){0}, slope = p->batch_stats ? product * inverse / rows : (vec){0};
+    for (idx at = c; at < p->n * p->channels; at += p->channels) {
+        const vec v = NAME(load_some)(x + at, count, x_end) - mean, g = NAME(load_some)(dy + at, count, dy_end);
+        NAME(store_some)((REAL *)p->y + at, (g - shift - v * slope) * scale, count);
+    }
+}
+
+/* ---- all units of a task ---- */
+
 static void NAME(batch_norm_run)(const void *call, idx begin, idx end, char *scratch)
 {
     const batch_norm *p = call;
     (void)scratch;
+    if (p->points == 1) {
+        for (idx c = begin; c < end; c += LANES)
+            NAME(norm_columns)(p, c, min_idx(LANES, end - c));
+        return;
+    }
     for (idx c = begin; c < end; c++) {
         REAL mean, var;
         NAME(channel_stats)(p, c, &mean, &var);
@@ -74,6 +162,11 @@ static void NAME(batch_norm_grad_run)(const void *call, idx begin, idx end, char
     const idx count = p->n * p->points;
     const REAL *x_end = (const REAL *)p->x + count * p->channels, *dy_end = (const REAL *)p->dy + count * p->channels;
     (void)scratch;
+    if (p->points == 1) {
+        for (idx c = begin; c < end; c += LANES)
+            NAME(norm_grad_columns)(p, c, min_idx(LANES, end - c));
+        return;
+    }
     for (idx c = begin; c < end; c++) {
         const REAL *x = (const REAL *)p->x + c * p->points, *dy = (const REAL *)p->dy + c * p->points;
         REAL mean, var;
