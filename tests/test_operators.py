@@ -83,10 +83,13 @@ def test_linear_maps(call: Call, dtype: Any, isa: str, layout: str) -> None:
         arguments = {} if call.name == "adaptive_avg_pool" else call.arguments
         dx = call.function(fc, "_backward")(dy, x.shape, **arguments)
     terms = math.prod(x.shape[-call.ndim :])
-    close(y, exact, call.function(reference)(size, **call.arguments), terms, dtype)
+    # Where an output lies is rounded, too: by a share of the axis, which moves its weights by as much.
+    moved = max(x.shape[-call.ndim :]) * size.max(initial=0) if call.name == "interpolate" else 0
+    close(y, exact, call.function(reference)(size, **call.arguments) + moved, terms, dtype)
     back = call.function(reference, "_backward")
     exact = back(dy.astype(np.float64), x.shape, **arguments)
-    close(dx, exact, back(abs(dy).astype(np.float64), x.shape, **arguments), math.prod(y.shape[-call.ndim :]), dtype)
+    moved = max(x.shape[-call.ndim :]) * abs(dy).max(initial=0) if call.name == "interpolate" else 0
+    close(dx, exact, back(abs(dy).astype(np.float64), x.shape, **arguments) + moved, math.prod(y.shape[-call.ndim :]), dtype)
 
 
 @given(linear_maps)
@@ -232,7 +235,7 @@ def _everything(x: np.ndarray) -> dict[str, np.ndarray]:
 
 def test_same_bits_for_any_threads_and_split_of_the_batch(isa: str, dtype: str) -> None:
     x = np.random.default_rng(0).standard_normal((4, 16, 57, 63)).astype(dtype)
-    statistics: Callable[[np.ndarray], np.ndarray] = lambda a: fc.batch_norm(a, None, None, training=True)  # noqa: E731
+    statistics: Callable[[np.ndarray], np.ndarray] = lambda a: fc.batch_norm(a, None, None, training=True)
     with fc.threads(1):
         alone, normal = _everything(x), statistics(x)
         parts = [_everything(x[i : i + 1]) for i in range(len(x))]
@@ -284,6 +287,6 @@ def test_an_empty_batch(ndim: int) -> None:
     weight = np.ones((3, 2, *(3,) * ndim), np.float32)
     z = getattr(fc, f"conv_transpose{ndim}d")(x, weight)
     _, dweight, dbias = getattr(fc, f"conv_transpose{ndim}d_backward")(z, x, weight)
-    assert not dweight.any() and not dbias.any()  # noqa: PT018
+    assert not dweight.any() and not dbias.any()
     gradients = fc.batch_norm_backward(x, x, None, None, training=True)
-    assert gradients[0].shape == x.shape and not gradients[1].any() and not gradients[2].any()  # noqa: PT018
+    assert gradients[0].shape == x.shape and not gradients[1].any() and not gradients[2].any()

@@ -197,7 +197,7 @@ def _scale_factors(value: Any, ndim: int) -> tuple[float, ...]:
     if len(values) not in (1, ndim):
         raise ValueError(f"scale_factor must have one value per dimension ({ndim}), got {value!r}")
     try:
-        factors = tuple(float(item) for item in values)
+        factors = tuple(math.ldexp(item, 0) for item in values)  # a float of any number, and of nothing else
     except (TypeError, ValueError):
         raise TypeError(f"scale_factor must be a number or a sequence of numbers, got {value!r}") from None
     if not all(0 < factor < math.inf for factor in factors):

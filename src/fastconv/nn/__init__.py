@@ -27,6 +27,7 @@ from fastconv.nn.transposed import ConvTranspose1d, ConvTranspose2d
 from fastconv.nn.upsample import Upsample
 
 __all__ = [
+    "GELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AvgPool1d",
@@ -41,7 +42,6 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
-    "GELU",
     "GlobalAvgPool1d",
     "GlobalAvgPool2d",
     "Identity",
