@@ -129,26 +129,35 @@ static void NAME(max_pool_run)(const void *call, idx begin, idx end, char *scrat
 }
 
 /* y[indices[i]] = x[i], or += */
+static inline __attribute__((always_inline)) void NAME(scatter_planes)(const plane_map *m, idx begin, idx end, int add)
+{
+    const idx from = m->from, to = m->to;
+    uint64_t highest = 0; /* a negative index is higher than any */
+    for (idx plane = begin; plane < end; plane++) {
+        const REAL *x = (const REAL *)m->x + plane * from;
+        const int64_t *indices = m->indices + plane * from;
+        REAL *y = (REAL *)m->y + plane * to;
+        for (idx i = 0; i < to; i++)
+            y[i] = 0;
+        for (idx i = 0; i < from; i++) {
+            const uint64_t at = (uint64_t)indices[i];
+            highest = at > highest ? at : highest;
+            if (at < (uint64_t)to)
+                y[at] = add ? y[at] + x[i] : x[i];
+        }
+    }
+    if (highest >= (uint64_t)to)
+        __atomic_store_n(m->bad, 1, __ATOMIC_RELAXED);
+}
+
 static void NAME(scatter_run)(const void *call, idx begin, idx end, char *scratch)
 {
     const plane_map *m = call;
     (void)scratch;
-    for (idx plane = begin; plane < end; plane++) {
-        const REAL *x = (const REAL *)m->x + plane * m->from;
-        const int64_t *indices = m->indices + plane * m->from;
-        REAL *y = (REAL *)m->y + plane * m->to;
-        for (idx i = 0; i < m->to; i++)
-            y[i] = 0;
-        for (idx i = 0; i < m->from; i++) {
-            const int64_t to = indices[i];
-            if (to < 0 || to >= m->to)
-                __atomic_store_n(m->bad, 1, __ATOMIC_RELAXED);
-            else if (m->add)
-                y[to] += x[i];
-            else
-                y[to] = x[i];
-        }
-    }
+    if (m->add)
+        NAME(scatter_planes)(m, begin, end, 1);
+    else
+        NAME(scatter_planes)(m, begin, end, 0);
 }
 
 /* y[i] = x[indices[i]] */

@@ -80,7 +80,7 @@ def pool_arguments(ndim: int, shape: Sequence[int], kernel_size: Any, stride: An
     strides = kernel if stride is None else _window_numbers(stride, "stride", ndim, 1)
     pads = _window_numbers(padding, "padding", ndim, 0)
     dilations = _window_numbers(dilation, "dilation", ndim, 1)
-    if any(2 * p > k for p, k in zip(pads, kernel, strict=True)):
+    if max(pads) and any(2 * p > k for p, k in zip(pads, kernel, strict=True)):
         raise ValueError(f"padding must be at most half of kernel_size {kernel}, got {padding!r}")
     axes = zip(shape[-ndim:], kernel, strides, pads, dilations, strict=True)
     output = tuple(_pooled_size(*axis, bool(ceil_mode)) for axis in axes)
@@ -92,8 +92,8 @@ def pool_arguments(ndim: int, shape: Sequence[int], kernel_size: Any, stride: An
     for size, start, d in zip(shape[-ndim:], pads, dilations, strict=True):
         if start and d > size and any(offset % d >= size for offset in range(-start, 0)):
             raise ValueError(f"dilation={dilation!r} makes windows of padding alone on an axis of size {size}")
-    # A single window has no next one: what its stride is means nothing, and may be absurd.
-    strides = tuple(s if o > 1 else 1 for s, o in zip(strides, output, strict=True))
+    if min(output) == 1:  # a single window has no next one: what its stride is means nothing, and may be absurd
+        strides = tuple(s if o > 1 else 1 for s, o in zip(strides, output, strict=True))
     return PoolArguments(kernel, strides, pads, dilations, output)
 
 
