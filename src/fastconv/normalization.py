@@ -118,9 +118,8 @@ def _checked(x: ArrayLike, running_mean: ArrayLike | None, running_var: ArrayLik
     if eps < 0:
         raise ValueError(f"eps must not be negative, got {eps}")
     dtype = common_dtype(array, *given, dy)
-    mean, var, w, b = (None if value is None else np.ascontiguousarray(value, dtype) for value in given)
-    if training:
-        mean, var = np.zeros((2, channels), dtype)
+    dense: list[Any] = [None if value is None else np.ascontiguousarray(value, dtype) for value in given]
+    mean, var, w, b = (*np.zeros((2, channels), dtype), *dense[2:]) if training else dense
     return _Checked(np.ascontiguousarray(array, dtype), mean, var, w, b, bool(training), eps)
 
 

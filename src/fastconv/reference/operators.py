@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,9 +52,9 @@ def _conv_transpose(ndim: int, x: Any, weight: Any, bias: Any, options: tuple[An
     room = np.zeros((len(batch), a.groups, weight.shape[1], *(o + 2 * p for o, p in zip(a.output, a.padding, strict=True))), dtype)
     for tap in np.ndindex(*weight.shape[2:]):
         share = np.einsum("ngc...,gco->ngo...", rows, grouped[(..., *tap)])
-        room[(..., *_places(tap, a, batch.shape[2:]))] += share
+        room[_last(_places(tap, a, batch.shape[2:]))] += share
     inside = tuple(slice(p, p + o) for o, p in zip(a.output, a.padding, strict=True))
-    y = room[(..., *inside)].reshape(len(batch), weight.shape[1] * a.groups, *a.output)
+    y = room[_last(inside)].reshape(len(batch), weight.shape[1] * a.groups, *a.output)
     if bias is not None:
         y = y + bias.reshape(-1, *(1,) * ndim)
     return y if x.ndim == ndim + 2 else y[0]
@@ -73,12 +73,17 @@ def _conv_transpose_backward(ndim: int, grad_output: Any, x: Any, weight: Any, o
     rows = batch.reshape(len(batch), a.groups, grouped.shape[1], *batch.shape[2:])
     dx, dweight = np.zeros_like(rows), np.zeros_like(grouped)
     for tap in np.ndindex(*weight.shape[2:]):
-        seen = padded[(..., *_places(tap, a, batch.shape[2:]))]
+        seen = padded[_last(_places(tap, a, batch.shape[2:]))]
         dx += np.einsum("ngo...,gco->ngc...", seen, grouped[(..., *tap)])
         axes = tuple(range(3, 3 + ndim))
         dweight[(..., *tap)] = (rows[:, :, :, np.newaxis] * seen[:, :, np.newaxis]).sum(axis=(0, *(i + 1 for i in axes)))
     dbias = dy.sum(axis=(0, *range(3, 3 + ndim))).ravel() if need_bias else None
     return dx.reshape(x.shape) if need_x else None, dweight.reshape(weight.shape) if need_weight else None, dbias
+
+
+def _last(places: Iterable[slice]) -> Any:
+    """The index of these places along the last axes."""
+    return (..., *places)
 
 
 def _places(tap: tuple[int, ...], a: Any, size: Sequence[int]) -> tuple[slice, ...]:
@@ -222,13 +227,13 @@ def convolve(x: Any, kernel: Any, mode: str = "full", axis: Any = None) -> np.nd
                     common_dtype(x, kernel))  # fmt: skip
     size = moved.shape[-len(axes) :]
     for tap in np.ndindex(*kernel.shape):
-        full[(..., *(slice(t, t + n) for t, n in zip(tap, size, strict=True)))] += kernel[tap] * moved
+        full[_last(slice(t, t + n) for t, n in zip(tap, size, strict=True))] += kernel[tap] * moved
     kept = []
     for n, k in zip(size, kernel.shape, strict=True):
         length = {"full": n + k - 1, "same": max(n, k) if len(axes) == 1 else n, "valid": abs(n - k) + 1}[mode]
         start = {"full": 0, "same": (min(n, k) - 1 if len(axes) == 1 else k - 1) // 2, "valid": min(n, k) - 1}[mode]
         kept.append(slice(start, start + length))
-    return np.moveaxis(full[(..., *kept)], last, axes)
+    return np.moveaxis(full[_last(kept)], last, axes)
 
 
 def correlate(x: Any, kernel: Any, mode: str = "full", axis: Any = None) -> np.ndarray:

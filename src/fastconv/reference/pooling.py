@@ -41,17 +41,18 @@ def _max_pool(ndim: int, x: Any, kernel_size: Any, stride: Any, padding: Any, di
     x = as_array(x, "x")
     a = pool_arguments(ndim, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     size = x.shape[-ndim:]
-    planes = np.arange(math.prod(size)).reshape(size)
+    planes: np.ndarray = np.arange(math.prod(size)).reshape(size)
     y = np.empty((*x.shape[:-ndim], *a.output), x.dtype)
     indices = np.empty(y.shape, np.int64)
     for position, rows in _windows(a.output, size, a.kernel, a.stride, a.padding, a.dilation):
-        window = x[(..., *np.ix_(*rows))].reshape(*x.shape[:-ndim], math.prod(map(len, rows)))
+        inside: Any = np.ix_(*rows)
+        window = x[(..., *inside)].reshape(*x.shape[:-ndim], math.prod(map(len, rows)))
         # A NaN wins, and the last of them; else the first of the largest.
         nan = np.isnan(window)
         last = window.shape[-1] - 1 - nan[..., ::-1].argmax(axis=-1)
         won = np.where(nan.any(axis=-1), last, window.argmax(axis=-1))
         y[(..., *position)] = np.take_along_axis(window, won[..., np.newaxis], axis=-1)[..., 0]
-        indices[(..., *position)] = planes[np.ix_(*rows)].ravel()[won]
+        indices[(..., *position)] = planes[inside].ravel()[won]
     return (y, indices) if return_indices else y
 
 
