@@ -46,13 +46,14 @@ def _max_pool(ndim: int, x: Any, kernel_size: Any, stride: Any, padding: Any, di
     indices = np.empty(y.shape, np.int64)
     for position, rows in _windows(a.output, size, a.kernel, a.stride, a.padding, a.dilation):
         inside: Any = np.ix_(*rows)
+        output: Any = (..., *position)
         window = x[(..., *inside)].reshape(*x.shape[:-ndim], math.prod(map(len, rows)))
         # A NaN wins, and the last of them; else the first of the largest.
         nan = np.isnan(window)
         last = window.shape[-1] - 1 - nan[..., ::-1].argmax(axis=-1)
         won = np.where(nan.any(axis=-1), last, window.argmax(axis=-1))
-        y[(..., *position)] = np.take_along_axis(window, won[..., np.newaxis], axis=-1)[..., 0]
-        indices[(..., *position)] = planes[inside].ravel()[won]
+        y[output] = np.take_along_axis(window, won[..., np.newaxis], axis=-1)[..., 0]
+        indices[output] = planes[inside].ravel()[won]
     return (y, indices) if return_indices else y
 
 
