@@ -118,7 +118,8 @@ const char *conv_plan_reason(const conv_plan *plan);
 int conv_plan_kernel(const conv_plan *plan);
 double conv_plan_cycles(const conv_plan *plan); /* of one core, by the cost model, for all examples and groups */
 
-/* fwd: (x, w, b or NULL) -> y.  bwd_data: (dy, w, NULL) -> dx.  bwd_weights: (x, dy, NULL) -> dw. */
+/* fwd: (x, w, b or NULL) -> y.  bwd_data: (dy, w, b or NULL) -> dx, a bias
+ * for each channel of dx as transposed convolutions have it (zero padding alone).  bwd_weights: (x, dy, NULL) -> dw. */
 void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, void *y, void *scratch);
 void conv_bias_grad(const conv_problem *p, const void *dy, void *db);
 

@@ -7,6 +7,7 @@
 #define FASTCONV_KERNELS_H
 
 #include "conv.h"
+#include "operators.h"
 
 /* What a task of a convolution sees. Which array is read and which is written depends on the pass (conv_run). */
 typedef struct {
@@ -20,6 +21,9 @@ typedef struct {
 } conv_call;
 
 typedef void conv_task(const void *call, idx task, int worker);
+
+/* Units [begin, end) of an operator: rows of outputs, planes or channels. */
+typedef void operator_kernel(const void *call, idx begin, idx end, char *scratch);
 
 enum { KERNEL_DIRECT, KERNEL_CHANNELS, KERNEL_WINOGRAD, KERNEL_STENCIL, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_REF, KERNELS, KERNEL_FFT = KERNELS };
 
@@ -35,6 +39,7 @@ typedef struct {
     void (*sgd)(idx n, void *data, const void *grad, void *velocity, const sgd_settings *settings);
     void (*relu)(idx n, const void *x, void *y);
     void (*relu_grad)(idx n, const void *dy, const void *y, void *dx);
+    operator_kernel *max_pool, *scatter, *gather, *resample, *batch_norm, *batch_norm_grad, *leaky_relu, *gelu;
 } kernel_set;
 
 typedef struct kernel_table {
@@ -407,6 +412,17 @@ static inline idx winograd_packed(const conv_plan *plan)
     const idx lanes = plan->kernels->set[plan->p.dtype]->lanes;
     return plan->p.groups * winograd_shape_of(plan).frequencies * winograd_layout(plan, lanes).next_u +
            round_up(plan->p.kh * plan->p.kw, lanes) * lanes;
+}
+
+#define ACTIVATION_UNIT 1024 /* elements */
+
+/* How resample makes a block of outputs; UNIFORM: SHUFFLED, and all counts are taps. */
+enum { ONE_BY_ONE, SHUFFLED, UNIFORM };
+
+/* Elements of the row between the two steps of resample: a vector beyond the last tap of the last run may be read. */
+static inline idx resample_row(const resample *r, idx lanes)
+{
+    return round_up(r->w.size + r->w.taps, lanes) + 2 * lanes;
 }
 
 /* Whether no tap of any point reads padding. */

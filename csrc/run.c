@@ -33,6 +33,19 @@ static const kernel_set *set_of(const conv_plan *plan)
     return plan->kernels->set[plan->p.dtype];
 }
 
+/* A result of bwd_data as no tap has met it: zeros, or the bias of its channel. */
+static void blank(const conv_problem *p, const char *b, char *y)
+{
+    const size_t element = p->dtype == CONV_F32 ? 4 : 8, plane = (size_t)(p->ih * p->iw) * element;
+    const idx channels = p->groups * p->ic;
+    if (!b)
+        memset(y, 0, plane * (size_t)(p->n * channels));
+    else
+        for (idx i = 0; i < p->n * channels; i++)
+            for (size_t at = 0; at < plane; at += element)
+                memcpy(y + (size_t)i * plane + at, b + (size_t)(i % channels) * element, element);
+}
+
 void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, void *y, void *scratch)
 {
     const conv_problem *p = &plan->p;
@@ -46,7 +59,7 @@ void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b
 
     if (p->pass == CONV_BWD_DATA) {
         if (folded || plan->phases_h < p->stride_h || plan->phases_w < p->stride_w)
-            memset(y, 0, element * (size_t)(p->n * p->groups * p->ic * p->ih * p->iw)); /* inputs that no tap meets */
+            blank(p, b, y);
         threads_run(plan->threads, plan->prepare_tasks, forward_task, &r);
         if (plan->prepare_tasks > 0)
             call.weights = call.prepared;

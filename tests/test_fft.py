@@ -85,7 +85,7 @@ def convolved(problem: Problem, x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """The oracle, in long double for float64."""
     wide = np.longdouble if x.dtype == np.float64 else np.float64
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference, "common_dtype", lambda *arrays: wide)
+        patch.setattr(reference.convolution, "common_dtype", lambda *arrays: wide)
         return function(reference, "conv", problem.ndim)(x, w, **problem.arguments())
 
 

@@ -22,6 +22,11 @@
 #include "matmul_tpl.h"
 #include "peak_tpl.h"
 #include "ref_tpl.h"
+#include "pool_tpl.h"
+#include "reduce_tpl.h"
+#include "resample_tpl.h"
+#include "norm_tpl.h"
+#include "activation_tpl.h"
 
 static const kernel_set NAME(set) = {
     .lanes = LANES,
@@ -39,6 +44,14 @@ static const kernel_set NAME(set) = {
     .sgd = NAME(sgd_run),
     .relu = NAME(relu_run),
     .relu_grad = NAME(relu_grad_run),
+    .max_pool = NAME(max_pool_run),
+    .scatter = NAME(scatter_run),
+    .gather = NAME(gather_run),
+    .resample = NAME(resample_run),
+    .batch_norm = NAME(batch_norm_run),
+    .batch_norm_grad = NAME(batch_norm_grad_run),
+    .leaky_relu = NAME(leaky_relu_run),
+    .gelu = NAME(gelu_run),
 };
 
 #undef LANES

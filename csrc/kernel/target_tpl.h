@@ -12,24 +12,36 @@
 #define WIDE double
 #define WORD int32_t
 #define EXP expf
+#define SQRT sqrtf
+#define ERF erff
+#define TANH tanhf
 #define DT f32
 #include "set_tpl.h"
 #undef REAL
 #undef WIDE
 #undef WORD
 #undef EXP
+#undef SQRT
+#undef ERF
+#undef TANH
 #undef DT
 
 #define REAL double
 #define WIDE long double
 #define WORD int64_t
 #define EXP exp
+#define SQRT sqrt
+#define ERF erf
+#define TANH tanh
 #define DT f64
 #include "set_tpl.h"
 #undef REAL
 #undef WIDE
 #undef WORD
 #undef EXP
+#undef SQRT
+#undef ERF
+#undef TANH
 #undef DT
 
 #define TABLE_JOIN(isa) kernels_##isa

@@ -549,7 +549,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
                         .again = scratch + at.again, .at = (int32_t *)(scratch + at.at)};
     const NAME(weights) weights = NAME(group_weights)(p, lat, call->weights, t->group);
     NAME(block) g = {.dst_row = lat->h.grid * lat->w.grid, .dst_step = 1, .buffer = scratch + at.buffer,
-                     .bias = call->bias ? (const REAL *)call->bias + t->group * p->oc : NULL,
+                     .bias = call->bias ? (const REAL *)call->bias + t->group * lat->result_channels : NULL,
                      .relu = p->activation == CONV_RELU};
     const REAL *packed = (const REAL *)((const char *)call->weights + plan->packed_offset) +
                          t->group * w.shape.frequencies * at.next_u;

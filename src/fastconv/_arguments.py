@@ -124,6 +124,8 @@ def shape_tuple(value: Any, name: str) -> Ints:
 
 def int_tuple(value: Any, name: str, ndim: int, minimum: int) -> Ints:
     """Return one int per dimension from an int or from a sequence of one or of `ndim` ints."""
+    if type(value) is int and minimum <= value <= _LARGEST:  # nearly always: not worth the way round
+        return (value,) * ndim
     return _per_dimension(value, name, ndim, lambda item: integer(item, name, minimum))
 
 

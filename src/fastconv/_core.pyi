@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastconv._plane_arguments import PoolArguments
+
 def get_threads() -> int: ...
 def set_threads(n: int) -> None: ...
 def set_report(function: Callable[[dict[str, Any], int, str, float], None] | None) -> None: ...
@@ -105,3 +107,70 @@ def sgd(
     nesterov: bool,
     first: bool,
 ) -> None: ...
+
+# _operators.pxi
+
+class Band: ...
+
+def window_band(size: int, out: int, kernel: int, stride: int, padding: int, count_include_pad: bool) -> Band: ...
+def adaptive_band(size: int, out: int) -> Band: ...
+def interpolation_band(size: int, out: int, scale: float | None, linear: bool, align_corners: bool) -> Band: ...
+def resample_planes(
+    x: ArrayLike, name: str, out_shape: tuple[int, ...], bands: tuple[Band, ...], backward: bool = False
+) -> NDArray[Any]: ...
+def max_pool_forward(
+    x: ArrayLike, out_shape: tuple[int, ...], size: tuple[int, ...], a: PoolArguments, want_indices: bool
+) -> tuple[NDArray[Any], Any]: ...  # indices, or None where they are not wanted
+def scatter(
+    x: ArrayLike, name: str, indices: ArrayLike, out_shape: tuple[int, ...], source: int, target: int, add: bool
+) -> NDArray[Any]: ...
+def gather(
+    x: ArrayLike, name: str, indices: ArrayLike, out_shape: tuple[int, ...], source: int, target: int
+) -> NDArray[Any]: ...
+def normalize(
+    x: NDArray[Any],
+    mean: NDArray[Any],
+    var: NDArray[Any],
+    weight: NDArray[Any] | None,
+    bias: NDArray[Any] | None,
+    batch_stats: bool,
+    eps: float,
+) -> NDArray[Any]: ...
+def normalize_backward(
+    dy: NDArray[Any],
+    x: NDArray[Any],
+    mean: NDArray[Any],
+    var: NDArray[Any],
+    weight: NDArray[Any] | None,
+    batch_stats: bool,
+    eps: float,
+    need: tuple[bool, bool, bool],
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]: ...
+def leaky_relu(x: ArrayLike, negative_slope: float) -> NDArray[Any]: ...
+def leaky_relu_backward(grad_output: ArrayLike, x: ArrayLike, negative_slope: float) -> NDArray[Any]: ...
+def gelu(x: ArrayLike, approximate: bool) -> NDArray[Any]: ...
+def gelu_backward(grad_output: ArrayLike, x: ArrayLike, approximate: bool) -> NDArray[Any]: ...
+def conv_transpose(
+    ndim: int,
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    stride: int | Sequence[int],
+    padding: int | Sequence[int],
+    output_padding: int | Sequence[int],
+    groups: int,
+    dilation: int | Sequence[int],
+    algorithm: str = "auto",
+) -> NDArray[Any]: ...
+def conv_transpose_backward(
+    ndim: int,
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    weight: ArrayLike,
+    stride: int | Sequence[int],
+    padding: int | Sequence[int],
+    output_padding: int | Sequence[int],
+    groups: int,
+    dilation: int | Sequence[int],
+    need: Sequence[bool],
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]: ...

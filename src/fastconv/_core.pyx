@@ -13,7 +13,7 @@ from time import perf_counter
 
 import numpy as np
 
-from fastconv import _arguments
+from fastconv import _arguments, _plane_arguments
 
 cnp.import_array()
 
@@ -565,3 +565,6 @@ def sgd(cnp.ndarray data not None, cnp.ndarray grad not None, cnp.ndarray veloci
     s.nesterov, s.first = nesterov, first
     sgd_run(dtype_of(type_num), cnp.PyArray_SIZE(data), cnp.PyArray_DATA(data), cnp.PyArray_DATA(grad),
             NULL if velocity is None else cnp.PyArray_DATA(velocity), &s)
+
+
+include "_operators.pxi"

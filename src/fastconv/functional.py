@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv import _arguments, _core
+from fastconv import _core
 
 Array = NDArray[Any]
 Ints = int | Sequence[int]
@@ -159,17 +158,3 @@ def relu(x: ArrayLike) -> Array:
 def relu_backward(grad_output: ArrayLike, y: ArrayLike) -> Array:
     """Gradient of `relu` given its output (or input) y: `grad_output` where y is positive, else 0."""
     return _core.relu_backward(grad_output, y)
-
-
-def softmax(x: ArrayLike, axis: int = -1) -> Array:
-    """``exp(x) / sum(exp(x))`` along `axis`, without overflow."""
-    array = _arguments.as_array(x, "x")
-    e = np.exp(array - array.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
-
-
-def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
-    """The logarithm of `softmax`, without overflow or cancellation."""
-    array = _arguments.as_array(x, "x")
-    shifted = array - array.max(axis=axis, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))

@@ -1,4 +1,4 @@
-"""Parameter and Module: what every layer is made of.
+"""Buffer, Parameter and Module: what every layer is made of.
 
 There is no graph and no tape. A layer keeps what its own ``backward`` needs, and a container calls its layers in order
 and then in reverse order; that is the whole of back-propagation here.
@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[Any]
 
 
-class Parameter:
-    """A learnable array and its gradient.
+class Buffer:
+    """An array that is part of a module's state, and not learned.
 
     Parameters
     ----------
     data : array_like
-        The initial values; copied. Their dtype is the parameter's from then on.
+        The initial values; copied. Their dtype is the buffer's from then on.
     name : str, optional
         For messages only; the keys of ``state_dict`` come from the module tree.
 
@@ -29,16 +29,13 @@ class Parameter:
     ----------
     data : ndarray
         The values. Writable while the owner is in training mode, read-only in ``eval()``. Assigning copies the values
-        into the parameter, after a check of shape and dtype.
-    grad : ndarray or None
-        The accumulated gradient, of the shape and dtype of `data`; None until the first ``backward``.
+        into the buffer, after a check of shape and dtype.
     """
 
-    __slots__ = ("_data", "grad", "name")
+    __slots__ = ("_data", "name")
 
-    def __init__(self, data: ArrayLike, name: str = "parameter") -> None:
+    def __init__(self, data: ArrayLike, name: str = "buffer") -> None:
         self._data: Array = np.array(data, order="C")
-        self.grad: Array | None = None
         self.name = name
 
     @property
@@ -66,7 +63,7 @@ class Parameter:
         return self._data.size
 
     def checked(self, value: ArrayLike, name: str | None = None) -> Array:
-        """`value` as an array that can become this parameter's data, or an error that uses `name`."""
+        """`value` as an array that can become these data, or an error that uses `name`."""
         array = np.asarray(value)
         name = name or self.name
         if array.shape != self.shape:
@@ -83,17 +80,6 @@ class Parameter:
             self._data = value.astype(self.dtype)
             self.freeze()
 
-    def accumulate(self, grad: Array | None) -> None:
-        """Add `grad`, an array that nobody else holds, to `self.grad`; None adds nothing."""
-        if grad is None:
-            return
-        if grad.dtype != self._data.dtype:  # float64 input promotes the gradients of float32 weights
-            grad = grad.astype(self._data.dtype)
-        if self.grad is None:
-            self.grad = grad
-        else:
-            np.add(self.grad, grad, out=self.grad)
-
     def freeze(self) -> None:
         """Make the values read-only, in an array of their own.
 
@@ -109,6 +95,51 @@ class Parameter:
         if not self._data.flags.writeable:
             self._data = self._data.copy()
 
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self._data, self.name, self._data.flags.writeable
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._data, self.name, writeable = state
+        if not writeable:  # NumPy copies and unpickles read-only arrays as writable ones
+            self.freeze()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}, shape={self.shape}, dtype={self.dtype})"
+
+
+class Parameter(Buffer):
+    """A learnable array and its gradient.
+
+    Parameters
+    ----------
+    data, name
+        As in `Buffer`.
+
+    Attributes
+    ----------
+    data : ndarray
+        As in `Buffer`.
+    grad : ndarray or None
+        The accumulated gradient, of the shape and dtype of `data`; None until the first ``backward``.
+    """
+
+    __slots__ = ("grad",)
+
+    def __init__(self, data: ArrayLike, name: str = "parameter") -> None:
+        super().__init__(data, name)
+        self.grad: Array | None = None
+
+    def accumulate(self, grad: Array | None) -> None:
+        """Add `grad`, an array that nobody else holds, to `self.grad`; None adds nothing."""
+        if grad is None:
+            return
+        if grad.dtype != self._data.dtype:  # float64 input promotes the gradients of float32 weights
+            grad = grad.astype(self._data.dtype)
+        if self.grad is None:
+            self.grad = grad
+        else:
+            np.add(self.grad, grad, out=self.grad)
+
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Set the gradient to zero in place, or forget it with ``set_to_none=True``."""
         if set_to_none:
@@ -117,15 +148,11 @@ class Parameter:
             self.grad.fill(0)
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self._data, self.grad, self.name, self._data.flags.writeable
+        return (*super().__getstate__(), self.grad)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._data, self.grad, self.name, writeable = state
-        if not writeable:  # NumPy copies and unpickles read-only arrays as writable ones
-            self.freeze()
-
-    def __repr__(self) -> str:
-        return f"Parameter({self.name}, shape={self.shape}, dtype={self.dtype})"
+        *own, self.grad = state
+        super().__setstate__(tuple(own))
 
 
 class IncompatibleKeys(NamedTuple):
@@ -140,8 +167,8 @@ class Module:
 
     A subclass writes ``forward(x)``, which puts what ``backward`` needs in ``self._saved``, and
     ``backward(grad_output, need_input_grad=True)``, which adds to the ``grad`` of its parameters and returns the
-    gradient of its input, or None where the caller said that nobody wants it. Parameters and child modules are found as
-    attributes, in the order in which they were set. What is saved are references, not copies: do not write to an input
+    gradient of its input, or None where the caller said that nobody wants it. Parameters, buffers and child modules are
+    found as attributes, in the order in which they were set. What is saved are references, not copies: do not write to an input
     between ``forward`` and ``backward``.
     """
 
@@ -185,9 +212,9 @@ class Module:
         """The modules directly inside this one, with their names."""
         return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
 
-    def _tree(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+    def _tree(self, prefix: str = "") -> Iterator[tuple[str, Buffer]]:
         for name, value in vars(self).items():
-            if isinstance(value, Parameter):
+            if isinstance(value, Buffer):
                 yield prefix + name, value
         for name, child in self.named_children():
             yield from child._tree(f"{prefix}{name}.")
@@ -195,10 +222,14 @@ class Module:
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Parameters with their keys; one that two layers share comes once."""
         seen: set[int] = set()
-        for key, parameter in self._tree():
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield key, parameter
+        for key, value in self._tree():
+            if isinstance(value, Parameter) and id(value) not in seen:
+                seen.add(id(value))
+                yield key, value
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """Arrays of the state that are not learned (running statistics), with their keys."""
+        return ((key, value) for key, value in self._tree() if not isinstance(value, Parameter))
 
     def parameters(self) -> Iterator[Parameter]:
         """All parameters of this module and the modules inside it."""
@@ -213,21 +244,21 @@ class Module:
         """Set training mode (or eval mode with ``mode=False``) here and in every module inside; return self."""
         self.training = bool(mode)
         for value in vars(self).values():
-            if isinstance(value, Parameter):
+            if isinstance(value, Buffer):
                 value.thaw() if mode else value.freeze()
         for _, child in self.named_children():
             child.train(mode)
         return self
 
     def eval(self) -> Module:
-        """Set eval mode: the data of all parameters become read-only until ``train()``; return self."""
+        """Set eval mode: the data of all parameters and buffers become read-only until ``train()``; return self."""
         return self.train(False)
 
     # State
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters under PyTorch's keys (``0.weight``, ``0.bias``, ...)."""
-        return {key: parameter.data.copy() for key, parameter in self._tree()}
+        """Copies of all parameters and buffers under PyTorch's keys (``0.weight``, ``0.bias``, ...)."""
+        return {key: value.data.copy() for key, value in self._tree()}
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike], strict: bool = True) -> IncompatibleKeys:
         """Copy values in from `state_dict`; on an error nothing has changed.

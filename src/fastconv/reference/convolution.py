@@ -1,4 +1,4 @@
-"""The library's functions in plain NumPy, obvious rather than fast: the oracle of the tests.
+"""Convolutions and the functions beside them.
 
 A convolution is a sum over the taps of its kernel: each tap multiplies a strided view of the padded input by
 one matrix of channels. Its backward pass is the same sum turned round. Everything is computed in the common
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import (
+from .._arguments import (
     ConvArguments,
     Ints,
     Pairs,
@@ -25,7 +25,7 @@ from ._arguments import (
     common_dtype,
     conv_arguments,
 )
-from .shapes import conv_matrix, conv_output_size
+from ..shapes import conv_matrix, conv_output_size
 
 __all__ = [
     "conv1d",

@@ -1,0 +1,130 @@
+"""Activation functions and their gradients, as PyTorch defines them. Arrays of any shape, float32 or float64."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastconv import _core
+from fastconv._arguments import as_array, choice, common_dtype
+
+Array = NDArray[Any]
+
+APPROXIMATIONS = ("none", "tanh")
+
+
+def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> Array:
+    """``x`` where it is positive, ``negative_slope * x`` elsewhere; a NaN stays."""
+    return _core.leaky_relu(x, _slope(negative_slope))
+
+
+def leaky_relu_backward(grad_output: ArrayLike, x: ArrayLike, negative_slope: float = 0.01) -> Array:
+    """Gradient of `leaky_relu` given its input x: `grad_output` where x is positive, `negative_slope` of it elsewhere."""
+    dy, array = _pair(grad_output, x, "x")
+    return _core.leaky_relu_backward(dy, array, _slope(negative_slope))
+
+
+def gelu(x: ArrayLike, approximate: str = "none") -> Array:
+    """``x * Phi(x)``, Phi the distribution function of the normal distribution (Hendrycks and Gimpel, arXiv:1606.08415).
+
+    Parameters
+    ----------
+    x : array_like
+    approximate : {"none", "tanh"}
+        ``"tanh"``: ``0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x**3)))``.
+    """
+    return _core.gelu(x, choice(approximate, "approximate", APPROXIMATIONS) == "tanh")
+
+
+def gelu_backward(grad_output: ArrayLike, x: ArrayLike, approximate: str = "none") -> Array:
+    """Gradient of `gelu` given its input x."""
+    tanh = choice(approximate, "approximate", APPROXIMATIONS) == "tanh"
+    return _core.gelu_backward(*_pair(grad_output, x, "x"), tanh)
+
+
+def sigmoid(x: ArrayLike) -> Array:
+    """``1 / (1 + exp(-x))``, without overflow."""
+    array = as_array(x, "x")
+    # The exponential of a negative number cannot overflow, and 1 / (1 + e) is exact to rounding for either sign.
+    e = np.exp(-np.abs(array))
+    return np.where(array < 0, e, 1) / (1 + e)
+
+
+def sigmoid_backward(grad_output: ArrayLike, y: ArrayLike) -> Array:
+    """Gradient of `sigmoid` given its output y: ``grad_output * y * (1 - y)``."""
+    dy, array = _pair(grad_output, y, "y")
+    return dy * array * (1 - array)
+
+
+def tanh(x: ArrayLike) -> Array:
+    """The hyperbolic tangent."""
+    return np.tanh(as_array(x, "x"))
+
+
+def tanh_backward(grad_output: ArrayLike, y: ArrayLike) -> Array:
+    """Gradient of `tanh` given its output y: ``grad_output * (1 - y**2)``."""
+    dy, array = _pair(grad_output, y, "y")
+    return dy * (1 - array * array)
+
+
+def softmax(x: ArrayLike, axis: int = -1) -> Array:
+    """``exp(x) / sum(exp(x))`` along `axis`, without overflow."""
+    e = np.exp(_below_zero(x, axis))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def softmax_backward(grad_output: ArrayLike, y: ArrayLike, axis: int = -1) -> Array:
+    """Gradient of `softmax` given its output y: ``y * (grad_output - sum(grad_output * y))``."""
+    dy, array = _pair(grad_output, y, "y")
+    _check_axis(axis, array)
+    return array * (dy - (dy * array).sum(axis=axis, keepdims=True))
+
+
+def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
+    """The logarithm of `softmax`, without overflow or cancellation."""
+    shifted = _below_zero(x, axis)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+def log_softmax_backward(grad_output: ArrayLike, y: ArrayLike, axis: int = -1) -> Array:
+    """Gradient of `log_softmax` given its output y: ``grad_output - exp(y) * sum(grad_output)``."""
+    dy, array = _pair(grad_output, y, "y")
+    _check_axis(axis, array)
+    return dy - np.exp(array) * dy.sum(axis=axis, keepdims=True)
+
+
+def _below_zero(x: ArrayLike, axis: int) -> Array:
+    """`x` shifted so that its largest value along `axis` is 0 and no exponential overflows."""
+    array = as_array(x, "x")
+    _check_axis(axis, array)
+    return array - array.max(axis=axis, keepdims=True)
+
+
+def _check_axis(axis: Any, array: Array) -> None:
+    try:
+        index = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"axis must be an int, got {axis!r}") from None
+    if not -array.ndim <= index < array.ndim:
+        raise ValueError(f"axis must name one of the {array.ndim} axes of x, got {axis!r}")
+    if array.shape[index] == 0:
+        raise ValueError(f"x must have no empty axis to sum along, got shape {array.shape} with axis={axis!r}")
+
+
+def _pair(grad_output: ArrayLike, other: ArrayLike, name: str) -> tuple[Array, Array]:
+    """The gradient and what it was the gradient at, of one shape and dtype."""
+    dy, array = as_array(grad_output, "grad_output"), as_array(other, name)
+    if dy.shape != array.shape:
+        raise ValueError(f"grad_output must have shape {array.shape} as {name} does, got {dy.shape}")
+    dtype = common_dtype(dy, array)
+    return dy.astype(dtype, copy=False), array.astype(dtype, copy=False)
+
+
+def _slope(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"negative_slope must be a number, got {value!r}") from None
