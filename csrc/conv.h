@@ -121,18 +121,20 @@ double conv_plan_cycles(const conv_plan *plan); /* of one core, by the cost mode
 void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, void *y, void *scratch);
 void conv_bias_grad(const conv_problem *p, const void *dy, void *db);
 
-/* c (m, n) = a (m, k) b (k, n) + bias (n); strides in elements, c's rows dense. */
+/* c (m, n) = act(a (m, k) b (k, n) + bias (n)); strides in elements, c's rows dense, a_row or a_col 1. */
 typedef struct {
     idx m, n, k;
     const void *a, *b, *bias;
     void *c;
     idx a_row, a_col, b_row, b_col, c_row;
+    int relu;
     conv_dtype dtype;
     char *scratch;
+    idx rows; /* of a task; set by matmul_run */
 } matrix_product;
 
 idx matmul_scratch_bytes(const matrix_product *p, int max_threads);
-void matmul_run(const matrix_product *p, int max_threads);
+void matmul_run(matrix_product *p, int max_threads);
 
 /* Sum of the losses; its gradient divided by `divisor`; -1 when a label is outside [0, classes). */
 double cross_entropy_run(conv_dtype dtype, idx n, idx classes, const void *logits, const int64_t *labels, double divisor,

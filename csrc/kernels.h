@@ -45,13 +45,11 @@ typedef struct kernel_table {
 } kernel_table;
 
 #define BUFFER_ROWS 96   /* of partial sums beside a column tile of nv vectors */
-#define MATMUL_DEPTH 512 /* of the reduction, packed at a time */
-#define MATMUL_ROWS 112  /* of a, likewise, where its rows are not dense */
+#define MATMUL_DEPTH 512 /* of the reduction, at a time: a packed column tile of it stays in cache */
 
 static inline idx matmul_task_bytes(idx nr, idx element)
 {
-    idx bytes = (BUFFER_ROWS * nr + MATMUL_DEPTH * (nr + MATMUL_ROWS) + 16 * (nr + MATMUL_DEPTH)) * element +
-                MATMUL_DEPTH * (idx)sizeof(int32_t);
+    idx bytes = (BUFFER_ROWS + 1 + MATMUL_DEPTH + 16) * nr * element + MATMUL_DEPTH * (idx)sizeof(int32_t);
     return (bytes + 63) / 64 * 64;
 }
 
@@ -240,6 +238,26 @@ static inline lattice plan_envelope(const conv_plan *plan)
         all.w = axis_envelope(&plan->p, 0, plan->phases_w);
     }
     return all;
+}
+
+/* ---- channels: units of images, and the tables of one ---- */
+
+/* Outputs of a unit: plan->depth images of a task, all of their points or those of its chunk. */
+static inline idx channels_unit_points(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const idx image = p->pass == CONV_BWD_DATA ? p->ih * p->iw : plan->chunk_h * plan->chunk_w;
+    return plan->depth * image;
+}
+
+/* Scratch of a task, but for the padded source. */
+static inline idx channels_table_bytes(const conv_plan *plan, idx element)
+{
+    const idx lanes = plan->kernels->set[plan->p.dtype]->lanes, parts = plan->phases_h * plan->phases_w;
+    const idx k = plan->channels * plan->p.kh * plan->p.kw, points = channels_unit_points(plan) + lanes;
+    const idx part = (idx)(sizeof(lattice) + 10 * sizeof(idx));
+    return round_up((k + parts * lanes + points) * plan->nv * lanes * element + parts * part +
+                        points * (idx)(4 * sizeof(idx) + sizeof(int)) + k * (idx)sizeof(int32_t), ALIGNMENT);
 }
 
 /* ---- stencil: where the copy of a plane lies in a task's scratch ---- */

@@ -68,10 +68,9 @@ static inline REAL NAME(sum)(vec v)
     return half[0];
 }
 
-/* dst[j * to + i] = src[i][j] for i, j < LANES: log2(LANES) rounds of swaps between rows. */
-static inline void NAME(transpose_rows)(REAL *dst, idx to, const REAL *const *src)
+/* r[j][i] = src[i][j] for i, j < LANES: log2(LANES) rounds of swaps between rows. */
+__attribute__((always_inline)) static inline void NAME(turn)(vec *r, const REAL *const *src)
 {
-    vec r[LANES];
 #pragma GCC unroll 16
     for (int i = 0; i < LANES; i++)
         r[i] = NAME(load)(src[i]);
@@ -87,6 +86,13 @@ static inline void NAME(transpose_rows)(REAL *dst, idx to, const REAL *const *sr
                 r[i + s] = __builtin_shuffle(a, b, high);
             }
     }
+}
+
+/* dst[j * to + i] = src[i][j] for i, j < LANES. */
+static inline void NAME(transpose_rows)(REAL *dst, idx to, const REAL *const *src)
+{
+    vec r[LANES];
+    NAME(turn)(r, src);
 #pragma GCC unroll 16
     for (int i = 0; i < LANES; i++)
         NAME(store)(dst + i * to, r[i]);

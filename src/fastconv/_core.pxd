@@ -67,6 +67,7 @@ cdef extern from "conv.h" nogil:
         const void *bias
         void *c
         idx a_row, a_col, b_row, b_col, c_row
+        int relu
         conv_dtype dtype
         char *scratch
 
@@ -83,7 +84,7 @@ cdef extern from "conv.h" nogil:
     void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, void *y, void *scratch)
     void conv_bias_grad(const conv_problem *p, const void *dy, void *db)
     idx matmul_scratch_bytes(const matrix_product *p, int max_threads)
-    void matmul_run(const matrix_product *p, int max_threads)
+    void matmul_run(matrix_product *p, int max_threads)
     double cross_entropy_run(conv_dtype dtype, idx n, idx classes, const void *logits, const int64_t *labels, double divisor,
                              void *grad)
     double peak_run(conv_dtype dtype, idx count)

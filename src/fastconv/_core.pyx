@@ -464,6 +464,7 @@ cdef void product(idx m, idx n, idx k, cnp.ndarray a, idx a_row, idx a_col, cnp.
     p.a, p.a_row, p.a_col = cnp.PyArray_DATA(a), a_row, a_col
     p.b, p.b_row, p.b_col = cnp.PyArray_DATA(b), b_row, b_col
     p.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
+    p.relu = 0
     p.c, p.c_row = cnp.PyArray_DATA(c), n
     p.dtype = dtype_of(cnp.PyArray_TYPE(c))
     memory = allocate(matmul_scratch_bytes(&p, max_threads))
