@@ -73,8 +73,8 @@ static void channels_block(conv_plan *plan)
         const idx points = channels_unit_points(plan);
         plan->chunk_n = max_idx(1, (idx)min_double(budget / (image + 1), (double)plan->p.n));
         plan->chunk_n = max_idx(plan->chunk_n, min_idx(plan->p.n, CHANNELS_LEAST / points));
-        /* images whose points do not fill a turn of LANES go several at a time */
-        plan->depth = min_idx(plan->chunk_n, max_idx(1, lanes_of(plan) / points));
+        /* images whose points do not fill two tiles of each lattice go several at a time */
+        plan->depth = min_idx(plan->chunk_n, max_idx(1, 2 * CHANNELS_ROWS * plan->phases_h * plan->phases_w / points));
     }
 }
 

@@ -242,6 +242,8 @@ static inline lattice plan_envelope(const conv_plan *plan)
 
 /* ---- channels: units of images, and the tables of one ---- */
 
+#define CHANNELS_ROWS 10 /* of a tile: so many positions of the source stay in general registers */
+
 /* Outputs of a unit: plan->depth images of a task, all of their points or those of its chunk. */
 static inline idx channels_unit_points(const conv_plan *plan)
 {

@@ -6,8 +6,6 @@
  * gradient come from several lattices but are stored side by side. All units look alike, so the tables of one, where its
  * points are and where its outputs go, are made once.
  */
-#define CHANNELS_ROWS 10 /* of a tile: so many positions of the source stay in general registers */
-
 /* A lattice of the task. */
 typedef struct {
     lattice lat;
@@ -105,43 +103,63 @@ static void NAME(channels_rows)(const NAME(channels_unit) *u, const NAME(channel
     }
 }
 
-/* LANES outputs that follow one another in `count` channels, to dst (channel, plane), by whole vectors: what these write
- * past the last of `outputs` is written again by the channels that come after. Those whose vector would end beyond
- * `limit`, where the task's own memory does, are stored element by element. */
+/* Up to LANES outputs that follow one another in `count` channels, to dst (channel, plane), by whole vectors: what these
+ * write past the last of `outputs` is written again by the channels that come after. Those whose vector would end beyond
+ * `limit`, where what this loop writes does, are stored element by element. */
 static inline void NAME(channels_run)(REAL *dst, idx plane, const REAL *const *row, idx count, idx outputs, const REAL *limit)
 {
     REAL turned[LANES * LANES];
     vec r[LANES];
-    NAME(turn)(r, row);
-#pragma GCC unroll 16
-    for (int c = 0; c < LANES; c++) {
-        REAL *const to = dst + c * plane;
-        NAME(store)(c < count && to + LANES <= limit ? to : turned + c * LANES, r[c]);
+    idx c = 0;
+    if (LANES > 4 && outputs <= 4) { /* the end of a plane, or a tiny one */
+        NAME(turn)(r, row, 4);
+        for (int i = 0; i < 4; i++)
+            NAME(store)(turned + i * LANES, r[i]);
+        for (; c < count && dst + c * plane + 4 <= limit; c++)
+            *(NAME(quad) *)(dst + c * plane) = *(const NAME(quad) *)(turned + c % 4 * LANES + c / 4 * 4);
+        for (; c < count; c++)
+            NAME(copy)(dst + c * plane, turned + c % 4 * LANES + c / 4 * 4, outputs);
+        return;
     }
-    for (idx c = count - 1; c >= 0 && dst + c * plane + LANES > limit; c--)
+    NAME(turn)(r, row, LANES);
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) {
+        REAL *const to = dst + i * plane;
+        NAME(store)(i < count && to + LANES <= limit ? to : turned + i * LANES, r[i]);
+    }
+    for (c = count - 1; c >= 0 && dst + c * plane + LANES > limit; c--)
         NAME(copy)(dst + c * plane, turned + c * LANES, outputs);
 }
 
-/* The unit's outputs for `count` channels, to dst (channel, point). `limit`: where a unit of one dense run may write
- * ahead of what follows; NULL: it is of several. */
-static void NAME(channels_store)(const NAME(channels_unit) *u, idx nr, REAL *dst, idx plane, idx count, const REAL *limit)
+/* The unit's outputs for `count` channels where it is whole images, to dst (image, channel, point); the end of a plane
+ * before its beginning. */
+static void NAME(channels_planes)(const NAME(channels_unit) *u, idx nr, REAL *dst, idx image, idx plane, idx count,
+                                  const REAL *limit, idx next_limit)
 {
     const REAL *row[LANES];
-    for (idx o = 0; o < count; o += LANES)
-        for (idx i = (u->outputs - 1) / LANES * LANES; i >= 0; i -= LANES) { /* the end of a plane before its beginning */
+    for (const idx *order = u->order; order < u->order + u->outputs; order += plane, dst += image, limit += next_limit)
+        for (idx o = 0; o < count; o += LANES)
+            for (idx i = (plane - 1) / LANES * LANES; i >= 0; i -= LANES) {
+                for (int j = 0; j < LANES; j++)
+                    row[j] = u->rows + order[i + j] * nr + o;
+                NAME(channels_run)(dst + o * plane + i, plane, row, min_idx(LANES, count - o), min_idx(LANES, plane - i), limit);
+            }
+}
+
+/* The same of a chunk of an image, to dst (channel, point). */
+static void NAME(channels_chunk)(const NAME(channels_unit) *u, idx nr, REAL *dst, idx plane, idx count)
+{
+    REAL turned[LANES * LANES];
+    const REAL *row[LANES];
+    for (idx i = 0; i < u->outputs; i += LANES)
+        for (idx o = 0; o < count; o += LANES) {
             const NAME(segment) *s = u->segment + i;
-            const idx channels = min_idx(LANES, count - o);
-            REAL *const to = dst + o * plane, turned[LANES * LANES];
             for (int j = 0; j < LANES; j++)
                 row[j] = u->rows + u->order[i + j] * nr + o;
-            if (limit) {
-                NAME(channels_run)(to + s->out, plane, row, channels, s->count, limit);
-                continue;
-            }
             NAME(transpose_rows)(turned, LANES, row);
-            for (idx c = 0; c < channels; c++)
+            for (idx c = 0; c < min_idx(LANES, count - o); c++)
                 for (int q = 0; q < u->segments[i / LANES]; q++)
-                    NAME(copy)(to + c * plane + s[q].out, turned + c * LANES + s[q].column, s[q].count);
+                    NAME(copy)(dst + (o + c) * plane + s[q].out, turned + c * LANES + s[q].column, s[q].count);
         }
 }
 
@@ -221,8 +239,8 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
         NAME(channels_taps)(part, &shifted);
     }
 
-    /* one image's whole planes at a time; and nothing between two images but what this loop writes */
-    const int dense = plan->depth == 1 && channels_unit_points(plan) == g.dst_row;
+    /* units of whole images; and nothing between two of them but what this loop writes */
+    const int whole = channels_unit_points(plan) == plan->depth * g.dst_row;
     const int alone = plan->p.groups == 1 && t.m1 - t.m0 == all.result_channels && all.result_channels <= nr;
     for (idx o = t.m0; o < t.m1; o += nr) {
         const idx channels = min_idx(nr, t.m1 - o);
@@ -245,11 +263,14 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
             }
             for (int q = 0; q < u.parts; q++)
                 NAME(channels_rows)(&u, u.part + q, plan->nv, images, n * view.image, g.bias ? u.bias : NULL, g.relu);
-            REAL *const first = g.dst + (box.n0 + n) * image;
-            const REAL *limit = first + t.m1 * g.dst_row;
-            if (alone)
-                limit += (box.n - 1 - n) * image;
-            NAME(channels_store)(&u, nr, first + o * g.dst_row, g.dst_row, channels, dense ? limit : NULL);
+            REAL *const first = g.dst + (box.n0 + n) * image, *const dst = first + o * g.dst_row;
+            const REAL *const end = first + t.m1 * g.dst_row;
+            if (!whole)
+                NAME(channels_chunk)(&u, nr, dst, g.dst_row, channels);
+            else if (alone)
+                NAME(channels_planes)(&u, nr, dst, image, g.dst_row, channels, end + (box.n - 1 - n) * image, 0);
+            else
+                NAME(channels_planes)(&u, nr, dst, image, g.dst_row, channels, end, image);
         }
     }
 }
