@@ -50,7 +50,7 @@ static idx direct_chunks(const conv_plan *plan)
 
 /* ---- channels: the same box, read element by element; the weights are the panel ---- */
 
-#define CHANNELS_LEAST 32    /* points of a task, of several images if need be: it packs all the weights */
+#define CHANNELS_LEAST 32    /* points of a task, below which packing all the weights for it weighs */
 #define CHANNELS_POINTS 1024 /* of a unit: its rows stay in cache until they are turned round */
 
 static void channels_block(conv_plan *plan)
@@ -66,13 +66,11 @@ static void channels_block(conv_plan *plan)
                           : plan->chunk_w < lat.w.grid ? 1 : even(lat.h.grid, CHANNELS_POINTS / plan->chunk_w);
     plan->chunk_n = plan->depth = 1;
     while (!whole && plan->chunk_h > 1 &&
-           view_box(&all, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels > budget)
+           view_box(plan, &all, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels > budget)
         plan->chunk_h = ceil_div(plan->chunk_h, 2);
     if (whole || (plan->chunk_h >= lat.h.grid && plan->chunk_w >= lat.w.grid)) {
-        const double image = view_box(&all, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
         const idx points = channels_unit_points(plan);
-        plan->chunk_n = max_idx(1, (idx)min_double(budget / (image + 1), (double)plan->p.n));
-        plan->chunk_n = max_idx(plan->chunk_n, min_idx(plan->p.n, CHANNELS_LEAST / points));
+        plan->chunk_n = max_idx(1, plan->p.n);
         /* images whose points do not fill two tiles of each lattice go several at a time */
         plan->depth = min_idx(plan->chunk_n, max_idx(1, 2 * CHANNELS_ROWS * plan->phases_h * plan->phases_w / points));
     }
@@ -82,7 +80,7 @@ static double channels_task_bytes(const conv_plan *plan)
 {
     const lattice lat = plan_lattice(plan, 0, 0), all = plan_envelope(plan);
     const int whole = plan->p.pass == CONV_BWD_DATA;
-    const double box = view_box(&all, plan->chunk_n, whole ? all.h.grid : plan->chunk_h, whole ? all.w.grid : plan->chunk_w);
+    const double box = view_box(plan, &all, plan->depth, whole ? all.h.grid : plan->chunk_h, whole ? all.w.grid : plan->chunk_w);
     if ((double)lat.source_channels * (double)plan->p.kh * (double)plan->p.kw + (double)plan->p.ih * (double)plan->p.iw > DIRECT_LIMIT)
         return DIRECT_LIMIT * 64.0;
     return (double)channels_table_bytes(plan, element_bytes(plan)) + ALIGNMENT +

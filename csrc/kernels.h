@@ -183,6 +183,9 @@ static inline idx direct_pitch(idx width, idx span, idx nr)
 /* Accumulators of the dot kernel: they, a row of dy and a row of x fit 16 registers. */
 #define DOT_ROWS 12
 
+/* Rows of the outer kernel's tile: so many positions of the source stay in general registers. */
+#define OUTER_ROWS 10
+
 /* Rows of dy that are packed at a time in bwd_weights. */
 #define WEIGHTS_ROWS 112
 
@@ -238,6 +241,12 @@ static inline lattice plan_envelope(const conv_plan *plan)
         all.w = axis_envelope(&plan->p, 0, plan->phases_w);
     }
     return all;
+}
+
+/* Elements from one row of a padded copy to the next: short rows are a vector each, which is moved at once. */
+static inline idx view_pitch(idx width, idx lanes)
+{
+    return width <= lanes && 2 * width > lanes ? lanes : width;
 }
 
 /* ---- channels: units of images, and the tables of one ---- */

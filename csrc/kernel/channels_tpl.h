@@ -12,7 +12,7 @@ typedef struct {
     idx k, h, w;          /* terms; points of an image */
     REAL *panel;          /* (k, nr) weights */
     int32_t *at;          /* k: where each tap is in the source */
-    const REAL *base;     /* of the source */
+    idx shift;            /* of the source */
     idx *point;           /* by row of the unit: where it is in the source */
     idx first;            /* of its rows in the unit */
 } NAME(channels_part);
@@ -79,9 +79,9 @@ static void NAME(channels_tables)(NAME(channels_unit) *u, const conv_plan *plan,
     }
 }
 
-/* The rows of one lattice, of a unit whose source begins `from` elements further on. */
-static void NAME(channels_rows)(const NAME(channels_unit) *u, const NAME(channels_part) *part, int nv, idx images, idx from,
-                                const REAL *bias, int relu)
+/* The rows of one lattice. */
+static void NAME(channels_rows)(const NAME(channels_unit) *u, const NAME(channels_part) *part, int nv, idx images,
+                                const REAL *source, const REAL *bias, int relu)
 {
     const idx count = images * part->h * part->w, kblock = accumulation_block(part->k), nr = nv * LANES;
     int highest;
@@ -89,7 +89,7 @@ static void NAME(channels_rows)(const NAME(channels_unit) *u, const NAME(channel
     const idx most = min_idx(highest, CHANNELS_ROWS);
     for (idx i = 0, height; i < count; i += height) {
         REAL *rows = u->rows + (part->first + i) * nr;
-        NAME(tile_args) args = {.a = part->base + from, .row = part->point + i, .out = rows, .ldout = nr, .prev = bias};
+        NAME(tile_args) args = {.a = source + part->shift, .row = part->point + i, .out = rows, .ldout = nr, .prev = bias};
         height = ceil_div(count - i, ceil_div(count - i, most));
         for (idx k = 0; k < part->k; k += kblock) {
             args.k = min_idx(kblock, part->k - k);
@@ -103,32 +103,25 @@ static void NAME(channels_rows)(const NAME(channels_unit) *u, const NAME(channel
     }
 }
 
-/* Up to LANES outputs that follow one another in `count` channels, to dst (channel, plane), by whole vectors: what these
- * write past the last of `outputs` is written again by the channels that come after. Those whose vector would end beyond
- * `limit`, where what this loop writes does, are stored element by element. */
-static inline void NAME(channels_run)(REAL *dst, idx plane, const REAL *const *row, idx count, idx outputs, const REAL *limit)
+/* Up to LANES outputs that follow one another in `count` channels, to dst (channel, plane), N at a time, from the last to
+ * the first, by whole vectors of N: what these write past the last output is written again by the channels that come
+ * after. Those whose vector would end beyond `limit`, where what the caller's loop writes does, go element by element. */
+__attribute__((always_inline)) static inline void NAME(channels_turn)(REAL *dst, idx plane, const REAL *const *row, idx count,
+                                                                      idx outputs, const REAL *limit, const int N)
 {
     REAL turned[LANES * LANES];
-    vec r[LANES];
-    idx c = 0;
-    if (LANES > 4 && outputs <= 4) { /* the end of a plane, or a tiny one */
-        NAME(turn)(r, row, 4);
-        for (int i = 0; i < 4; i++)
-            NAME(store)(turned + i * LANES, r[i]);
-        for (; c < count && dst + c * plane + 4 <= limit; c++)
-            *(NAME(quad) *)(dst + c * plane) = *(const NAME(quad) *)(turned + c % 4 * LANES + c / 4 * 4);
-        for (; c < count; c++)
-            NAME(copy)(dst + c * plane, turned + c % 4 * LANES + c / 4 * 4, outputs);
-        return;
-    }
-    NAME(turn)(r, row, LANES);
+    for (idx i = (outputs - 1) / N * N; i >= 0; i -= N) {
+        vec r[LANES];
+        NAME(turn)(r, row + i, N);
 #pragma GCC unroll 16
-    for (int i = 0; i < LANES; i++) {
-        REAL *const to = dst + i * plane;
-        NAME(store)(i < count && to + LANES <= limit ? to : turned + i * LANES, r[i]);
+        for (int c = 0; c < LANES; c++) {
+            REAL *to = dst + c * plane + i;
+            to = c < count && to + N <= limit ? to : turned + c * N;
+            __builtin_memcpy(to, (const char *)&r[c % N] + c / N * N * (int)sizeof(REAL), N * sizeof(REAL));
+        }
+        for (idx c = count - 1; c >= 0 && dst + c * plane + i + N > limit; c--)
+            NAME(copy)(dst + c * plane + i, turned + c * N, min_idx(N, outputs - i));
     }
-    for (c = count - 1; c >= 0 && dst + c * plane + LANES > limit; c--)
-        NAME(copy)(dst + c * plane, turned + c * LANES, outputs);
 }
 
 /* The unit's outputs for `count` channels where it is whole images, to dst (image, channel, point); the end of a plane
@@ -142,7 +135,11 @@ static void NAME(channels_planes)(const NAME(channels_unit) *u, idx nr, REAL *ds
             for (idx i = (plane - 1) / LANES * LANES; i >= 0; i -= LANES) {
                 for (int j = 0; j < LANES; j++)
                     row[j] = u->rows + order[i + j] * nr + o;
-                NAME(channels_run)(dst + o * plane + i, plane, row, min_idx(LANES, count - o), min_idx(LANES, plane - i), limit);
+                const idx outputs = min_idx(LANES, plane - i), channels = min_idx(LANES, count - o);
+                if (4 * outputs <= 3 * LANES) /* where turning by fours is cheaper */
+                    NAME(channels_turn)(dst + o * plane + i, plane, row, channels, outputs, limit, min_idx(4, LANES));
+                else
+                    NAME(channels_turn)(dst + o * plane + i, plane, row, channels, outputs, limit, LANES);
             }
 }
 
@@ -195,13 +192,18 @@ static REAL *NAME(channels_parts)(NAME(channels_unit) *u, const conv_plan *plan,
     return (REAL *)((char *)scratch + channels_table_bytes(plan, sizeof(REAL)));
 }
 
-static void NAME(channels_taps)(const NAME(channels_part) *part, const NAME(view) *view)
+/* Where a part's source and taps are, in a view of the envelope of all. */
+static void NAME(channels_taps)(NAME(channels_part) *part, const lattice *all, NAME(view) view)
 {
+    const lattice *lat = &part->lat;
     int32_t *at = part->at;
-    for (idx c = 0; c < part->lat.source_channels; c++)
-        for (idx th = 0; th < part->lat.h.taps; th++)
-            for (idx tw = 0; tw < part->lat.w.taps; tw++)
-                *at++ = (int32_t)NAME(view_tap)(view, c, th, tw);
+    part->shift = (lat->h.first - all->h.first) * view.row / all->h.step + (lat->w.first - all->w.first) * view.column / all->w.step;
+    view.tap_row = lat->h.delta * view.row / all->h.step;
+    view.tap_column = lat->w.delta * view.column / all->w.step;
+    for (idx c = 0; c < lat->source_channels; c++)
+        for (idx th = 0; th < lat->h.taps; th++)
+            for (idx tw = 0; tw < lat->w.taps; tw++)
+                *at++ = (int32_t)NAME(view_tap)(&view, c, th, tw);
 }
 
 static void NAME(channels_task)(const void *context, idx index, int worker)
@@ -218,25 +220,15 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
     if (box.n <= 0 || box.h <= 0 || box.w <= 0 || t.m0 >= t.m1)
         return;
 
-    NAME(channels_unit) u;
+    NAME(channels_unit) u = {0};
     REAL *const packed = NAME(channels_parts)(&u, plan, call->scratch + worker * plan->task_bytes);
     const NAME(source) src = NAME(task_source)(call, &t);
-    const NAME(view) view = NAME(box_view)(&src, &all, &box, 0, plan->channels, packed);
     const NAME(block) g = NAME(task_block)(call, &t, NULL);
     const idx image = plan->p.groups * all.result_channels * g.dst_row;
-    for (int q = 0; q < u.parts; q++) {
-        NAME(channels_part) *part = u.part + q;
-        NAME(view) shifted = view;
-        if (plan->p.pass == CONV_BWD_DATA) {
-            shifted.base += (part->lat.h.first - all.h.first) * view.row + (part->lat.w.first - all.w.first) * view.column;
-            shifted.tap_row = part->lat.h.delta * view.row;
-            shifted.tap_column = part->lat.w.delta * view.column;
-        } else {
-            part->h = box.h;
-            part->w = box.w;
-        }
-        part->base = shifted.base;
-        NAME(channels_taps)(part, &shifted);
+    NAME(box) unit = box; /* the images at hand */
+    for (int q = 0; q < u.parts && plan->p.pass == CONV_FWD; q++) {
+        u.part[q].h = box.h;
+        u.part[q].w = box.w;
     }
 
     /* units of whole images; and nothing between two of them but what this loop writes */
@@ -254,15 +246,18 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
         }
         for (idx c = 0; g.bias && c < nr; c++)
             u.bias[c] = c < channels ? g.bias[o + c] : 0;
-        idx images = min_idx(plan->depth, box.n);
-        NAME(channels_tables)(&u, plan, &box, &view, images);
-        for (idx n = 0; n < box.n; n += images) {
-            if (box.n - n < images) {
-                images = box.n - n;
-                NAME(channels_tables)(&u, plan, &box, &view, images);
-            }
+        unit.n = 0;
+        for (idx n = 0; n < box.n; n += unit.n) {
+            const int anew = unit.n != min_idx(plan->depth, box.n - n);
+            unit.n0 = box.n0 + n;
+            unit.n = min_idx(plan->depth, box.n - n);
+            const NAME(view) view = NAME(box_view)(&src, &all, &unit, 0, plan->channels, packed);
+            for (int q = 0; q < u.parts && anew; q++)
+                NAME(channels_taps)(u.part + q, &all, view);
+            if (anew)
+                NAME(channels_tables)(&u, plan, &box, &view, unit.n);
             for (int q = 0; q < u.parts; q++)
-                NAME(channels_rows)(&u, u.part + q, plan->nv, images, n * view.image, g.bias ? u.bias : NULL, g.relu);
+                NAME(channels_rows)(&u, u.part + q, plan->nv, unit.n, view.base, g.bias ? u.bias : NULL, g.relu);
             REAL *const first = g.dst + (box.n0 + n) * image, *const dst = first + o * g.dst_row;
             const REAL *const end = first + t.m1 * g.dst_row;
             if (!whole)

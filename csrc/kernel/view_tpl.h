@@ -59,7 +59,7 @@ static NAME(view) NAME(box_view)(const NAME(source) *src, const lattice *lat, co
                    .h = (box->h - 1) * h->step + 1, .w = (box->w - 1) * w->step + 1,
                    .fh = axis_row_layout(&unit.h), .fw = axis_row_layout(&unit.w)};
     b.rows = b.h + b.fh.span;
-    b.pitch = b.w + b.fw.span;
+    b.pitch = view_pitch(b.w + b.fw.span, LANES);
     b.area = b.n * b.rows * b.pitch;
     if (b.pitch <= LANES && src->mode == CONV_ZEROS)
         NAME(pack_short_rows)(packed, src, &unit, &b, c0, c1);
