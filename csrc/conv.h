@@ -150,6 +150,13 @@ typedef struct {
 
 void sgd_run(conv_dtype dtype, idx n, void *data, const void *grad, void *velocity, const sgd_settings *settings);
 
+typedef struct {
+    double rate, root; /* lr / (1 - beta1^step), sqrt(1 - beta2^step) */
+    double beta1, beta2, eps, weight_decay;
+} adam_settings;
+
+void adam_run(conv_dtype dtype, idx n, void *data, const void *grad, void *mean, void *square, const adam_settings *settings);
+
 void relu_run(conv_dtype dtype, idx n, const void *x, void *y);
 void relu_grad_run(conv_dtype dtype, idx n, const void *dy, const void *y, void *dx);
 

@@ -33,6 +33,7 @@ typedef struct {
     double (*cross_entropy)(idx n, idx classes, const void *logits, const int64_t *labels, double divisor, void *grad);
     double (*peak)(idx count);
     void (*sgd)(idx n, void *data, const void *grad, void *velocity, const sgd_settings *settings);
+    void (*adam)(idx n, void *data, const void *grad, void *mean, void *square, const adam_settings *settings);
     void (*relu)(idx n, const void *x, void *y);
     void (*relu_grad)(idx n, const void *dy, const void *y, void *dx);
 } kernel_set;

@@ -148,6 +148,11 @@ void sgd_run(conv_dtype dtype, idx n, void *data, const void *grad, void *veloci
     cpu_kernels()->set[dtype]->sgd(n, data, grad, velocity, settings);
 }
 
+void adam_run(conv_dtype dtype, idx n, void *data, const void *grad, void *mean, void *square, const adam_settings *settings)
+{
+    cpu_kernels()->set[dtype]->adam(n, data, grad, mean, square, settings);
+}
+
 double peak_run(conv_dtype dtype, idx count)
 {
     return cpu_kernels()->set[dtype]->peak(count);

@@ -11,25 +11,25 @@
 #define REAL float
 #define WIDE double
 #define WORD int32_t
-#define EXP expf
+#define SQRT sqrtf
 #define DT f32
 #include "set_tpl.h"
 #undef REAL
 #undef WIDE
 #undef WORD
-#undef EXP
+#undef SQRT
 #undef DT
 
 #define REAL double
 #define WIDE long double
 #define WORD int64_t
-#define EXP exp
+#define SQRT sqrt
 #define DT f64
 #include "set_tpl.h"
 #undef REAL
 #undef WIDE
 #undef WORD
-#undef EXP
+#undef SQRT
 #undef DT
 
 #define TABLE_JOIN(isa) kernels_##isa
