@@ -78,7 +78,7 @@ typedef struct {
 typedef struct conv_algorithm conv_algorithm;
 
 typedef struct {
-    conv_problem p;
+    conv_problem asked, p;      /* as it came, and as the kernels see it */
     const conv_algorithm *algorithm;
     const struct kernel_table *kernels;
     int nv;                     /* vectors in a row of the tile */
@@ -108,6 +108,8 @@ double conv_flops(const conv_problem *p);
 
 /* `max_threads` bounds conv_plan.threads; it never changes a bit of the result. */
 conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads);
+/* Whether the plan is what conv_plan_init would make of this problem. */
+int conv_plan_serves(const conv_plan *plan, const conv_problem *p);
 /* Shares the work of a plan out anew: as if conv_plan_init had had this bound. */
 void conv_plan_threads(conv_plan *plan, int max_threads);
 void conv_pack(const conv_plan *plan, const void *w, void *packed);

@@ -75,6 +75,7 @@ cdef extern from "conv.h" nogil:
     const char *conv_status_string(conv_status status)
     double conv_flops(const conv_problem *p)
     conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
+    bint conv_plan_serves(const conv_plan *plan, const conv_problem *p)
     double conv_plan_cycles(const conv_plan *plan)
     void conv_plan_threads(conv_plan *plan, int max_threads)
     void conv_pack(const conv_plan *plan, const void *w, void *packed)
@@ -93,6 +94,11 @@ cdef extern from "conv.h" nogil:
         double lr, momentum, dampening, weight_decay
         int nesterov, first
 
+    ctypedef struct adam_settings:
+        double rate, root, beta1, beta2, eps, weight_decay
+
+    void adam_run(conv_dtype dtype, idx n, void *data, const void *grad, void *mean, void *square,
+                  const adam_settings *settings)
     void sgd_run(conv_dtype dtype, idx n, void *data, const void *grad, void *velocity, const sgd_settings *settings)
     void relu_run(conv_dtype dtype, idx n, const void *x, void *y)
     void relu_grad_run(conv_dtype dtype, idx n, const void *dy, const void *y, void *dx)
