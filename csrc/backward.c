@@ -13,28 +13,32 @@ static void box_of(conv_plan *plan, idx positions)
                         ? 1 : even(max_idx(1, p->n), positions / (p->oh * p->ow));
 }
 
+/* Boxes of about one block of accumulation, so that the sums of a block are made and added in cache; several blocks where
+ * ragged boxes would add up to too many of them for the error bound. */
 static void outer_block(conv_plan *plan)
 {
     const lattice lat = plan_lattice(plan, 0, 0);
     const conv_problem *p = &plan->p;
-    const idx budget = CACHE_BYTES / element_bytes(plan);
+    const idx budget = CACHE_BYTES / element_bytes(plan), positions = p->n * p->oh * p->ow;
     plan->nv = p->oc <= lanes_of(plan) ? 1 : plan->kernels->nv;
     plan->m_rows = p->ic;
     plan->depth = round_up(even(p->oc, 256), tile_columns(plan));
-    box_of(plan, 2 * budget / plan->depth);
-    const double channel = view_box(&lat, plan->chunk_n, plan->chunk_h, plan->chunk_w);
-    plan->channels = even(p->ic, (idx)min_double((double)budget / (channel + 1), (double)p->ic));
+    box_of(plan, min_idx(accumulation_block(positions) * (positions > 2000000 ? 8 : 1), 2 * budget / plan->depth));
+    const double channel = view_box(plan, &lat, plan->chunk_n, plan->chunk_h, plan->chunk_w);
+    const double rows = (double)(p->kh * p->kw) * (double)plan->depth; /* sums of a channel */
+    plan->channels = even(p->ic, (idx)min_double((double)budget / (channel > rows ? channel : rows), (double)p->ic));
 }
 
 static double outer_task_bytes(const conv_plan *plan)
 {
     const lattice lat = plan_lattice(plan, 0, 0);
     const direct_shape s = direct_shape_of(&lat);
-    const double positions = (double)(plan->chunk_n * plan->chunk_h * plan->chunk_w);
-    const double box = view_box(&lat, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
-    return (double)tile_bytes(plan) + positions * sizeof(int32_t) + (double)(plan->channels * s.taps) * sizeof(idx) +
-           ((positions + (double)lanes_of(plan)) * (double)round_up(plan->depth, tile_columns(plan)) + box) * (double)element_bytes(plan) +
-           (double)(s.span_w + 2 * lanes_of(plan)) * (double)element_bytes(plan) + 2 * ALIGNMENT;
+    const double positions = (double)(plan->chunk_n * plan->chunk_h * plan->chunk_w), lanes = (double)lanes_of(plan);
+    const double box = view_box(plan, &lat, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
+    const double rows = (double)plan->channels * (double)s.taps, columns = (double)tile_columns(plan);
+    return positions * sizeof(int32_t) + rows * sizeof(idx) + 2 * ALIGNMENT +
+           (positions * (double)plan->depth + lanes * columns + (rows + lanes) * (double)plan->depth + box +
+            (double)s.span_w + 2 * lanes) * (double)element_bytes(plan);
 }
 
 static idx outer_chunks(const conv_plan *plan)
@@ -113,11 +117,12 @@ static double outer_cost(const conv_plan *plan)
     const lattice lat = plan_lattice(plan, 0, 0);
     const direct_shape s = direct_shape_of(&lat);
     const conv_problem *p = &plan->p;
-    const double k = (double)p->oh * (double)p->ow, m = (double)p->ic * (double)s.taps;
-    const double columns = (double)round_up(p->oc, tile_columns(plan));
-    return m * k * columns / (double)lanes_of(plan) / 2 + k * columns / 2 +
-           (double)outer_chunks(plan) * (double)p->ic * rows_cost(plan, &s, &lat.w, boxes_of(plan) * (double)plan->chunk_n) +
-           boxes_of(plan) * m * columns * 3;
+    const double k = (double)p->oh * (double)p->ow, m = (double)p->ic * (double)s.taps, lanes = (double)lanes_of(plan);
+    const double columns = (double)round_up(p->oc, tile_columns(plan)), turns = (double)ceil_div(p->ic, plan->channels);
+    const double copy = view_box(plan, &lat, 1, plan->chunk_h, plan->chunk_w), boxes = boxes_of(plan);
+    return m * k * columns / lanes / 2 + turns * k * columns / 2 + boxes * m * columns / lanes * 4 +
+           (double)outer_chunks(plan) * (double)p->ic * boxes * (double)plan->chunk_n *
+               (copy / lanes * 2 + (copy > 0 ? 12.0 * (double)plan->chunk_h : 0));
 }
 
 static double dot_cost(const conv_plan *plan)

@@ -78,7 +78,7 @@ typedef struct {
 typedef struct conv_algorithm conv_algorithm;
 
 typedef struct {
-    conv_problem p;
+    conv_problem asked, p;      /* as it came, and as the kernels see it */
     const conv_algorithm *algorithm;
     const struct kernel_table *kernels;
     int nv;                     /* vectors in a row of the tile */
@@ -109,6 +109,8 @@ double conv_flops(const conv_problem *p);
 
 /* `max_threads` bounds conv_plan.threads; it never changes a bit of the result. */
 conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads);
+/* Whether the plan is what conv_plan_init would make of this problem. */
+int conv_plan_serves(const conv_plan *plan, const conv_problem *p);
 /* Shares the work of a plan out anew: as if conv_plan_init had had this bound. */
 void conv_plan_threads(conv_plan *plan, int max_threads);
 void conv_pack(const conv_plan *plan, const void *w, void *packed);
@@ -123,18 +125,20 @@ double conv_plan_cycles(const conv_plan *plan); /* of one core, by the cost mode
 void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, void *y, void *scratch);
 void conv_bias_grad(const conv_problem *p, const void *dy, void *db);
 
-/* c (m, n) = a (m, k) b (k, n) + bias (n); strides in elements, c's rows dense. */
+/* c (m, n) = act(a (m, k) b (k, n) + bias (n)); strides in elements, c's rows dense, a_row or a_col 1. */
 typedef struct {
     idx m, n, k;
     const void *a, *b, *bias;
     void *c;
     idx a_row, a_col, b_row, b_col, c_row;
+    int relu;
     conv_dtype dtype;
     char *scratch;
+    idx rows; /* of a task; set by matmul_run */
 } matrix_product;
 
 idx matmul_scratch_bytes(const matrix_product *p, int max_threads);
-void matmul_run(const matrix_product *p, int max_threads);
+void matmul_run(matrix_product *p, int max_threads);
 
 /* Sum of the losses; its gradient divided by `divisor`; -1 when a label is outside [0, classes). */
 double cross_entropy_run(conv_dtype dtype, idx n, idx classes, const void *logits, const int64_t *labels, double divisor,
@@ -149,6 +153,13 @@ typedef struct {
 } sgd_settings;
 
 void sgd_run(conv_dtype dtype, idx n, void *data, const void *grad, void *velocity, const sgd_settings *settings);
+
+typedef struct {
+    double rate, root; /* lr / (1 - beta1^step), sqrt(1 - beta2^step) */
+    double beta1, beta2, eps, weight_decay;
+} adam_settings;
+
+void adam_run(conv_dtype dtype, idx n, void *data, const void *grad, void *mean, void *square, const adam_settings *settings);
 
 void relu_run(conv_dtype dtype, idx n, const void *x, void *y);
 void relu_grad_run(conv_dtype dtype, idx n, const void *dy, const void *y, void *dx);

@@ -50,14 +50,8 @@ static idx direct_chunks(const conv_plan *plan)
 
 /* ---- channels: the same box, read element by element; the weights are the panel ---- */
 
-#define CHANNELS_LEAST 32    /* points of a task, of several images if need be: it packs all the weights */
-#define CHANNELS_POINTS 1024 /* of a task: its rows stay in cache until they are turned round */
-
-/* Points of one image; those of all lattices, for a gradient, whose box is whole planes. */
-static idx channels_points(const conv_plan *plan, const lattice *lat)
-{
-    return plan->p.pass == CONV_BWD_DATA ? plan->p.ih * plan->p.iw : lat->h.grid * lat->w.grid;
-}
+#define CHANNELS_LEAST 32    /* points of a task, below which packing all the weights for it weighs */
+#define CHANNELS_POINTS 1024 /* of a unit: its rows stay in cache until they are turned round */
 
 static void channels_block(conv_plan *plan)
 {
@@ -70,29 +64,27 @@ static void channels_block(conv_plan *plan)
     plan->chunk_w = whole ? max_idx(1, lat.w.grid) : even(lat.w.grid, CHANNELS_POINTS);
     plan->chunk_h = whole ? max_idx(1, lat.h.grid)
                           : plan->chunk_w < lat.w.grid ? 1 : even(lat.h.grid, CHANNELS_POINTS / plan->chunk_w);
-    plan->chunk_n = 1;
+    plan->chunk_n = plan->depth = 1;
     while (!whole && plan->chunk_h > 1 &&
-           view_box(&all, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels > budget)
+           view_box(plan, &all, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels > budget)
         plan->chunk_h = ceil_div(plan->chunk_h, 2);
-    plan->depth = whole ? channels_points(plan, &lat) : plan->chunk_h * plan->chunk_w;
-    if (plan->depth >= channels_points(plan, &lat)) {
-        const double image = view_box(&all, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
-        plan->chunk_n = max_idx(1, min_idx(CHANNELS_POINTS / plan->depth,
-                                           (idx)min_double(budget / (image + 1), (double)plan->p.n)));
-        plan->chunk_n = max_idx(plan->chunk_n, min_idx(plan->p.n, CHANNELS_LEAST / plan->depth));
+    if (whole || (plan->chunk_h >= lat.h.grid && plan->chunk_w >= lat.w.grid)) {
+        const idx points = channels_unit_points(plan);
+        plan->chunk_n = max_idx(1, plan->p.n);
+        /* images whose points do not fill two tiles of each lattice go several at a time */
+        plan->depth = min_idx(plan->chunk_n, max_idx(1, 2 * CHANNELS_ROWS * plan->phases_h * plan->phases_w / points));
     }
-    plan->depth *= plan->chunk_n;
 }
 
 static double channels_task_bytes(const conv_plan *plan)
 {
     const lattice lat = plan_lattice(plan, 0, 0), all = plan_envelope(plan);
-    const double points = (double)plan->depth + (double)lanes_of(plan);
-    const double k = (double)lat.source_channels * (double)lat.h.taps * (double)lat.w.taps + (double)lanes_of(plan);
     const int whole = plan->p.pass == CONV_BWD_DATA;
-    const double box = view_box(&all, plan->chunk_n, whole ? all.h.grid : plan->chunk_h, whole ? all.w.grid : plan->chunk_w);
-    return (points * 3) * sizeof(idx) + k * sizeof(int32_t) + 2 * ALIGNMENT +
-           ((k + points) * (double)tile_columns(plan) + 64 + box * (double)plan->channels) * (double)element_bytes(plan);
+    const double box = view_box(plan, &all, plan->depth, whole ? all.h.grid : plan->chunk_h, whole ? all.w.grid : plan->chunk_w);
+    if ((double)lat.source_channels * (double)plan->p.kh * (double)plan->p.kw + (double)plan->p.ih * (double)plan->p.iw > DIRECT_LIMIT)
+        return DIRECT_LIMIT * 64.0;
+    return (double)channels_table_bytes(plan, element_bytes(plan)) + ALIGNMENT +
+           (box * (double)plan->channels + 64) * (double)element_bytes(plan);
 }
 
 /* ---- gemm: panels of im2col, columns run on over rows and short images ---- */
@@ -384,7 +376,7 @@ static double channels_cost(const conv_plan *plan)
 {
     const lattice lat = plan_lattice(plan, 0, 0), all = plan_envelope(plan);
     const double lanes = (double)lanes_of(plan);
-    const double points = (double)round_up(plan->depth, lanes_of(plan)) / (double)plan->chunk_n;
+    const double points = (double)round_up(channels_unit_points(plan), lanes_of(plan)) / (double)plan->depth;
     const double columns = (double)round_up(lat.result_channels, tile_columns(plan));
     /* every lattice of a gradient has its own taps: together those of the kernel */
     const double lattices = (double)(plan->phases_h * plan->phases_w);

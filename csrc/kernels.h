@@ -37,6 +37,7 @@ typedef struct {
     double (*cross_entropy)(idx n, idx classes, const void *logits, const int64_t *labels, double divisor, void *grad);
     double (*peak)(idx count);
     void (*sgd)(idx n, void *data, const void *grad, void *velocity, const sgd_settings *settings);
+    void (*adam)(idx n, void *data, const void *grad, void *mean, void *square, const adam_settings *settings);
     void (*relu)(idx n, const void *x, void *y);
     void (*relu_grad)(idx n, const void *dy, const void *y, void *dx);
     operator_kernel *max_pool, *scatter, *gather, *resample, *batch_norm, *batch_norm_grad, *leaky_relu, *gelu;
@@ -51,13 +52,11 @@ typedef struct kernel_table {
 
 #define BUFFER_ROWS 14   /* of nv vectors: a tile's results */
 #define PREPARE_ROWS 16  /* input channels of a task that lays out weights */
-#define MATMUL_DEPTH 512 /* of the reduction, packed at a time */
-#define MATMUL_ROWS 112  /* of a, likewise, where its rows are not dense */
+#define MATMUL_DEPTH 512 /* of the reduction, at a time: a packed column tile of it stays in cache */
 
 static inline idx matmul_task_bytes(idx nr, idx element)
 {
-    idx bytes = (BUFFER_ROWS * nr + MATMUL_DEPTH * (nr + MATMUL_ROWS) + 16 * (nr + MATMUL_DEPTH)) * element +
-                MATMUL_DEPTH * (idx)sizeof(int32_t);
+    idx bytes = (BUFFER_ROWS + 1 + MATMUL_DEPTH + 16) * nr * element + MATMUL_DEPTH * (idx)sizeof(int32_t);
     return (bytes + 63) / 64 * 64;
 }
 
@@ -225,6 +224,9 @@ static inline idx direct_pitch(idx width, idx span, idx nr, idx lanes)
 /* Accumulators of the dot kernel: they, a row of dy and a row of x fit 16 registers. */
 #define DOT_ROWS 12
 
+/* Rows of the outer kernel's tile: so many positions of the source stay in general registers. */
+#define OUTER_ROWS 10
+
 /* Rows of dy that are packed at a time in bwd_weights. */
 #define WEIGHTS_ROWS 112
 
@@ -304,6 +306,34 @@ static inline lattice plan_envelope(const conv_plan *plan)
         all.w = axis_envelope(&plan->p, 0, plan->phases_w);
     }
     return all;
+}
+
+/* Elements from one row of a padded copy to the next: short rows are a vector each, which is moved at once. */
+static inline idx view_pitch(idx width, idx lanes)
+{
+    return width <= lanes && 2 * width > lanes ? lanes : width;
+}
+
+/* ---- channels: units of images, and the tables of one ---- */
+
+#define CHANNELS_ROWS 10 /* of a tile: so many positions of the source stay in general registers */
+
+/* Outputs of a unit: plan->depth images of a task, all of their points or those of its chunk. */
+static inline idx channels_unit_points(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const idx image = p->pass == CONV_BWD_DATA ? p->ih * p->iw : plan->chunk_h * plan->chunk_w;
+    return plan->depth * image;
+}
+
+/* Scratch of a task, but for the padded source. */
+static inline idx channels_table_bytes(const conv_plan *plan, idx element)
+{
+    const idx lanes = plan->kernels->set[plan->p.dtype]->lanes, parts = plan->phases_h * plan->phases_w;
+    const idx k = plan->channels * plan->p.kh * plan->p.kw, points = channels_unit_points(plan) + lanes;
+    const idx part = (idx)(sizeof(lattice) + 10 * sizeof(idx));
+    return round_up((k + parts * lanes + points) * plan->nv * lanes * element + parts * part +
+                        points * (idx)(4 * sizeof(idx) + sizeof(int)) + k * (idx)sizeof(int32_t), ALIGNMENT);
 }
 
 /* ---- stencil: where the copy of a plane lies in a task's scratch ---- */

@@ -86,7 +86,7 @@ static void flatten(conv_problem *p)
 conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
 {
     const idx element = p->dtype == CONV_F32 ? 4 : 8;
-    *plan = (conv_plan){.p = *p, .kernels = cpu_kernels(), .phases_h = 1, .phases_w = 1, .depth = 1};
+    *plan = (conv_plan){.asked = *p, .p = *p, .kernels = cpu_kernels(), .phases_h = 1, .phases_w = 1, .depth = 1};
     flatten(&plan->p);
     if (p->pass == CONV_BWD_DATA) {
         plan->phases_h = axis_phases(p->kh, p->stride_h, p->dil_h);
@@ -108,6 +108,17 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
             plan->packed_bytes += winograd_packed(plan) * element;
     }
     return CONV_OK;
+}
+
+int conv_plan_serves(const conv_plan *plan, const conv_problem *p)
+{
+    const conv_problem *q = &plan->asked;
+    return plan->kernels == cpu_kernels() && p->n == q->n && p->groups == q->groups && p->ic == q->ic && p->oc == q->oc &&
+           p->ih == q->ih && p->iw == q->iw && p->kh == q->kh && p->kw == q->kw && p->stride_h == q->stride_h &&
+           p->stride_w == q->stride_w && p->dil_h == q->dil_h && p->dil_w == q->dil_w && p->pad_top == q->pad_top &&
+           p->pad_bottom == q->pad_bottom && p->pad_left == q->pad_left && p->pad_right == q->pad_right &&
+           p->pass == q->pass && p->dtype == q->dtype && p->pad_mode == q->pad_mode && p->activation == q->activation &&
+           p->algorithm == q->algorithm && p->packed == q->packed && p->strict == q->strict;
 }
 
 void conv_plan_threads(conv_plan *plan, int max_threads)

@@ -89,7 +89,7 @@ void conv_bias_grad(const conv_problem *p, const void *dy, void *db)
 
 static int matmul_threads(const matrix_product *p, int max_threads)
 {
-    return 2.0 * (double)p->m * (double)p->n * (double)p->k < 8e5 ? 1 : max_threads;
+    return 2.0 * (double)p->m * (double)p->n * (double)p->k < 4e6 ? 1 : max_threads;
 }
 
 static idx matmul_columns(const matrix_product *p)
@@ -103,16 +103,34 @@ idx matmul_scratch_bytes(const matrix_product *p, int max_threads)
     return matmul_threads(p, max_threads) * matmul_task_bytes(nr, element);
 }
 
-void matmul_run(const matrix_product *p, int max_threads)
+/* An empty sum: rows of the bias. */
+static void matmul_bias(const matrix_product *p)
+{
+    const size_t row = (size_t)p->n * (p->dtype == CONV_F32 ? 4 : 8);
+    for (idx i = 0; i < p->m; i++) {
+        char *const c = (char *)p->c + (size_t)i * row;
+        if (p->bias)
+            memcpy(c, p->bias, row);
+        else
+            memset(c, 0, row);
+        if (p->relu)
+            relu_run(p->dtype, p->n, c, c);
+    }
+}
+
+void matmul_run(matrix_product *p, int max_threads)
 {
     const unsigned mode = cpu_flush_denormals();
+    const int threads = matmul_threads(p, max_threads);
+    const idx tiles = ceil_div(p->n, matmul_columns(p));
+    p->rows = p->m;
     if (p->k == 0 || p->m == 0)
-        for (idx i = 0; i < p->m; i++)
-            memset((char *)p->c + (size_t)(i * p->c_row) * (p->dtype == CONV_F32 ? 4 : 8), 0,
-                   (size_t)p->n * (p->dtype == CONV_F32 ? 4 : 8));
-    else
-        threads_run(matmul_threads(p, max_threads), ceil_div(p->n, matmul_columns(p)),
-                    cpu_kernels()->set[p->dtype]->matmul, p);
+        matmul_bias(p);
+    else {
+        if (threads > 1 && tiles < 4 * threads)
+            p->rows = ceil_div(p->m, min_idx(ceil_div(p->m, 32), ceil_div(4 * threads, tiles)));
+        threads_run(threads, tiles * ceil_div(p->m, p->rows), cpu_kernels()->set[p->dtype]->matmul, p);
+    }
     cpu_restore(mode);
 }
 
@@ -138,6 +156,11 @@ double cross_entropy_run(conv_dtype dtype, idx n, idx classes, const void *logit
 void sgd_run(conv_dtype dtype, idx n, void *data, const void *grad, void *velocity, const sgd_settings *settings)
 {
     cpu_kernels()->set[dtype]->sgd(n, data, grad, velocity, settings);
+}
+
+void adam_run(conv_dtype dtype, idx n, void *data, const void *grad, void *mean, void *square, const adam_settings *settings)
+{
+    cpu_kernels()->set[dtype]->adam(n, data, grad, mean, square, settings);
 }
 
 double peak_run(conv_dtype dtype, idx count)

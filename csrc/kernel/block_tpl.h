@@ -83,6 +83,16 @@ static void NAME(tile_a2)(const NAME(tile_args) *t, int height)
     NAME(tile_heights)(t, height, NV, MR, NAME(GATHER_A));
 }
 
+static void NAME(tile_c1)(const NAME(tile_args) *t, int height)
+{
+    NAME(tile_heights)(t, height, 1, MR, NAME(COLUMN_A));
+}
+
+static void NAME(tile_c2)(const NAME(tile_args) *t, int height)
+{
+    NAME(tile_heights)(t, height, NV, MR, NAME(COLUMN_A));
+}
+
 typedef void NAME(tile_run)(const NAME(tile_args) *t, int height);
 
 /* The instance for rows of nv vectors, and how high it may be. */
@@ -91,6 +101,8 @@ static NAME(tile_run) *NAME(tile_of)(int nv, int gather, int *highest)
     *highest = nv <= NV ? MR : MR * NV / nv;
     if (gather == NAME(GATHER_A))
         return nv == 1 ? NAME(tile_a1) : NAME(tile_a2);
+    if (gather == NAME(COLUMN_A))
+        return nv == 1 ? NAME(tile_c1) : NAME(tile_c2);
     return nv == 1 ? NAME(tile_b1) : nv == NV ? NAME(tile_b2) : nv == 2 * NV ? NAME(tile_b4) : NAME(tile_b8);
 }
 
@@ -143,7 +155,7 @@ static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL 
     const int nr = g->nv * LANES;
     int highest, height;
     NAME(tile_run) *const tile = NAME(tile_of)(g->nv, g->gather, &highest);
-    highest = g->row ? highest : (int)min_idx(highest, rows_together(g->lda * (idx)sizeof(REAL), MR));
+    highest = g->gather != NAME(GATHER_B) ? highest : (int)min_idx(highest, rows_together(g->lda * (idx)sizeof(REAL), MR));
     const int whole = segments == 1 && s[0].count == nr && g->dst_step == 1 && !g->fold;
     const int adds = !g->first && !g->fold;
     NAME(tile_args) t = {.k = g->k, .kblock = even(g->k, g->kblock), .lda = g->lda, .b = b, .at = g->at,

@@ -1,172 +1,265 @@
 /* channels -- direct with lanes over the result's channels: short rows, whose columns would not fill a vector.
  *
- * The source is broadcast, element by element, from where it lies (view_tpl.h); the weights are the panel. A task
- * computes its box as rows (point, channel), all lattices of it, and turns them round, LANES points at a time, on their
- * way to (channel, point): the outputs of a strided gradient come from several lattices but are stored side by side.
+ * The source is broadcast, element by element, from where it lies (view_tpl.h); the weights are the panel. A task goes
+ * unit by unit: as many images (or the one chunk of an image) as fill tiles, computed as rows (point, channel), all
+ * lattices of them, and turned round, LANES outputs at a time, on their way to (channel, point): the outputs of a strided
+ * gradient come from several lattices but are stored side by side. All units look alike, so the tables of one, where its
+ * points are and where its outputs go, are made once.
  */
+/* A lattice of the task. */
 typedef struct {
-    REAL *panel;  /* (k, nr) weights of the lattice at hand */
-    int32_t *at;  /* k: taps */
-    idx *point;   /* by row: where it is in the source */
-    idx *order;   /* by output: its row */
-    idx *out;     /* by output: where it belongs */
-    REAL *rows;   /* (row, nr) */
-    REAL *packed; /* the padded source, where there is padding */
-} NAME(channels_scratch);
+    lattice lat;
+    idx k, h, w;          /* terms; points of an image */
+    REAL *panel;          /* (k, nr) weights */
+    int32_t *at;          /* k: where each tap is in the source */
+    idx shift;            /* of the source */
+    idx *point;           /* by row of the unit: where it is in the source */
+    idx first;            /* of its rows in the unit */
+} NAME(channels_part);
 
-/* Runs of outputs among the points [0, points). */
-static int NAME(channels_segments)(NAME(segment) *s, const idx *out, int points)
-{
-    int segments = 0;
-    for (int j = 0, run; j < points; j += run) {
-        for (run = 1; j + run < points && out[j + run] == out[j] + run; run++)
-            continue;
-        s[segments++] = (NAME(segment)){out[j], j, run};
-    }
-    return segments;
-}
+typedef struct {
+    NAME(channels_part) *part;
+    int parts;
+    REAL *rows;           /* (row, nr) */
+    REAL *bias;           /* nr */
+    idx *order;           /* by output: its row */
+    NAME(segment) *segment; /* of each LANES outputs, from LANES * block on: where they belong */
+    int *segments;
+    idx outputs;          /* of the unit */
+} NAME(channels_unit);
 
-/* `count` channels of the rows order[0 .. LANES) to dst (channel, point), where the segments say. */
-static void NAME(channels_store)(const NAME(block) *g, const REAL *rows, const idx *order, REAL *dst, idx count,
-                                 const REAL *bias, const NAME(segment) *s, int segments)
-{
-    const idx nr = g->nv * LANES;
-    REAL turned[LANES * LANES];
-    const REAL *row[LANES];
-    for (idx o = 0; o < count; o += LANES) {
-        for (int j = 0; j < LANES; j++)
-            row[j] = rows + order[j] * nr + o;
-        NAME(transpose_rows)(turned, LANES, row);
-        for (idx i = 0; i < min_idx(LANES, count - o); i++) {
-            REAL *const from = turned + i * LANES, *const to = dst + (o + i) * g->dst_row;
-            vec y = NAME(load)(from);
-            if (bias)
-                y += bias[o + i];
-            if (g->relu)
-                y = NAME(relu)(y);
-            NAME(store)(from, y);
-            for (int q = 0; q < segments; q++)
-                NAME(copy)(to + s[q].out, from + s[q].column, s[q].count);
-        }
-    }
-}
-
-/* Rows of one lattice for result channels [o, o + channels), from row `first` on; notes the order of the outputs. */
-static idx NAME(channels_rows)(const conv_call *call, const NAME(task) *t, const NAME(box) *box, const NAME(view) *view,
-                               const NAME(channels_scratch) *s, idx first, idx o, idx channels)
-{
-    const lattice *lat = &t->lat;
-    const NAME(block) g = NAME(task_block)(call, t, NULL);
-    const idx k = lat->source_channels * lat->h.taps * lat->w.taps, plane = lat->h.out_size * lat->w.out_size;
-    const int nr = call->plan->nv * LANES;
-    int highest;
-    NAME(tile_run) *const run = NAME(tile_of)(call->plan->nv, NAME(GATHER_A), &highest);
-    const int height = LANES <= highest ? LANES : LANES / 2;
-    idx count = 0, taps = 0;
-
-    NAME(pack_matrix)(s->panel, nr, g.a + o * g.lda, 1, g.lda, k, channels, g.a + (lat->result_channels - 1) * g.lda + k);
-    for (idx c = 0; c < lat->source_channels; c++)
-        for (idx th = 0; th < lat->h.taps; th++)
-            for (idx tw = 0; tw < lat->w.taps; tw++)
-                s->at[taps++] = (int32_t)NAME(view_tap)(view, c, th, tw);
-    /* The box's outputs are its points, in their order; but for a gradient, whose lattices interleave in whole planes. */
-    const int whole = call->plan->p.pass == CONV_BWD_DATA;
-    const idx step = whole ? lat->w.out_step : 1;
-    for (idx n = 0; n < box->n; n++)
-        for (idx y = 0; y < box->h; y++) {
-            idx from = n * view->image + y * view->row;
-            idx *order = s->order + count;
-            if (whole)
-                order = s->order + n * plane + (lat->h.out_first + y * lat->h.out_step) * lat->w.out_size + lat->w.out_first;
-            for (idx x = 0; x < box->w; x++, count++, from += view->column, order += step) {
-                s->point[count] = from;
-                *order = first + count;
-            }
-        }
-    for (idx i = 0; i < LANES; i++)
-        s->point[count + i] = s->point[0]; /* the last tile is whole; its surplus is not stored */
-
-    for (idx i = 0; i < count; i += height) {
-        REAL *rows = s->rows + (first + i) * nr;
-        const NAME(tile_args) args = {.k = k, .kblock = even(k, g.kblock), .a = view->base, .row = s->point + i,
-                                      .b = s->panel, .at = s->at, .out = rows, .ldout = nr};
-        run(&args, height);
-    }
-    return count;
-}
-
-/* Where the outputs of a box belong. */
-static idx NAME(channels_outputs)(idx *out, const conv_plan *plan, const lattice *lat, const NAME(box) *box)
+/* Where output i of the unit belongs, from its first image on. */
+static idx NAME(channels_output)(const conv_plan *plan, const lattice *lat, const NAME(box) *box, idx i)
 {
     const int whole = plan->p.pass == CONV_BWD_DATA;
     const idx plane = lat->h.out_size * lat->w.out_size, image = plan->p.groups * lat->result_channels * plane;
-    const idx height = whole ? lat->h.out_size : box->h, width = whole ? lat->w.out_size : box->w;
-    idx count = 0;
-    for (idx n = 0; n < box->n; n++)
-        for (idx y = 0; y < height; y++) {
-            const idx first = (box->n0 + n) * image + (box->h0 + y) * lat->w.out_size + box->w0;
-            for (idx x = 0; x < width; x++)
-                out[count++] = first + x;
+    const idx points = whole ? plane : box->h * box->w, width = whole ? lat->w.out_size : box->w;
+    const idx n = i / points, y = i % points / width, x = i % width;
+    return n * image + (box->h0 + y) * lat->w.out_size + box->w0 + x;
+}
+
+/* The tables of a unit of so many images. */
+static void NAME(channels_tables)(NAME(channels_unit) *u, const conv_plan *plan, const NAME(box) *box,
+                                  const NAME(view) *view, idx images)
+{
+    const int whole = plan->p.pass == CONV_BWD_DATA;
+    idx row = 0;
+    for (int q = 0; q < u->parts; q++) {
+        NAME(channels_part) *part = u->part + q;
+        const lattice *lat = &part->lat;
+        const idx plane = whole ? lat->h.out_size * lat->w.out_size : part->h * part->w;
+        const idx pitch = whole ? lat->w.out_size : part->w, step = whole ? lat->w.out_step : 1;
+        idx *point = part->point;
+        part->first = row;
+        for (idx n = 0; n < images; n++)
+            for (idx y = 0; y < part->h; y++) {
+                idx *order = u->order + n * plane + y * pitch;
+                if (whole)
+                    order = u->order + n * plane + (lat->h.out_first + y * lat->h.out_step) * pitch + lat->w.out_first;
+                for (idx x = 0; x < part->w; x++, order += step) {
+                    *point++ = NAME(view_point)(view, n, y, x);
+                    *order = row++;
+                }
+            }
+    }
+    u->outputs = row;
+    for (idx i = 0; i < LANES; i++)
+        u->order[row + i] = 0; /* the last turn is whole; its surplus is not stored */
+    for (idx i = 0; i < row; i += LANES) {
+        NAME(segment) *s = u->segment + i;
+        int segments = 0;
+        for (int j = 0; j < min_idx(LANES, row - i); j++) {
+            const idx out = NAME(channels_output)(plan, &u->part->lat, box, i + j);
+            if (segments > 0 && out == s[segments - 1].out + s[segments - 1].count)
+                s[segments - 1].count++;
+            else
+                s[segments++] = (NAME(segment)){out, j, 1};
         }
-    return count;
+        u->segments[i / LANES] = segments;
+    }
+}
+
+/* The rows of one lattice. */
+static void NAME(channels_rows)(const NAME(channels_unit) *u, const NAME(channels_part) *part, int nv, idx images,
+                                const REAL *source, const REAL *bias, int relu)
+{
+    const idx count = images * part->h * part->w, kblock = even(part->k, accumulation_block(part->k)), nr = nv * LANES;
+    int highest;
+    NAME(tile_run) *const run = NAME(tile_of)(nv, NAME(GATHER_A), &highest);
+    const idx most = min_idx(highest, CHANNELS_ROWS);
+    for (idx i = 0, height; i < count; i += height) {
+        REAL *rows = u->rows + (part->first + i) * nr;
+        const NAME(tile_args) args = {.k = part->k, .kblock = kblock, .a = source + part->shift, .row = part->point + i,
+                                      .b = part->panel, .at = part->at, .out = rows, .ldout = nr, .prev = bias, .relu = relu};
+        height = ceil_div(count - i, ceil_div(count - i, most));
+        run(&args, (int)height);
+    }
+}
+
+/* Up to LANES outputs that follow one another in `count` channels, to dst (channel, plane), N at a time, from the last to
+ * the first, by whole vectors of N: what these write past the last output is written again by the channels that come
+ * after. Those whose vector would end beyond `limit`, where what the caller's loop writes does, go element by element. */
+__attribute__((always_inline)) static inline void NAME(channels_turn)(REAL *dst, idx plane, const REAL *const *row, idx count,
+                                                                      idx outputs, const REAL *limit, const int N)
+{
+    REAL turned[LANES * LANES];
+    for (idx i = (outputs - 1) / N * N; i >= 0; i -= N) {
+        vec r[LANES];
+        NAME(turn)(r, row + i, N);
+#pragma GCC unroll 16
+        for (int c = 0; c < LANES; c++) {
+            REAL *to = dst + c * plane + i;
+            to = c < count && to + N <= limit ? to : turned + c * N;
+            __builtin_memcpy(to, (const char *)&r[c % N] + c / N * N * (int)sizeof(REAL), N * sizeof(REAL));
+        }
+        for (idx c = count - 1; c >= 0 && dst + c * plane + i + N > limit; c--)
+            NAME(copy)(dst + c * plane + i, turned + c * N, min_idx(N, outputs - i));
+    }
+}
+
+/* The unit's outputs for `count` channels where it is whole images, to dst (image, channel, point); the end of a plane
+ * before its beginning. */
+static void NAME(channels_planes)(const NAME(channels_unit) *u, idx nr, REAL *dst, idx image, idx plane, idx count,
+                                  const REAL *limit, idx next_limit)
+{
+    const REAL *row[LANES];
+    for (const idx *order = u->order; order < u->order + u->outputs; order += plane, dst += image, limit += next_limit)
+        for (idx o = 0; o < count; o += LANES)
+            for (idx i = (plane - 1) / LANES * LANES; i >= 0; i -= LANES) {
+                for (int j = 0; j < LANES; j++)
+                    row[j] = u->rows + order[i + j] * nr + o;
+                const idx outputs = min_idx(LANES, plane - i), channels = min_idx(LANES, count - o);
+                if (4 * outputs <= 3 * LANES) /* where turning by fours is cheaper */
+                    NAME(channels_turn)(dst + o * plane + i, plane, row, channels, outputs, limit, min_idx(4, LANES));
+                else
+                    NAME(channels_turn)(dst + o * plane + i, plane, row, channels, outputs, limit, LANES);
+            }
+}
+
+/* The same of a chunk of an image, to dst (channel, point). */
+static void NAME(channels_chunk)(const NAME(channels_unit) *u, idx nr, REAL *dst, idx plane, idx count)
+{
+    REAL turned[LANES * LANES];
+    const REAL *row[LANES];
+    for (idx i = 0; i < u->outputs; i += LANES)
+        for (idx o = 0; o < count; o += LANES) {
+            const NAME(segment) *s = u->segment + i;
+            for (int j = 0; j < LANES; j++)
+                row[j] = u->rows + u->order[i + j] * nr + o;
+            NAME(transpose_rows)(turned, LANES, row);
+            for (idx c = 0; c < min_idx(LANES, count - o); c++)
+                for (int q = 0; q < u->segments[i / LANES]; q++)
+                    NAME(copy)(dst + (o + c) * plane + s[q].out, turned + c * LANES + s[q].column, s[q].count);
+        }
+}
+
+/* Carves the task's scratch, and looks up the lattices and their taps; returns where the padded source may go. */
+static REAL *NAME(channels_parts)(NAME(channels_unit) *u, const conv_plan *plan, char *scratch)
+{
+    const idx nr = plan->nv * LANES, k = plan->channels * plan->p.kh * plan->p.kw, units = channels_unit_points(plan);
+    idx *point;
+    int32_t *at;
+    REAL *panel = (REAL *)scratch;
+    u->parts = (int)(plan->phases_h * plan->phases_w);
+    u->rows = panel + (k + u->parts * LANES) * nr;
+    u->bias = u->rows + units * nr;
+    u->part = (NAME(channels_part) *)(u->bias + nr);
+    point = (idx *)(u->part + u->parts);
+    u->order = point + units;
+    u->segment = (NAME(segment) *)(u->order + units + LANES);
+    u->segments = (int *)(u->segment + units + LANES);
+    at = (int32_t *)(u->segments + units + 1);
+    for (int q = 0; q < u->parts; q++) {
+        NAME(channels_part) *part = u->part + q;
+        part->lat = plan_lattice(plan, q / plan->phases_w, q % plan->phases_w);
+        part->k = plan->channels * part->lat.h.taps * part->lat.w.taps;
+        part->h = part->lat.h.grid;
+        part->w = part->lat.w.grid;
+        part->panel = panel;
+        part->at = at;
+        part->point = point;
+        panel += (part->k + LANES) * nr;
+        at += part->k;
+        point += plan->depth * part->h * part->w;
+    }
+    return (REAL *)((char *)scratch + channels_table_bytes(plan, sizeof(REAL)));
+}
+
+/* Where a part's source and taps are, in a view of the envelope of all. */
+static void NAME(channels_taps)(NAME(channels_part) *part, const lattice *all, NAME(view) view)
+{
+    const lattice *lat = &part->lat;
+    int32_t *at = part->at;
+    part->shift = (lat->h.first - all->h.first) * view.row / all->h.step + (lat->w.first - all->w.first) * view.column / all->w.step;
+    view.tap_row = lat->h.delta * view.row / all->h.step;
+    view.tap_column = lat->w.delta * view.column / all->w.step;
+    for (idx c = 0; c < lat->source_channels; c++)
+        for (idx th = 0; th < lat->h.taps; th++)
+            for (idx tw = 0; tw < lat->w.taps; tw++)
+                *at++ = (int32_t)NAME(view_tap)(&view, c, th, tw);
 }
 
 static void NAME(channels_task)(const void *context, idx index, int worker)
 {
     const conv_call *call = context;
     const conv_plan *plan = call->plan;
-    const NAME(task) t = NAME(task_decode)(plan, index);
+    NAME(task) t = NAME(task_decode)(plan, index);
     const lattice all = plan_envelope(plan);
     NAME(task) joined = t;
     joined.lat.h = all.h;
     joined.lat.w = all.w;
     const NAME(box) box = NAME(task_box)(plan, &joined);
-    const idx k = plan->channels * t.lat.h.taps * t.lat.w.taps;
-    const idx points = plan->depth;
     const int nr = plan->nv * LANES;
     if (box.n <= 0 || box.h <= 0 || box.w <= 0 || t.m0 >= t.m1)
         return;
 
-    NAME(channels_scratch) s;
-    s.panel = (REAL *)(call->scratch + worker * plan->task_bytes);
-    s.rows = s.panel + (k + LANES) * nr;
-    s.point = (idx *)(s.rows + (points + LANES) * nr);
-    s.order = s.point + points + LANES;
-    s.out = s.order + points + LANES;
-    s.at = (int32_t *)(s.out + points + LANES);
-    s.packed = (REAL *)((char *)s.at + round_up(k * (idx)sizeof *s.at, ALIGNMENT));
+    NAME(channels_unit) u = {0};
+    REAL *const packed = NAME(channels_parts)(&u, plan, call->scratch + worker * plan->task_bytes);
     const NAME(source) src = NAME(task_source)(call, &t);
-    const NAME(view) view = NAME(box_view)(&src, &all, &box, 0, plan->channels, s.packed);
     const NAME(block) g = NAME(task_block)(call, &t, NULL);
-    const idx outputs = NAME(channels_outputs)(s.out, plan, &t.lat, &box);
+    const idx image = plan->p.groups * all.result_channels * g.dst_row;
+    NAME(box) unit = box; /* the images at hand */
+    for (int q = 0; q < u.parts && plan->p.pass == CONV_FWD; q++) {
+        u.part[q].h = box.h;
+        u.part[q].w = box.w;
+    }
 
+    /* units of whole images; and nothing between two of them but what this loop writes */
+    const int whole = channels_unit_points(plan) == plan->depth * g.dst_row;
+    const int alone = plan->p.groups == 1 && t.m1 - t.m0 == all.result_channels && all.result_channels <= nr;
     for (idx o = t.m0; o < t.m1; o += nr) {
         const idx channels = min_idx(nr, t.m1 - o);
-        idx rows = 0;
-        for (idx ph = 0; ph < plan->phases_h; ph++)
-            for (idx pw = 0; pw < plan->phases_w; pw++) {
-                NAME(task) each = t;
-                NAME(box) part = box;
-                NAME(view) shifted = view;
-                each.phase_h = ph;
-                each.phase_w = pw;
-                each.lat = plan_lattice(plan, ph, pw);
-                if (plan->p.pass == CONV_BWD_DATA) {
-                    part.h = each.lat.h.grid;
-                    part.w = each.lat.w.grid;
-                    shifted.base += (each.lat.h.first - all.h.first) * view.row + (each.lat.w.first - all.w.first) * view.column;
-                    shifted.tap_row = each.lat.h.delta * view.row;
-                    shifted.tap_column = each.lat.w.delta * view.column;
-                }
-                rows += NAME(channels_rows)(call, &each, &part, &shifted, &s, rows, o, channels);
-            }
-        for (idx i = 0; i < outputs; i += LANES) {
-            NAME(segment) segments[LANES];
-            const int count = NAME(channels_segments)(segments, s.out + i, (int)min_idx(LANES, outputs - i));
-            for (idx j = outputs; j < i + LANES; j++)
-                s.order[j] = 0;
-            NAME(channels_store)(&g, s.rows, s.order + i, g.dst + o * g.dst_row, channels, g.bias ? g.bias + o : NULL,
-                                 segments, count);
+        for (int q = 0; q < u.parts; q++) {
+            const NAME(channels_part) *part = u.part + q;
+            t.phase_h = q / plan->phases_w;
+            t.phase_w = q % plan->phases_w;
+            t.lat = part->lat;
+            const NAME(block) each = NAME(task_block)(call, &t, NULL);
+            NAME(pack_matrix)(part->panel, nr, each.a + o * each.lda, 1, each.lda, part->k, channels,
+                              each.a + (all.result_channels - 1) * each.lda + part->k);
+        }
+        for (idx c = 0; g.bias && c < nr; c++)
+            u.bias[c] = c < channels ? g.bias[o + c] : 0;
+        unit.n = 0;
+        for (idx n = 0; n < box.n; n += unit.n) {
+            const int anew = unit.n != min_idx(plan->depth, box.n - n);
+            unit.n0 = box.n0 + n;
+            unit.n = min_idx(plan->depth, box.n - n);
+            const NAME(view) view = NAME(box_view)(&src, &all, &unit, 0, plan->channels, packed);
+            for (int q = 0; q < u.parts && anew; q++)
+                NAME(channels_taps)(u.part + q, &all, view);
+            if (anew)
+                NAME(channels_tables)(&u, plan, &box, &view, unit.n);
+            for (int q = 0; q < u.parts; q++)
+                NAME(channels_rows)(&u, u.part + q, plan->nv, unit.n, view.base, g.bias ? u.bias : NULL, g.relu);
+            REAL *const first = g.dst + (box.n0 + n) * image, *const dst = first + o * g.dst_row;
+            const REAL *const end = first + t.m1 * g.dst_row;
+            if (!whole)
+                NAME(channels_chunk)(&u, nr, dst, g.dst_row, channels);
+            else if (alone)
+                NAME(channels_planes)(&u, nr, dst, image, g.dst_row, channels, end + (box.n - 1 - n) * image, 0);
+            else
+                NAME(channels_planes)(&u, nr, dst, image, g.dst_row, channels, end, image);
         }
     }
 }

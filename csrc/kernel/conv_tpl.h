@@ -51,7 +51,8 @@ static NAME(source) NAME(task_source)(const conv_call *call, const NAME(task) *t
     const REAL *first = call->src;
     const idx plane = t->lat.h.size * t->lat.w.size, image = p->groups * t->lat.source_channels * plane;
     /* The gradient's own padding is always of zeros: its mode says where the results fold, not what is read. */
-    return (NAME(source)){.first = first + t->group * t->lat.source_channels * plane, .end = first + p->n * image,
+    return (NAME(source)){.first = first + t->group * t->lat.source_channels * plane, .begin = first,
+                          .end = first + p->n * image,
                           .image = image, .plane = plane,
                           .mode = p->pass == CONV_BWD_DATA ? CONV_ZEROS : p->pad_mode};
 }

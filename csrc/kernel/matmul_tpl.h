@@ -1,45 +1,53 @@
-/* matmul -- c (m, n) = a (m, k) b (k, n) + bias (n): the linear layer and its gradients, any strides of a and b.
+/* matmul -- c (m, n) = act(a (m, k) b (k, n) + bias (n)): the linear layer and its gradients.
  *
- * A task is one column tile. b is packed; a is read in place where its rows are dense, else packed.
+ * a lies by rows (a_col = 1) or by columns (a_row = 1) and is never copied. A task is a range of rows and one column tile:
+ * nv vectors, or one where no more are left. b is read in place where its rows hold the whole tile, else packed.
  */
 static void NAME(matmul_task)(const void *context, idx index, int worker)
 {
     const matrix_product *p = context;
     enum { NR = NV * LANES };
     REAL *buffer = (REAL *)(p->scratch + worker * matmul_task_bytes(NR, sizeof(REAL)));
-    REAL *panel = buffer + BUFFER_ROWS * NR, *rows = panel + (MATMUL_DEPTH + LANES) * NR;
-    int32_t *off = (int32_t *)(rows + (MATMUL_ROWS + LANES) * MATMUL_DEPTH);
-    const idx j0 = index * NR;
-    const int count = (int)min_idx(NR, p->n - j0);
-    const NAME(segment) s = {j0, 0, count};
-    const REAL *b = (const REAL *)p->b + j0 * p->b_col;
-    const REAL *a_end = (const REAL *)p->a + (p->m - 1) * p->a_row + (p->k - 1) * p->a_col + 1;
+    REAL *start = buffer + BUFFER_ROWS * NR, *panel = start + NR;
+    int32_t *at = (int32_t *)(panel + (MATMUL_DEPTH + LANES) * NR);
+    const idx tiles = ceil_div(p->n, NR), j0 = index % tiles * NR;
+    const idx m0 = index / tiles * p->rows, m1 = min_idx(m0 + p->rows, p->m);
+    const int count = (int)min_idx(NR, p->n - j0), nv = count <= LANES ? 1 : NV, nr = nv * LANES;
+    const int whole = count == nr, in_place = whole && p->b_col == 1 && p->b_row < INT32_MAX / MATMUL_DEPTH;
+    const REAL *b = (const REAL *)p->b + j0 * p->b_col, *bias = p->bias;
     const REAL *b_end = (const REAL *)p->b + (p->k - 1) * p->b_row + (p->n - 1) * p->b_col + 1;
-    NAME(block) g = {.at = off, .nv = NV, .buffer = buffer, .dst = p->c, .dst_row = p->c_row, .dst_step = 1,
-                     .kblock = accumulation_block(p->k)};
+    REAL *const c = (REAL *)p->c + j0;
+    int highest;
+    NAME(tile_run) *const tile = NAME(tile_of)(nv, p->a_col == 1 ? NAME(GATHER_B) : NAME(COLUMN_A), &highest);
+    highest = p->a_col == 1 ? rows_together(p->a_row * (idx)sizeof(REAL), highest) : highest;
 
-    for (int k = 0; k < MATMUL_DEPTH; k++)
-        off[k] = k * NR;
+    for (int j = 0; bias && j < nr; j++)
+        start[j] = j < count ? bias[j0 + j] : 0;
+    for (idx k = 0; k < min_idx(p->k, MATMUL_DEPTH); k++)
+        at[k] = (int32_t)(k * (in_place ? p->b_row : nr));
     for (idx k0 = 0; k0 < p->k; k0 += MATMUL_DEPTH) {
-        g.k = min_idx(MATMUL_DEPTH, p->k - k0);
-        g.first = k0 == 0;
-        NAME(pack_matrix)(panel, NR, b + k0 * p->b_row, p->b_row, p->b_col, g.k, count, b_end);
-        for (idx m = 0; m < p->m; m += MATMUL_ROWS) {
-            const idx m1 = min_idx(m + MATMUL_ROWS, p->m);
-            const REAL *a = (const REAL *)p->a + m * p->a_row + k0 * p->a_col;
-            g.a = a;
-            g.lda = p->a_row;
-            g.a_first = m;
-            if (p->a_col != 1) {
-                g.a = rows;
-                g.lda = round_up(g.k, LANES);
-                NAME(pack_matrix)(rows, g.lda, a, p->a_row, p->a_col, m1 - m, g.k, a_end);
+        const idx depth = min_idx(MATMUL_DEPTH, p->k - k0);
+        if (!in_place)
+            NAME(pack_matrix)(panel, nr, b + k0 * p->b_row, p->b_row, p->b_col, depth, count, b_end);
+        for (idx m = m0, rows; m < m1; m += rows) {
+            rows = min_idx(m1 - m, whole ? m1 - m : BUFFER_ROWS);
+            REAL *const out = whole ? c + m * p->c_row : buffer;
+            const idx ldout = whole ? p->c_row : nr;
+            for (idx i = 0; !whole && k0 > 0 && i < rows; i++)
+                NAME(copy)(out + i * nr, c + (m + i) * p->c_row, count);
+            NAME(tile_args) t = {.k = depth, .kblock = even(depth, accumulation_block(p->k)),
+                                 .b = in_place ? b + k0 * p->b_row : panel, .at = at,
+                                 .lda = p->a_col == 1 ? p->a_row : p->a_col, .ldout = ldout, .ldprev = k0 == 0 ? 0 : ldout,
+                                 .relu = k0 + depth == p->k && p->relu};
+            for (idx i = 0, height; i < rows; i += height) {
+                height = ceil_div(rows - i, ceil_div(rows - i, highest));
+                t.a = (const REAL *)p->a + (m + i) * p->a_row + k0 * p->a_col;
+                t.out = out + i * ldout;
+                t.prev = k0 > 0 ? t.out : bias ? start : NULL;
+                tile(&t, (int)height);
             }
-            NAME(block_column)(&g, m, m1, panel, &s, 1);
+            for (idx i = 0; !whole && i < rows; i++)
+                NAME(copy)(c + (m + i) * p->c_row, out + i * nr, count);
         }
     }
-    if (p->bias)
-        for (idx m = 0; m < p->m; m++)
-            for (int j = 0; j < count; j++)
-                ((REAL *)p->c)[m * p->c_row + j0 + j] += ((const REAL *)p->bias)[j0 + j];
 }

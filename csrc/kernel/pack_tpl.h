@@ -5,7 +5,7 @@
  */
 typedef struct {
     const REAL *first; /* group's first channel of image 0 */
-    const REAL *end;   /* one past the whole array */
+    const REAL *begin, *end; /* of the whole array, and one past it */
     idx image, plane;  /* strides in elements */
     conv_pad_mode mode;
 } NAME(source);

@@ -42,6 +42,7 @@ static const kernel_set NAME(set) = {
     .cross_entropy = NAME(cross_entropy_run),
     .peak = NAME(peak_run),
     .sgd = NAME(sgd_run),
+    .adam = NAME(adam_run),
     .relu = NAME(relu_run),
     .relu_grad = NAME(relu_grad_run),
     .max_pool = NAME(max_pool_run),

@@ -8,20 +8,21 @@
  *             (at[k] = k * width), rows packed once and read at the shift of each tap (direct), or a matrix in place.
  *   GATHER_A: ai = row[i], ka = at[k], kb = k * V * LANES. b is a dense panel; a is read at listed positions
  *             (bwd_weights: the positions of a padded plane that have an output, at the shift row[i] of each tap).
+ *   COLUMN_A: ai = i, ka = k * lda, kb = at[k]. a lies column by column: a transposed matrix in place.
  *
  * b's rows may start anywhere; V * LANES elements of each are read.
  * Registers: M*V accumulators, V for b's row, one broadcast: 14*2 + 2 + 1 of 32 (AVX-512), 6*2 + 2 + 1 of 16. Rows of
  * a at one distance need a pointer for every five of them (p, +l, +2l, +3l, +4l are addressing modes or nearly); a
  * pointer each, as the compiler would have it, spills half of them and costs 18 % of the peak.
  */
-enum { NAME(GATHER_B), NAME(GATHER_A) };
+enum { NAME(GATHER_B), NAME(GATHER_A), NAME(COLUMN_A) };
 
 #define ROWS_PER_POINTER 5
 
 typedef struct {
     idx k, kblock;
     const REAL *a;
-    idx lda;        /* GATHER_B */
+    idx lda;        /* GATHER_B, COLUMN_A */
     const idx *row; /* GATHER_A */
     const REAL *b;
     const int32_t *at;
@@ -41,7 +42,8 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
     const REAL *a[MR], *b = t->b;
     const int32_t *at = t->at;
     const idx count = t->k, lda = t->lda, lda3 = 3 * lda;
-    const int listed = gather == NAME(GATHER_A), pointers = listed ? M : (M + ROWS_PER_POINTER - 1) / ROWS_PER_POINTER;
+    const int listed = gather == NAME(GATHER_A), column = gather == NAME(COLUMN_A);
+    const int pointers = listed ? M : column ? 1 : (M + ROWS_PER_POINTER - 1) / ROWS_PER_POINTER;
 
 #pragma GCC unroll 16
     for (int i = 0; i < pointers; i++)
@@ -70,8 +72,8 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
 #pragma GCC unroll 16
             for (int i = 0; i < M; i++) {
                 const int far = i % ROWS_PER_POINTER;
-                const REAL *near = a[listed ? i : i / ROWS_PER_POINTER];
-                const REAL ai = listed ? near[ka] : near[far == 3 ? lda3 : far * lda];
+                const REAL *near = a[listed ? i : column ? 0 : i / ROWS_PER_POINTER];
+                const REAL ai = listed ? near[ka] : column ? a[0][i] : near[far == 3 ? lda3 : far * lda];
 #pragma GCC unroll 16
                 for (int v = 0; v < V; v++)
                     acc[i][v] += ai * bv[v];
@@ -79,7 +81,7 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
             if (!listed)
 #pragma GCC unroll 16
                 for (int i = 0; i < pointers; i++)
-                    a[i]++;
+                    a[i] += column ? lda : 1;
         }
         if (prev)
 #pragma GCC unroll 16

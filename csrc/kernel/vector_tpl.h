@@ -14,6 +14,7 @@
 /* In registers, and in memory at any address of a REAL. */
 typedef REAL NAME(vec) __attribute__((vector_size(VECTOR_BYTES)));
 typedef REAL NAME(mem) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+typedef REAL NAME(quad) __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 #define vec NAME(vec)
 #define mem NAME(mem)
 
@@ -68,25 +69,32 @@ static inline REAL NAME(sum)(vec v)
     return half[0];
 }
 
-/* dst[j * to + i] = src[i][j] for i, j < LANES: log2(LANES) rounds of swaps between rows. */
-static inline void NAME(transpose_rows)(REAL *dst, idx to, const REAL *const *src)
+/* N rows turned round, N a power of two up to LANES, by log2(N) rounds of swaps between rows: r[j][g + i] = src[i][g + j]
+ * for i, j < N and g = 0, N, 2 * N, ... */
+__attribute__((always_inline)) static inline void NAME(turn)(vec *r, const REAL *const *src, const int N)
 {
-    vec r[LANES];
 #pragma GCC unroll 16
-    for (int i = 0; i < LANES; i++)
+    for (int i = 0; i < N; i++)
         r[i] = NAME(load)(src[i]);
 #pragma GCC unroll 4
-    for (int s = 1; s < LANES; s *= 2) {
+    for (int s = 1; s < N; s *= 2) {
         /* lanes with bit s come from the second row, shifted by s; the others from the first */
         const mask low = NAME(iota)() + (((NAME(iota)() & s) != 0) & (LANES - s)), high = low + s;
 #pragma GCC unroll 16
-        for (int i = 0; i < LANES; i++)
+        for (int i = 0; i < N; i++)
             if (!(i & s)) {
                 vec a = r[i], b = r[i + s];
                 r[i] = __builtin_shuffle(a, b, low);
                 r[i + s] = __builtin_shuffle(a, b, high);
             }
     }
+}
+
+/* dst[j * to + i] = src[i][j] for i, j < LANES. */
+static inline void NAME(transpose_rows)(REAL *dst, idx to, const REAL *const *src)
+{
+    vec r[LANES];
+    NAME(turn)(r, src, LANES);
 #pragma GCC unroll 16
     for (int i = 0; i < LANES; i++)
         NAME(store)(dst + i * to, r[i]);

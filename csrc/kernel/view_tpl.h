@@ -18,6 +18,31 @@ static inline conv_axis NAME(unit_axis)(const conv_axis *axis)
     return unit;
 }
 
+/* pack_rows of step 1 and zeros where a padded row is shorter than a vector: each is moved whole, the surplus lanes and
+ * what lies before and behind the row cleared; the next row overwrites them. */
+static void NAME(pack_short_rows)(REAL *dst, const NAME(source) *src, const lattice *lat, const NAME(box) *box, idx c0,
+                                  idx c1)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    const idx width = box->w + box->fw.span, left = box->w0 + box->fw.lowest, top = box->h0 + box->fh.lowest;
+    const NAME(inside) r = NAME(run_inside)(left, 1, w->size, width);
+    const mask lanes = NAME(iota)(), inside = (lanes >= (mask){0} + (WORD)r.lo) & (lanes < (mask){0} + (WORD)r.hi);
+    const REAL *const begin = src->begin;
+    for (idx c = c0; c < c1; c++)
+        for (idx n = box->n0; n < box->n0 + box->n; n++) {
+            const REAL *row = src->first + n * src->image + c * src->plane + top * w->size + left;
+            for (idx y = top; y < top + box->rows; y++, row += w->size, dst += box->pitch) {
+                const int there = y >= 0 && y < h->size;
+                if (there && (row < begin || row + LANES > src->end)) {
+                    for (idx i = 0; i < width; i++)
+                        dst[i] = i >= r.lo && i < r.hi ? row[i] : 0;
+                    continue;
+                }
+                NAME(store)(dst, there ? (vec)((mask)NAME(load)(row) & inside) : (vec){0});
+            }
+        }
+}
+
 static NAME(view) NAME(box_view)(const NAME(source) *src, const lattice *lat, const NAME(box) *box, idx c0, idx c1,
                                  REAL *packed)
 {
@@ -34,9 +59,12 @@ static NAME(view) NAME(box_view)(const NAME(source) *src, const lattice *lat, co
                    .h = (box->h - 1) * h->step + 1, .w = (box->w - 1) * w->step + 1,
                    .fh = axis_row_layout(&unit.h), .fw = axis_row_layout(&unit.w)};
     b.rows = b.h + b.fh.span;
-    b.pitch = b.w + b.fw.span;
+    b.pitch = view_pitch(b.w + b.fw.span, LANES);
     b.area = b.n * b.rows * b.pitch;
-    NAME(pack_rows)(packed, src, &unit, &b, c0, c1);
+    if (b.pitch <= LANES && src->mode == CONV_ZEROS)
+        NAME(pack_short_rows)(packed, src, &unit, &b, c0, c1);
+    else
+        NAME(pack_rows)(packed, src, &unit, &b, c0, c1);
     return (NAME(view)){.base = packed + (h->first - b.fh.lowest) * b.pitch + w->first - b.fw.lowest,
                         .image = b.rows * b.pitch, .row = h->step * b.pitch, .column = w->step,
                         .channel = b.area, .tap_row = h->delta * b.pitch, .tap_column = w->delta};

@@ -33,7 +33,40 @@ static void NAME(view_tables)(int32_t *at, idx *row, const NAME(view) *view, con
                 *row++ = NAME(view_tap)(view, c, th, tw);
 }
 
-/* dw (oc, m) of a range of rows m and a chunk of output channels, by outer products: nothing is expanded by taps. */
+/* The gradient at the box's positions as panels of lanes over output channels [o0, o1): panel (position, nr) each. */
+static void NAME(outer_panels)(REAL *panels, idx nr, const REAL *dy, idx image, idx channel, idx row, const NAME(box) *box,
+                               idx o0, idx o1, const REAL *end)
+{
+    const idx rows = box->w == row ? 1 : box->h, run = box->w == row ? box->h * box->w : box->w; /* side by side in dy */
+    const idx positions = box->n * box->h * box->w;
+    for (idx o = o0; o < o1; o += nr, panels += positions * nr) {
+        REAL *panel = panels;
+        for (idx n = box->n0; n < box->n0 + box->n; n++)
+            for (idx y = 0; y < rows; y++, panel += run * nr)
+                NAME(pack_matrix)(panel, nr, dy + n * image + o * channel + (box->h0 + y) * row + box->w0, 1, channel, run,
+                                  min_idx(nr, o1 - o), end);
+    }
+}
+
+/* sums (m, nr) += x[row[m] + at[k]] * panel (k, nr) over the positions of a box. */
+static void NAME(outer_rows)(REAL *sums, const REAL *x, const idx *row, idx rows, const int32_t *at, const REAL *panel,
+                             idx positions, idx kblock, int nv, int first)
+{
+    const idx nr = nv * LANES;
+    int highest;
+    NAME(tile_run) *const tile = NAME(tile_of)(nv, NAME(GATHER_A), &highest);
+    const idx most = min_idx(highest, OUTER_ROWS);
+    for (idx m = 0, height; m < rows; m += height) {
+        REAL *const out = sums + m * nr;
+        const NAME(tile_args) t = {.k = positions, .kblock = even(positions, kblock), .a = x, .row = row + m, .b = panel, .at = at,
+                                   .out = out, .ldout = nr, .prev = first ? NULL : out, .ldprev = nr};
+        height = ceil_div(rows - m, ceil_div(rows - m, most));
+        tile(&t, (int)height);
+    }
+}
+
+/* dw (oc, m) of a range of input channels and a chunk of output channels, by outer products: nothing is expanded by taps.
+ * As many rows m as stay in cache pass by all positions, summed with lanes over output channels, and are turned once. */
 static void NAME(outer_task)(const void *context, idx index, int worker)
 {
     const conv_call *call = context;
@@ -41,47 +74,41 @@ static void NAME(outer_task)(const void *context, idx index, int worker)
     const conv_problem *p = &plan->p;
     NAME(task) t = NAME(task_decode)(plan, index);
     const idx taps = p->kh * p->kw, columns = p->ic * taps, points = p->oh * p->ow;
-    const idx c0 = t.m0, c1 = t.m1, o0 = t.chunk * plan->depth, o1 = min_idx(o0 + plan->depth, p->oc);
+    const idx o0 = t.chunk * plan->depth, o1 = min_idx(o0 + plan->depth, p->oc);
     const int nr = plan->nv * LANES;
-    if (o0 >= o1 || c0 >= c1)
+    if (o0 >= o1 || t.m0 >= t.m1)
         return;
 
-    REAL *buffer = (REAL *)(call->scratch + worker * plan->task_bytes);
-    const idx positions = plan->chunk_n * plan->chunk_h * plan->chunk_w;
-    REAL *panels = buffer + BUFFER_ROWS * NV * LANES;
-    idx *row = (idx *)(panels + (ceil_div(plan->depth, nr) * positions + LANES) * nr);
+    const idx most = plan->chunk_n * plan->chunk_h * plan->chunk_w, kblock = accumulation_block(p->n * points);
+    REAL *const panels = (REAL *)(call->scratch + worker * plan->task_bytes);
+    REAL *const sums = panels + (plan->depth * most + LANES * nr);
+    idx *row = (idx *)(sums + (plan->channels * taps + LANES) * plan->depth);
     int32_t *at = (int32_t *)(row + plan->channels * taps);
-    REAL *packed = (REAL *)((char *)at + round_up(positions * (idx)sizeof *at, ALIGNMENT));
+    REAL *packed = (REAL *)((char *)at + round_up(most * (idx)sizeof *at, ALIGNMENT));
     const REAL *dy = (const REAL *)call->weights + t.group * p->oc * points;
     const idx dy_image = p->groups * p->oc * points;
     const REAL *end = (const REAL *)call->weights + p->n * dy_image;
     const NAME(source) src = NAME(task_source)(call, &t);
-    NAME(block) g = {.row = row, .gather = NAME(GATHER_A), .at = at, .nv = plan->nv, .buffer = buffer,
-                     .dst_row = 1, .dst_step = columns, .kblock = accumulation_block(p->n * points)};
     NAME(box) box;
 
-    for (idx b = 0; NAME(weights_box)(plan, &t.lat, b, &box); b++) {
-        g.first = b == 0;
-        g.k = box.n * box.h * box.w;
-        for (idx o = o0; o < o1; o += nr) {
-            REAL *panel = panels + (o - o0) * positions;
-            const idx dense = box.w == p->ow ? box.h * box.w : box.w; /* positions that lie side by side in dy */
-            for (idx k = 0; k < g.k; k += dense) {
-                const idx n = k / (box.h * box.w), y = k % (box.h * box.w) / box.w;
-                NAME(pack_matrix)(panel + k * nr, nr, dy + (box.n0 + n) * dy_image + o * points +
-                                  (box.h0 + y) * p->ow + box.w0, 1, points, dense, min_idx(nr, o1 - o), end);
-            }
+    for (idx c = t.m0; c < t.m1; c += plan->channels) {
+        const idx rows = (min_idx(c + plan->channels, t.m1) - c) * taps;
+        for (idx b = 0, known = -1; NAME(weights_box)(plan, &t.lat, b, &box); b++) {
+            const idx positions = box.n * box.h * box.w;
+            const NAME(view) view = NAME(box_view)(&src, &t.lat, &box, c, c + rows / taps, packed);
+            if (positions != known) /* boxes of one size look alike: a smaller one is cut from one axis */
+                NAME(view_tables)(at, row, &view, &t.lat, &box, rows / taps);
+            known = positions;
+            NAME(outer_panels)(panels, nr, dy, dy_image, points, p->ow, &box, o0, o1, end);
+            for (idx o = o0; o < o1; o += nr)
+                NAME(outer_rows)(sums + (o - o0) * rows, view.base, row, rows, at, panels + (o - o0) * positions, positions,
+                                 kblock, plan->nv, b == 0);
         }
-        for (idx c = c0; c < c1; c += plan->channels) {
-            const idx end = min_idx(c + plan->channels, c1);
-            const NAME(view) view = NAME(box_view)(&src, &t.lat, &box, c, end, packed);
-            g.a = view.base;
-            NAME(view_tables)(at, row, &view, &t.lat, &box, end - c);
-            g.dst = (REAL *)call->dst + t.group * p->oc * columns + c * taps;
-            for (idx o = o0; o < o1; o += nr) {
-                const NAME(segment) s = {o * columns, 0, (int)min_idx(nr, o1 - o)};
-                NAME(block_column)(&g, 0, (end - c) * taps, panels + (o - o0) * positions, &s, 1);
-            }
+        for (idx o = o0; o < o1; o++) {
+            const REAL *from = sums + (o - o0) / nr * nr * rows + (o - o0) % nr;
+            REAL *to = (REAL *)call->dst + (t.group * p->oc + o) * columns + c * taps;
+            for (idx m = 0; m < rows; m++)
+                to[m] = from[m * nr];
         }
     }
 }

@@ -67,6 +67,7 @@ cdef extern from "conv.h" nogil:
         const void *bias
         void *c
         idx a_row, a_col, b_row, b_col, c_row
+        int relu
         conv_dtype dtype
         char *scratch
 
@@ -74,6 +75,7 @@ cdef extern from "conv.h" nogil:
     const char *conv_status_string(conv_status status)
     double conv_flops(const conv_problem *p)
     conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
+    bint conv_plan_serves(const conv_plan *plan, const conv_problem *p)
     double conv_plan_cycles(const conv_plan *plan)
     void conv_plan_threads(conv_plan *plan, int max_threads)
     void conv_pack(const conv_plan *plan, const void *w, void *packed)
@@ -83,7 +85,7 @@ cdef extern from "conv.h" nogil:
     void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, void *y, void *scratch)
     void conv_bias_grad(const conv_problem *p, const void *dy, void *db)
     idx matmul_scratch_bytes(const matrix_product *p, int max_threads)
-    void matmul_run(const matrix_product *p, int max_threads)
+    void matmul_run(matrix_product *p, int max_threads)
     double cross_entropy_run(conv_dtype dtype, idx n, idx classes, const void *logits, const int64_t *labels, double divisor,
                              void *grad)
     double peak_run(conv_dtype dtype, idx count)
@@ -92,6 +94,11 @@ cdef extern from "conv.h" nogil:
         double lr, momentum, dampening, weight_decay
         int nesterov, first
 
+    ctypedef struct adam_settings:
+        double rate, root, beta1, beta2, eps, weight_decay
+
+    void adam_run(conv_dtype dtype, idx n, void *data, const void *grad, void *mean, void *square,
+                  const adam_settings *settings)
     void sgd_run(conv_dtype dtype, idx n, void *data, const void *grad, void *velocity, const sgd_settings *settings)
     void relu_run(conv_dtype dtype, idx n, const void *x, void *y)
     void relu_grad_run(conv_dtype dtype, idx n, const void *dy, const void *y, void *dx)

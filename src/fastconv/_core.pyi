@@ -31,6 +31,7 @@ def conv(
     activation: str | None,
     out: NDArray[Any] | None,
     algorithm: str,
+    workspace: Workspace | None = None,
 ) -> NDArray[Any]: ...
 def conv_backward(
     ndim: int,
@@ -45,6 +46,8 @@ def conv_backward(
     need: Sequence[bool],
     data_algorithm: str = "auto",
     weights_algorithm: str = "auto",
+    through_relu: bool = False,
+    workspace: Workspace | None = None,
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]: ...
 def plan_info(
     ndim: int,
@@ -89,23 +92,54 @@ class Plan:
     def scratch_bytes(self) -> int: ...
     def __call__(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
 
-def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None) -> NDArray[Any]: ...
+class Workspace:
+    def __init__(self) -> None: ...
+    def copy(self, array: NDArray[Any]) -> NDArray[Any]: ...
+
+def linear(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    relu: bool = False,
+    workspace: Workspace | None = None,
+) -> NDArray[Any]: ...
 def linear_backward(
-    grad_output: ArrayLike, x: ArrayLike, weight: ArrayLike, need: Sequence[bool]
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    weight: ArrayLike,
+    need: Sequence[bool],
+    through_relu: bool = False,
+    workspace: Workspace | None = None,
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]: ...
-def relu(x: ArrayLike) -> NDArray[Any]: ...
-def relu_backward(grad_output: ArrayLike, y: ArrayLike) -> NDArray[Any]: ...
-def cross_entropy(logits: ArrayLike, labels: ArrayLike, divisor: float) -> tuple[float | None, NDArray[Any]]: ...
+def relu(x: ArrayLike, workspace: Workspace | None = None) -> NDArray[Any]: ...
+def relu_backward(
+    grad_output: ArrayLike, y: ArrayLike, workspace: Workspace | None = None
+) -> NDArray[Any]: ...
+def cross_entropy(
+    logits: ArrayLike, labels: ArrayLike, divisor: float, workspace: Workspace | None = None
+) -> tuple[float | None, NDArray[Any]]: ...
 def sgd(
-    data: NDArray[Any],
-    grad: NDArray[Any],
-    velocity: NDArray[Any] | None,
+    data: list[NDArray[Any]],
+    grads: list[NDArray[Any]],
+    velocities: list[NDArray[Any]] | None,
+    first: list[bool],
     lr: float,
     momentum: float,
     dampening: float,
     weight_decay: float,
     nesterov: bool,
-    first: bool,
+) -> None: ...
+def adam(
+    data: list[NDArray[Any]],
+    grads: list[NDArray[Any]],
+    means: list[NDArray[Any]],
+    squares: list[NDArray[Any]],
+    steps: list[float],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
 ) -> None: ...
 
 # _operators.pxi

@@ -7,7 +7,11 @@ through `_arguments`, which is the authority on what is accepted.
 
 from libc.stdint cimport int64_t
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.object cimport PyObject
 cimport numpy as cnp
+
+cdef extern from "Python.h":
+    PyObject *PyList_GET_ITEM(object list, Py_ssize_t i)
 
 from time import perf_counter
 
@@ -105,8 +109,12 @@ cdef cnp.ndarray as_dense(object value, str name, int type_num):
     return cnp.PyArray_FROM_OTF(array, type_num, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_NOTSWAPPED)
 
 
-cdef inline cnp.ndarray empty(int ndim, cnp.npy_intp *shape, int type_num):
+cdef inline cnp.ndarray fresh(int ndim, cnp.npy_intp *shape, int type_num):
     return cnp.PyArray_EMPTY(ndim, shape, type_num, 0)
+
+
+cdef inline cnp.ndarray empty(int ndim, cnp.npy_intp *shape, int type_num, Workspace workspace=None):
+    return fresh(ndim, shape, type_num) if workspace is None else workspace.empty(ndim, shape, type_num)
 
 
 cdef inline int wider(cnp.ndarray a, cnp.ndarray b):
@@ -133,13 +141,127 @@ cdef tuple shape_of(cnp.ndarray a):
     return (<object>a).shape
 
 
-cdef cnp.ndarray output_array(object out, int ndim, cnp.npy_intp *shape, int type_num, tuple inputs):
+cdef cnp.ndarray output_array(object out, int ndim, cnp.npy_intp *shape, int type_num, tuple inputs,
+                              Workspace workspace=None):
     """A new array, or `out` once it has been shown to fit and to overlap no input."""
     if out is None:
-        return empty(ndim, shape, type_num)
+        return empty(ndim, shape, type_num, workspace)
     dtype = np.dtype(np.float64 if type_num == cnp.NPY_FLOAT64 else np.float32)
     _arguments.check_out(out, tuple([shape[i] for i in range(ndim)]), dtype, inputs)
     return out
+
+
+# ---- what a layer keeps ----
+
+cdef extern from *:
+    """
+    /* Whether a container holds the only reference to an object. Without the GIL a count says nothing. */
+    #ifdef Py_GIL_DISABLED
+    #define HELD_ONCE(object) 0
+    #define OWNS_THREAD 0
+    #else
+    #define HELD_ONCE(object) (Py_REFCNT(object) == 1)
+    #define OWNS_THREAD 1
+    #endif
+    """
+    bint HELD_ONCE(PyObject *object) nogil
+    bint OWNS_THREAD
+
+cdef enum:
+    NPY_MAXDIMS = 64
+    ARRAYS = 8  # kept by a workspace: two of each result, because the next layer holds one until it is called again
+
+
+cdef class Workspace:
+    """What a layer keeps between calls, so that a training step after the first neither plans nor allocates.
+
+    Results come from `empty`, which hands an array out again only when nobody else holds it or a view of it: a result
+    that the caller has kept is never written to. Safe to use from several threads: what one of them is using, another finds
+    taken and does without.
+    """
+
+    cdef conv_plan plans[3]
+    cdef int planned[3]
+    cdef int threads[3]
+    cdef void *memory
+    cdef idx size
+    cdef bint taken
+    cdef list arrays
+    cdef int oldest
+
+    def __cinit__(self):
+        self.arrays = []
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.memory)
+
+    def __reduce__(self):
+        return Workspace, ()  # a copy begins anew
+
+    cdef cnp.ndarray empty(self, int ndim, cnp.npy_intp *shape, int type_num):
+        cdef PyObject *item
+        cdef Py_ssize_t i
+        for i in range(len(self.arrays)):
+            item = PyList_GET_ITEM(self.arrays, i)
+            if HELD_ONCE(item) and cnp.PyArray_TYPE(<cnp.ndarray>item) == type_num and \
+                    cnp.PyArray_NDIM(<cnp.ndarray>item) == ndim and \
+                    cnp.PyArray_CompareLists(cnp.PyArray_DIMS(<cnp.ndarray>item), shape, ndim):
+                return <cnp.ndarray>item
+        array = fresh(ndim, shape, type_num)
+        if not OWNS_THREAD:
+            return array
+        if len(self.arrays) < ARRAYS:
+            self.arrays.append(array)
+        else:
+            self.arrays[self.oldest] = array
+            self.oldest = (self.oldest + 1) % ARRAYS
+        return array
+
+    def copy(self, cnp.ndarray array not None):
+        """A copy of a dense array."""
+        cdef cnp.ndarray result = self.empty(cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array), cnp.PyArray_TYPE(array))
+        cnp.PyArray_CopyInto(result, array)
+        return result
+
+    cdef void *take(self, idx size) except NULL:
+        cdef void *memory
+        if self.taken or not OWNS_THREAD:
+            return allocate(size)
+        if self.size < size:
+            memory = allocate(size)
+            PyMem_RawFree(self.memory)
+            self.memory, self.size = memory, size
+        self.taken = True
+        return self.memory
+
+    cdef void give_back(self, void *memory) noexcept:
+        if memory == self.memory:
+            self.taken = False
+        else:
+            PyMem_RawFree(memory)
+
+    cdef conv_status plan(self, conv_plan *plan, conv_problem *p):
+        """conv_plan_init, or what it gave for the same problem."""
+        cdef int i = p.pass_
+        cdef conv_status status
+        if OWNS_THREAD and self.planned[i] and self.threads[i] == max_threads and conv_plan_serves(&self.plans[i], p):
+            plan[0] = self.plans[i]
+            return CONV_OK
+        status = conv_plan_init(plan, p, max_threads)
+        if OWNS_THREAD:
+            self.plans[i], self.threads[i], self.planned[i] = plan[0], max_threads, status == CONV_OK
+        return status
+
+
+cdef inline void *scratch(idx size, Workspace workspace) except NULL:
+    return allocate(size) if workspace is None else workspace.take(size)
+
+
+cdef inline void release(void *memory, Workspace workspace) noexcept:
+    if workspace is None:
+        PyMem_RawFree(memory)
+    else:
+        workspace.give_back(memory)
 
 
 # ---- the problem ----
@@ -221,25 +343,27 @@ cdef tuple result_shape(conv_problem *p, int ndim, bint batched):
     return full[0 if batched else 1:2] + full[4 - ndim:]
 
 
-cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y) except *:
+cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, Workspace workspace=None) except *:
     cdef conv_plan plan
-    if conv_plan_init(&plan, p, max_threads) != CONV_OK:
+    cdef conv_status status = conv_plan_init(&plan, p, max_threads) if workspace is None else workspace.plan(&plan, p)
+    if status != CONV_OK:
         raise ValueError(f"algorithm {conv_algorithm_name(p.algorithm).decode()!r} is not applicable to this problem; "
                          "'auto' always is")
     if conv_plan_algorithm(&plan) == CONV_FFT:
         transform(&plan, x, w, b, y)
     else:
-        execute(&plan, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), b, y)
+        execute(&plan, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), b, y, workspace)
 
 
-cdef void execute(conv_plan *plan, const void *x, const void *w, cnp.ndarray b, cnp.ndarray y) except *:
+cdef void execute(conv_plan *plan, const void *x, const void *w, cnp.ndarray b, cnp.ndarray y,
+                  Workspace workspace=None) except *:
     cdef const void *bias = NULL if b is None else cnp.PyArray_DATA(b)
     cdef void *py = cnp.PyArray_DATA(y)
-    cdef void *memory = allocate(plan.scratch_bytes)
+    cdef void *memory = scratch(plan.scratch_bytes, workspace)
     started = perf_counter() if report is not None else 0.0
     with nogil:
         conv_run(plan, x, w, bias, py, align(memory))
-    PyMem_RawFree(memory)
+    release(memory, workspace)
     if report is not None:
         report(problem_numbers(&plan.p), plan.threads, conv_algorithm_name(conv_plan_algorithm(plan)).decode(),
                perf_counter() - started)
@@ -266,7 +390,8 @@ cdef dict problem_numbers(conv_problem *p):
             "dtype": "f64" if p.dtype == CONV_F64 else "f32"}
 
 
-def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out, algorithm):
+def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out, algorithm,
+         Workspace workspace=None):
     cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
     cdef conv_problem p
     cdef cnp.npy_intp shape[4]
@@ -294,9 +419,9 @@ def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_m
     if ndim == 2:
         shape[i + 1] = p.oh
     shape[i + ndim] = p.ow
-    y = output_array(out, i + 1 + ndim, shape, type_num, (x, weight, bias, xa, wa, ba))
+    y = output_array(out, i + 1 + ndim, shape, type_num, (x, weight, bias, xa, wa, ba), workspace)
     if cnp.PyArray_ISCARRAY(y):
-        run(&p, xa, wa, ba, y)
+        run(&p, xa, wa, ba, y, workspace)
         return y
     dense = empty(i + 1 + ndim, shape, type_num)
     run(&p, xa, wa, ba, dense)
@@ -305,8 +430,9 @@ def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_m
 
 
 def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, need,
-                  data_algorithm="auto", weights_algorithm="auto"):
-    """(grad_input, grad_weight, grad_bias), None where `need` says so."""
+                  data_algorithm="auto", weights_algorithm="auto", bint through_relu=False, Workspace workspace=None):
+    """(grad_input, grad_weight, grad_bias), None where `need` says so; `through_relu`: x is the output of a ReLU, and
+    grad_input is to be the gradient of its input."""
     cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1)
     cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
     cdef conv_problem p
@@ -324,19 +450,22 @@ def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, g
     dy = as_dense(dy, "grad_output", type_num)
     if need_input:
         wa = as_dense(wa, "weight", type_num)
-        dx = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), type_num)
+        dx = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), type_num, workspace)
         p.pass_ = CONV_BWD_DATA
         p.algorithm = ALGORITHMS[data_algorithm]
-        run(&p, dy, wa, None, dx)
-    if need_weight:
+        run(&p, dy, wa, None, dx, workspace)
+    if need_weight or through_relu:
         xa = as_dense(xa, "x", type_num)
-        dw = empty(cnp.PyArray_NDIM(wa), cnp.PyArray_DIMS(wa), type_num)
+    if need_input and through_relu:
+        relu_grad_run(p.dtype, cnp.PyArray_SIZE(xa), cnp.PyArray_DATA(dx), cnp.PyArray_DATA(xa), cnp.PyArray_DATA(dx))
+    if need_weight:
+        dw = empty(cnp.PyArray_NDIM(wa), cnp.PyArray_DIMS(wa), type_num, workspace)
         p.pass_ = CONV_BWD_WEIGHTS
         p.algorithm = ALGORITHMS[weights_algorithm]
-        run(&p, xa, dy, None, dw)
+        run(&p, xa, dy, None, dw, workspace)
     if need_bias:
         channels = p.oc * p.groups
-        db = empty(1, &channels, type_num)
+        db = empty(1, &channels, type_num, workspace)
         conv_bias_grad(&p, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(db))
     return dx, dw, db
 
@@ -457,47 +586,62 @@ cdef class Plan:
 # ---- matrices ----
 
 cdef void product(idx m, idx n, idx k, cnp.ndarray a, idx a_row, idx a_col, cnp.ndarray b, idx b_row, idx b_col,
-                  cnp.ndarray bias, cnp.ndarray c) except *:
+                  cnp.ndarray bias, bint relu, cnp.ndarray c, Workspace workspace) except *:
     cdef matrix_product p
     cdef void *memory
     p.m, p.n, p.k = m, n, k
     p.a, p.a_row, p.a_col = cnp.PyArray_DATA(a), a_row, a_col
     p.b, p.b_row, p.b_col = cnp.PyArray_DATA(b), b_row, b_col
     p.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
+    p.relu = relu
     p.c, p.c_row = cnp.PyArray_DATA(c), n
     p.dtype = dtype_of(cnp.PyArray_TYPE(c))
-    memory = allocate(matmul_scratch_bytes(&p, max_threads))
+    memory = scratch(matmul_scratch_bytes(&p, max_threads), workspace)
     p.scratch = align(memory)
     with nogil:
         matmul_run(&p, max_threads)
-    PyMem_RawFree(memory)
+    release(memory, workspace)
 
 
-def linear(x, weight, bias):
-    """x (..., in) times weight (out, in) transposed, plus bias (out)."""
+cdef inline bint fits_linear(cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias):
+    """Whether the shapes are the usual ones and right; what is not goes through `_arguments`."""
+    return cnp.PyArray_NDIM(x) == 2 and cnp.PyArray_NDIM(weight) == 2 and \
+        cnp.PyArray_DIM(x, 1) == cnp.PyArray_DIM(weight, 1) and cnp.PyArray_SIZE(weight) > 0 and \
+        (bias is None or (cnp.PyArray_NDIM(bias) == 1 and cnp.PyArray_DIM(bias, 0) == cnp.PyArray_DIM(weight, 0)))
+
+
+def linear(x, weight, bias, bint relu=False, Workspace workspace=None):
+    """x (..., in) times weight (out, in) transposed, plus bias (out); `relu`: its positive part."""
     cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
-    cdef int type_num = wider(xa, wa)
+    cdef cnp.npy_intp shape[NPY_MAXDIMS]
+    cdef int type_num = wider(xa, wa), i, ndim = cnp.PyArray_NDIM(xa)
     if bias is not None:
         ba = as_dense(bias, "bias", -1)
         type_num = wider(ba, wa) if type_num == cnp.NPY_FLOAT32 else type_num
         ba = as_dense(ba, "bias", type_num)
-    x_shape = shape_of(xa)
-    _arguments.check_linear(x_shape, shape_of(wa), None if ba is None else shape_of(ba))
+    if not fits_linear(xa, wa, ba):
+        _arguments.check_linear(shape_of(xa), shape_of(wa), None if ba is None else shape_of(ba))
     xa, wa = as_dense(xa, "x", type_num), as_dense(wa, "weight", type_num)
-    y = np.empty((*x_shape[:len(x_shape) - 1], cnp.PyArray_DIM(wa, 0)), xa.dtype)
+    for i in range(ndim - 1):
+        shape[i] = cnp.PyArray_DIM(xa, i)
+    shape[ndim - 1] = cnp.PyArray_DIM(wa, 0)
+    y = empty(ndim, shape, type_num, workspace)
     cdef idx k = cnp.PyArray_DIM(wa, 1), n = cnp.PyArray_DIM(wa, 0), m = cnp.PyArray_SIZE(xa) // k
-    product(m, n, k, xa, k, 1, wa, 1, k, ba, y)
+    product(m, n, k, xa, k, 1, wa, 1, k, ba, relu, y, workspace)
     return y
 
 
-def linear_backward(grad_output, x, weight, need):
-    """(grad_input, grad_weight, grad_bias) of `linear`, None where `need` says so."""
+def linear_backward(grad_output, x, weight, need, bint through_relu=False, Workspace workspace=None):
+    """(grad_input, grad_weight, grad_bias) of `linear`, None where `need` says so; `through_relu` as in conv_backward."""
     cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1)
     cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
     cdef int type_num = cnp.NPY_FLOAT64 if wider(xa, wa) == cnp.NPY_FLOAT64 else wider(dy, wa)
     cdef conv_problem p
-    need_input, need_weight, need_bias = _arguments.check_need(need)
-    _arguments.check_linear(shape_of(xa), shape_of(wa), None)
+    if type(need) is not tuple or len(<tuple>need) != 3:
+        need = _arguments.check_need(need)
+    need_input, need_weight, need_bias = need
+    if not fits_linear(xa, wa, None):
+        _arguments.check_linear(shape_of(xa), shape_of(wa), None)
     cdef cnp.npy_intp n = cnp.PyArray_DIM(wa, 0)
     cdef idx k = cnp.PyArray_DIM(wa, 1), m = cnp.PyArray_SIZE(xa) // k
     x_shape = shape_of(xa)
@@ -506,13 +650,15 @@ def linear_backward(grad_output, x, weight, need):
         raise ValueError(f"grad_output has shape {shape_of(dy)}; the output of this layer has shape {expected}")
     dy, xa, wa = (as_dense(dy, "grad_output", type_num), as_dense(xa, "x", type_num), as_dense(wa, "weight", type_num))
     if need_input:
-        dx = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), type_num)
-        product(m, k, n, dy, n, 1, wa, k, 1, None, dx)
+        dx = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), type_num, workspace)
+        product(m, k, n, dy, n, 1, wa, k, 1, None, False, dx, workspace)
+        if through_relu:
+            relu_grad_run(dtype_of(type_num), m * k, cnp.PyArray_DATA(dx), cnp.PyArray_DATA(xa), cnp.PyArray_DATA(dx))
     if need_weight:
-        dw = empty(2, cnp.PyArray_DIMS(wa), type_num)
-        product(n, k, m, dy, 1, n, xa, k, 1, None, dw)
+        dw = empty(2, cnp.PyArray_DIMS(wa), type_num, workspace)
+        product(n, k, m, dy, 1, n, xa, k, 1, None, False, dw, workspace)
     if need_bias: # the gradient of a bias is that of a convolution with one position
-        db = empty(1, &n, type_num)
+        db = empty(1, &n, type_num, workspace)
         p.n, p.groups, p.oc, p.oh, p.ow, p.dtype = m, 1, n, 1, 1, dtype_of(type_num)
         conv_bias_grad(&p, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(db))
     return dx, dw, db
@@ -520,51 +666,89 @@ def linear_backward(grad_output, x, weight, need):
 
 # ---- elementwise ----
 
-def relu(x):
+def relu(x, Workspace workspace=None):
     cdef cnp.ndarray xa = as_dense(x, "x", -1)
-    cdef cnp.ndarray y = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), cnp.PyArray_TYPE(xa))
+    cdef cnp.ndarray y = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), cnp.PyArray_TYPE(xa), workspace)
     relu_run(dtype_of(cnp.PyArray_TYPE(xa)), cnp.PyArray_SIZE(xa), cnp.PyArray_DATA(xa), cnp.PyArray_DATA(y))
     return y
 
 
-def relu_backward(grad_output, y):
+def relu_backward(grad_output, y, Workspace workspace=None):
     cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1), ya = as_dense(y, "y", -1), dx
     cdef int type_num = wider(dy, ya)
     if shape_of(dy) != shape_of(ya):
         raise ValueError(f"grad_output has shape {shape_of(dy)}; y has shape {shape_of(ya)}")
     dy, ya = as_dense(dy, "grad_output", type_num), as_dense(ya, "y", type_num)
-    dx = empty(cnp.PyArray_NDIM(ya), cnp.PyArray_DIMS(ya), type_num)
+    dx = empty(cnp.PyArray_NDIM(ya), cnp.PyArray_DIMS(ya), type_num, workspace)
     relu_grad_run(dtype_of(type_num), cnp.PyArray_SIZE(ya), cnp.PyArray_DATA(dy), cnp.PyArray_DATA(ya),
                   cnp.PyArray_DATA(dx))
     return dx
 
 
-def cross_entropy(logits, labels, double divisor) -> tuple:
-    """(sum of the losses, gradient of that sum over `divisor`) of logits (N, classes) for int64 labels (N,); a sum of
+def cross_entropy(logits, labels, double divisor, Workspace workspace=None) -> tuple:
+    """(sum of the losses, gradient of that sum over `divisor`) of logits (N, classes) for integer labels (N,); a sum of
     None says that a label is out of range."""
     cdef cnp.ndarray xa = as_dense(logits, "logits", -1), dx
     cdef cnp.ndarray la = np.ascontiguousarray(labels, np.int64)
     cdef double total
-    dx = empty(2, cnp.PyArray_DIMS(xa), cnp.PyArray_TYPE(xa))
+    dx = empty(2, cnp.PyArray_DIMS(xa), cnp.PyArray_TYPE(xa), workspace)
     total = cross_entropy_run(dtype_of(cnp.PyArray_TYPE(xa)), cnp.PyArray_DIM(xa, 0), cnp.PyArray_DIM(xa, 1),
                               cnp.PyArray_DATA(xa), <const int64_t *>cnp.PyArray_DATA(la), divisor,
                               cnp.PyArray_DATA(dx))
     return (None if total == -1 else total), dx
 
 
-def sgd(cnp.ndarray data not None, cnp.ndarray grad not None, cnp.ndarray velocity, double lr, double momentum,
-        double dampening, double weight_decay, bint nesterov, bint first) -> None:
-    """One step in place: dense arrays of one float type and size; velocity None: no momentum."""
+# ---- optimizers: lists of arrays, one of each for every parameter ----
+
+cdef cnp.ndarray updated(object array, cnp.ndarray data, str name):
+    """An array that an update reads and writes: dense, of the type and size of `data`."""
+    cdef cnp.ndarray a = array
+    if not cnp.PyArray_ISCARRAY(a) or cnp.PyArray_TYPE(a) != cnp.PyArray_TYPE(data) or \
+            cnp.PyArray_SIZE(a) != cnp.PyArray_SIZE(data):
+        raise ValueError(f"{name} must be dense, writable arrays of the dtype and size of the data")
+    return a
+
+
+cdef cnp.ndarray gradient(object array, cnp.ndarray data):
+    cdef cnp.ndarray a = as_dense(array, "grad", cnp.PyArray_TYPE(data))
+    if cnp.PyArray_SIZE(a) != cnp.PyArray_SIZE(data):
+        raise ValueError(f"grad has shape {shape_of(a)}, data has shape {shape_of(data)}")
+    return a
+
+
+def sgd(list data, list grads, list velocities, list first, double lr, double momentum, double dampening,
+        double weight_decay, bint nesterov) -> None:
+    """One step in place; `velocities` None: without momentum; `first`: where the velocity begins as the gradient."""
     cdef sgd_settings s
-    cdef int type_num = cnp.PyArray_TYPE(data)
-    for array in (data, grad) if velocity is None else (data, grad, velocity):
-        if not cnp.PyArray_ISCARRAY_RO(array) or cnp.PyArray_TYPE(array) != type_num or \
-                cnp.PyArray_SIZE(array) != cnp.PyArray_SIZE(data):
-            raise ValueError("data, grad and velocity must be dense arrays of one dtype and size")
+    cdef cnp.ndarray d, g, v = None
+    cdef Py_ssize_t i
     s.lr, s.momentum, s.dampening, s.weight_decay = lr, momentum, dampening, weight_decay
-    s.nesterov, s.first = nesterov, first
-    sgd_run(dtype_of(type_num), cnp.PyArray_SIZE(data), cnp.PyArray_DATA(data), cnp.PyArray_DATA(grad),
-            NULL if velocity is None else cnp.PyArray_DATA(velocity), &s)
+    s.nesterov = nesterov
+    for i in range(len(data)):
+        d = updated(data[i], data[i], "data")
+        g = gradient(grads[i], d)
+        if velocities is not None:
+            v = updated(velocities[i], d, "velocities")
+            s.first = first[i]
+        sgd_run(dtype_of(cnp.PyArray_TYPE(d)), cnp.PyArray_SIZE(d), cnp.PyArray_DATA(d), cnp.PyArray_DATA(g),
+                NULL if velocities is None else cnp.PyArray_DATA(v), &s)
+
+
+def adam(list data, list grads, list means, list squares, list steps, double lr, double beta1, double beta2, double eps,
+         double weight_decay) -> None:
+    """One step in place; `steps`: of each parameter, this one included."""
+    cdef adam_settings s
+    cdef cnp.ndarray d, g, m, q
+    cdef double step
+    cdef Py_ssize_t i
+    s.beta1, s.beta2, s.eps, s.weight_decay = beta1, beta2, eps, weight_decay
+    for i in range(len(data)):
+        d = updated(data[i], data[i], "data")
+        g, m, q = gradient(grads[i], d), updated(means[i], d, "means"), updated(squares[i], d, "squares")
+        step = steps[i]
+        s.rate, s.root = lr / (1 - beta1**step), (1 - beta2**step) ** 0.5
+        adam_run(dtype_of(cnp.PyArray_TYPE(d)), cnp.PyArray_SIZE(d), cnp.PyArray_DATA(d), cnp.PyArray_DATA(g),
+                 cnp.PyArray_DATA(m), cnp.PyArray_DATA(q), &s)
 
 
 include "_operators.pxi"

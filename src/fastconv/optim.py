@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules with PyTorch's arithmetic.
 
-A step works in place, SGD in one pass in C, Adam in a handful of NumPy operations; the buffers are made on the first step and none after.
+A step works in place, in one call and one pass in C for all parameters; the buffers are made on the first step and none
+after.
 ``state_dict()`` is a flat mapping of arrays, ready for `fastconv.serialization.save_state`: an optimizer that is loaded
 goes on bit for bit.
 """
@@ -53,21 +54,24 @@ class Optimizer:
                 raise TypeError(f"parameters must be Parameters, got {type(parameter).__name__}")
         # A parameter has no buffers until it has had a gradient, as in PyTorch.
         self._buffers: list[dict[str, Array]] = [{} for _ in self.parameters]
-        self._scratch = [(np.empty_like(p.data), np.empty_like(p.data)) for p in self.parameters]
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        for parameter, buffers, scratch in zip(self.parameters, self._buffers, self._scratch, strict=True):
+        data, grads, buffers = list[Array](), list[Array](), list[dict[str, Array]]()
+        for parameter, kept in zip(self.parameters, self._buffers, strict=True):
             if parameter.grad is None:
                 continue
             if not parameter.data.flags.writeable:
                 raise RuntimeError(
                     f"{parameter} is read-only in eval(); call train() on its module before step()"
                 )
-            self._update(parameter.data, parameter.grad, buffers, *scratch)
+            data.append(parameter.data)
+            grads.append(parameter.grad)
+            buffers.append(kept)
+        self._update(data, grads, buffers)
 
-    def _update(self, data: Array, grad: Array, buffers: dict[str, Array], s: Array, t: Array) -> None:
-        """Update `data` in place; `s` and `t` are scratch arrays of its shape."""
+    def _update(self, data: list[Array], grads: list[Array], buffers: list[dict[str, Array]]) -> None:
+        """Update `data` in place; each has its gradient and its buffers, which are empty before its first step."""
         raise NotImplementedError
 
     def zero_grad(self, set_to_none: bool = False) -> None:
@@ -165,13 +169,17 @@ class SGD(Optimizer):
             raise ValueError("nesterov needs momentum > 0 and dampening = 0, "
                              f"got momentum={momentum!r}, dampening={dampening!r}")  # fmt: skip
 
-    def _update(self, data: Array, grad: Array, buffers: dict[str, Array], s: Array, t: Array) -> None:
-        velocity = buffers.get("momentum_buffer") if self.momentum else None
-        first = self.momentum != 0 and velocity is None
-        if first:
-            velocity = buffers["momentum_buffer"] = np.empty_like(data)
-        _core.sgd(data, np.ascontiguousarray(grad, data.dtype), velocity, self.lr, self.momentum, self.dampening,
-                  self.weight_decay, self.nesterov, first)
+    def _update(self, data: list[Array], grads: list[Array], buffers: list[dict[str, Array]]) -> None:
+        velocities, first = None, list[bool]()
+        if self.momentum:
+            first = [not kept for kept in buffers]
+            velocities = [
+                kept.setdefault("momentum_buffer", np.zeros_like(values)) if fresh else kept["momentum_buffer"]
+                for kept, values, fresh in zip(buffers, data, first, strict=True)
+            ]
+        _core.sgd(
+            data, grads, velocities, first, self.lr, self.momentum, self.dampening, self.weight_decay, self.nesterov
+        )
 
 
 class Adam(Optimizer):
@@ -216,27 +224,20 @@ class Adam(Optimizer):
         self.eps = _non_negative("eps", eps)
         self.weight_decay = _non_negative("weight_decay", weight_decay)
 
-    def _update(self, data: Array, grad: Array, buffers: dict[str, Array], s: Array, t: Array) -> None:
-        if not buffers:
-            buffers |= {
-                "exp_avg": np.zeros_like(data),
-                "exp_avg_sq": np.zeros_like(data),
-                "step": np.zeros(()),
-            }
-        mean, square, count = (buffers[name] for name in self._buffer_names)
-        count += 1
-        step = float(count)
-        if self.weight_decay:
-            np.multiply(data, self.weight_decay, out=s)
-            grad = np.add(grad, s, out=s)
-        mean += np.multiply(np.subtract(grad, mean, out=t), 1 - self.beta1, out=t)
-        square *= self.beta2
-        square += np.multiply(np.multiply(grad, grad, out=t), 1 - self.beta2, out=t)
-        denominator = np.sqrt(square, out=t)
-        denominator /= math.sqrt(1 - self.beta2**step)
-        denominator += self.eps
-        np.divide(mean, denominator, out=s)
-        data -= np.multiply(s, self.lr / (1 - self.beta1**step), out=s)
+    def _update(self, data: list[Array], grads: list[Array], buffers: list[dict[str, Array]]) -> None:
+        for kept, values in zip(buffers, data, strict=True):
+            if not kept:
+                kept |= {
+                    "exp_avg": np.zeros_like(values),
+                    "exp_avg_sq": np.zeros_like(values),
+                    "step": np.zeros(()),
+                }
+            kept["step"] += 1
+        means, squares, steps = ([kept[name] for kept in buffers] for name in self._buffer_names)
+        _core.adam(
+            data, grads, means, squares, [float(step) for step in steps], self.lr, self.beta1, self.beta2, self.eps,
+            self.weight_decay,
+        )  # fmt: skip
 
 
 class StepLR:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
+from fastconv import _core
 from fastconv import activations as A
-from fastconv import functional as F
 from fastconv.nn.module import Array, Module
 
 
 class ReLU(Module):
     """``max(x, 0)``; its gradient at zero is zero."""
 
+    def __init__(self) -> None:
+        self._workspace = _core.Workspace()
+
     def forward(self, x: ArrayLike) -> Array:
-        self._saved = y = F.relu(x)
+        self._saved = y = _core.relu(x, self._workspace)
         return y
 
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
         # The sign of the output is that of the input, so the output, which lives anyway, is all that is kept.
         y = self._recall()
-        return F.relu_backward(grad_output, y) if need_input_grad else None
+        return _core.relu_backward(grad_output, y, self._workspace) if need_input_grad else None
 
 
 class LeakyReLU(Module):

@@ -7,11 +7,16 @@ from typing import overload
 
 from numpy.typing import ArrayLike
 
+from fastconv.nn.activation import ReLU
+from fastconv.nn.flatten import Flatten
 from fastconv.nn.module import Array, Module
 
 
 class Sequential(Module):
     """Layers one after another, as `torch.nn.Sequential`: indexable, iterable, with keys ``0.weight``, ...
+
+    A convolution or linear layer with a ReLU behind it applies that as it stores its output, and one with a ReLU before it
+    goes back through that as it stores the gradient of its input: the same numbers, without a pass over memory.
 
     Parameters
     ----------
@@ -26,20 +31,41 @@ class Sequential(Module):
         self._layers = list(layers)
 
     def forward(self, x: ArrayLike) -> Array:
-        for layer in self._layers:
-            x = layer(x)
+        layers = iter(enumerate(self._layers, 1))
+        for behind, layer in layers:
+            if layer._fuses_relu and self._is_relu(behind):
+                x = self._layers[behind]._saved = layer.forward(x, "relu")  # type: ignore[call-arg]
+                next(layers)
+            else:
+                x = layer(x)
         self._saved = True
         return x  # type: ignore[return-value]  # of an empty Sequential it is the input
 
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
         self._recall()
+        grad, passed = grad_output, -1
         first = 0 if need_input_grad else self._first_with_parameters()
-        grad = grad_output
-        for layer in reversed(self._layers[first + 1 :]):
-            grad = layer.backward(grad)  # type: ignore[assignment]  # an array, as need_input_grad is True
-        for layer in self._layers[first : first + 1]:
-            grad = layer.backward(grad, need_input_grad)  # type: ignore[assignment]
+        for index in range(len(self._layers) - 1, first - 1, -1):
+            layer = self._layers[index]
+            needed = need_input_grad or index > first
+            if index == passed:  # the layer behind has gone back through this ReLU
+                continue
+            if needed and layer._fuses_relu and (relu := self._relu_before(index)) >= first:
+                passed = relu
+                grad = layer.backward(grad, True, True)  # type: ignore
+            else:
+                grad = layer.backward(grad, needed)  # type: ignore[assignment]  # an array, where it is needed
         return grad if need_input_grad else None  # type: ignore[return-value]
+
+    def _is_relu(self, index: int) -> bool:
+        return 0 <= index < len(self._layers) and type(self._layers[index]) is ReLU
+
+    def _relu_before(self, index: int) -> int:
+        """Index of the ReLU whose output, flattened or not, is what layer `index` reads; -1 if there is none."""
+        before = index - 1
+        while before >= 0 and type(self._layers[before]) is Flatten:
+            before -= 1
+        return before if self._is_relu(before) else -1
 
     def _first_with_parameters(self) -> int:
         """Index of the layer at which a backward pass that wants no input gradient can stop."""

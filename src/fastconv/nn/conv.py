@@ -54,10 +54,9 @@ class _ConvNd(Module):
     """What Conv1d and Conv2d share: all of it but the rank and the three functions."""
 
     _rank: int
-    _convolve: Callable[..., Array]
-    _convolve_backward: Callable[..., tuple[Array | None, Array | None, Array | None]]
     _make_plan: Callable[..., _core.Plan]
     _pack: _Pack | None = None
+    _fuses_relu = True
 
     def __init__(
         self,
@@ -95,20 +94,22 @@ class _ConvNd(Module):
         self.weight = Parameter(initial_weight, "weight")
         self.bias = Parameter(initial_bias, "bias") if bias else None
 
-    def forward(self, x: ArrayLike) -> Array:
-        plan = None if self.training else self._plan_for(x)
+        self._workspace = _core.Workspace()
+
+    def forward(self, x: ArrayLike, activation: str | None = None) -> Array:
+        activation = activation or self.activation
+        plan = None if self.training else self._plan_for(x, activation)
         if plan is not None:
             y = plan(x)
         else:
-            bias = None if self.bias is None else self.bias.data
-            y = self._convolve(
-                x, self.weight.data, bias, self.stride, self.padding, self.dilation, self.groups,
-                padding_mode=self.padding_mode, activation=self.activation,
+            y = _core.conv(
+                self._rank, x, self.weight.data, None if self.bias is None else self.bias.data, self.stride, self.padding,
+                self.dilation, self.groups, self.padding_mode, activation, None, "auto", self._workspace,
             )  # fmt: skip
         self._saved = x, y if self.activation else None
         return y
 
-    def _plan_for(self, x: ArrayLike) -> _core.Plan | None:
+    def _plan_for(self, x: ArrayLike, activation: str | None) -> _core.Plan | None:
         """A plan of this layer as it is now, for `x`; None where x or the parameters do not suit one.
 
         It cannot be stale: it serves only the arrays that it was packed from, under the settings that it was made with,
@@ -116,7 +117,7 @@ class _ConvNd(Module):
         share the parameter.)
 
         One plan is kept, so nothing grows with the shapes seen. It is made when a shape comes for the first time, not
-        when it comes back: plans choose among the algorithms with other costs than `_convolve` does and may round in
+        when it comes back: plans choose among the algorithms with other costs than `_core.conv` does and may round in
         another way, and an input is to give the same bits at every call. Where every input has another shape than the
         one before, each packs anew; that costs from some percent of the convolution to, with small images of hundreds
         of channels, a few times as much. Such inputs are better off in training mode.
@@ -125,7 +126,7 @@ class _ConvNd(Module):
             return None
         weight, bias = self.weight.data, None if self.bias is None else self.bias.data
         settings = (
-            x.shape, x.dtype, self.stride, self.padding, self.dilation, self.groups, self.padding_mode, self.activation,
+            x.shape, x.dtype, self.stride, self.padding, self.dilation, self.groups, self.padding_mode, activation,
             _core.get_strict(), _core.active_isa(),
         )  # fmt: skip
         pack = self._pack  # read once: another thread may replace it
@@ -136,18 +137,21 @@ class _ConvNd(Module):
         self._pack = None  # before there is a new one, which can then have its memory
         plan = self._make_plan(
             x.shape, weight, bias, self.stride, self.padding, self.dilation, self.groups,
-            padding_mode=self.padding_mode, activation=self.activation,
+            padding_mode=self.padding_mode, activation=activation,
         )  # fmt: skip
         self._pack = _Pack(plan, weight, bias, _immutable(settings))
         return plan
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(
+        self, grad_output: ArrayLike, need_input_grad: bool = True, through_relu: bool = False
+    ) -> Array | None:
         x, y = self._recall()
         if self.activation:
-            grad_output = F.relu_backward(grad_output, y)
-        grad_input, grad_weight, grad_bias = self._convolve_backward(
-            grad_output, x, self.weight.data, self.stride, self.padding, self.dilation, self.groups,
-            padding_mode=self.padding_mode, need=(need_input_grad, True, self.bias is not None),
+            grad_output = _core.relu_backward(grad_output, y, self._workspace)
+        grad_input, grad_weight, grad_bias = _core.conv_backward(
+            self._rank, grad_output, x, self.weight.data, self.stride, self.padding, self.dilation, self.groups,
+            self.padding_mode, (need_input_grad, True, self.bias is not None), through_relu=through_relu,
+            workspace=self._workspace,
         )  # fmt: skip
         self.weight.accumulate(grad_weight)
         if self.bias is not None:
@@ -206,8 +210,6 @@ class Conv1d(_ConvNd):
     """
 
     _rank = 1
-    _convolve = staticmethod(F.conv1d)
-    _convolve_backward = staticmethod(F.conv1d_backward)
     _make_plan = staticmethod(F.plan_conv1d)
 
 
@@ -219,6 +221,4 @@ class Conv2d(_ConvNd):
     """
 
     _rank = 2
-    _convolve = staticmethod(F.conv2d)
-    _convolve_backward = staticmethod(F.conv2d_backward)
     _make_plan = staticmethod(F.plan_conv2d)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastconv import functional as F
+from fastconv import _core
 from fastconv.nn.conv import _positive
 from fastconv.nn.init import RNG, weight_and_bias
 from fastconv.nn.module import Array, Module, Parameter
@@ -35,6 +35,8 @@ class Linear(Module):
         Shape ``(out_features,)``.
     """
 
+    _fuses_relu = True
+
     def __init__(
         self,
         in_features: int,
@@ -52,15 +54,19 @@ class Linear(Module):
         )
         self.weight = Parameter(initial_weight, "weight")
         self.bias = Parameter(initial_bias, "bias") if bias else None
+        self._workspace = _core.Workspace()
 
-    def forward(self, x: ArrayLike) -> Array:
+    def forward(self, x: ArrayLike, activation: str | None = None) -> Array:
         self._saved = x
-        return F.linear(x, self.weight.data, None if self.bias is None else self.bias.data)
+        bias = None if self.bias is None else self.bias.data
+        return _core.linear(x, self.weight.data, bias, activation == "relu", self._workspace)
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(
+        self, grad_output: ArrayLike, need_input_grad: bool = True, through_relu: bool = False
+    ) -> Array | None:
         need = (need_input_grad, True, self.bias is not None)
-        grad_input, grad_weight, grad_bias = F.linear_backward(
-            grad_output, self._recall(), self.weight.data, need=need
+        grad_input, grad_weight, grad_bias = _core.linear_backward(
+            grad_output, self._recall(), self.weight.data, need, through_relu, self._workspace
         )
         self.weight.accumulate(grad_weight)
         if self.bias is not None:

@@ -23,6 +23,7 @@ class _Loss:
             )
         self.reduction = reduction
         self._saved: Any = None
+        self._workspace = _core.Workspace()
 
     def _recall(self) -> Any:
         if self._saved is None:
@@ -63,7 +64,7 @@ class CrossEntropyLoss(_Loss):
             )
         if wanted.dtype.kind not in "iu":
             raise TypeError(f"labels must be integers, got dtype {wanted.dtype}")
-        total, self._saved = _core.cross_entropy(scores, wanted, self._divisor(wanted.size))
+        total, self._saved = _core.cross_entropy(scores, wanted, self._divisor(wanted.size), self._workspace)
         if total is None:
             classes = scores.shape[1]
             raise ValueError(f"labels must be in [0, {classes}), got {wanted[(wanted < 0) | (wanted >= classes)][0]}")
@@ -71,8 +72,7 @@ class CrossEntropyLoss(_Loss):
 
     def backward(self) -> Array:
         """Gradient of the latest loss with respect to its logits: ``(softmax - one_hot) / N``."""
-        grad: Array = self._recall().copy()
-        return grad
+        return self._workspace.copy(self._recall())
 
 
 class MSELoss(_Loss):

@@ -174,6 +174,9 @@ class Module:
 
     training: bool = True
     _saved: Any = None
+    #: Whether ``forward`` takes ``activation="relu"``, and ``backward`` ``through_relu=True``: the gradient with respect
+    #: to what the ReLU before this layer got. `Sequential` makes use of both.
+    _fuses_relu = False
 
     def __call__(self, x: ArrayLike) -> Array:
         return self.forward(x)
@@ -301,7 +304,7 @@ class Module:
         return skipped
 
     def __getstate__(self) -> dict[str, Any]:
-        # What the last forward left behind is no part of a copied or pickled model.
+        # What the last forward left behind is no part of a copied or pickled model. (A workspace is copied as a new one.)
         return {name: value for name, value in vars(self).items() if name != "_saved"}
 
     def extra_repr(self) -> str:
