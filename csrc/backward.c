@@ -73,6 +73,40 @@ static idx dot_chunks(const conv_plan *plan)
     return 1;
 }
 
+#define SLIDE_GROUPS_WORK 5e4 /* cycles of a task at most, where planes are small */
+
+/* Cycles of one strip of an image: products, or loads of two lines for each tap and source row; what it takes to begin. */
+static double slide_strip_cycles(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const double most = (double)slide_tap_rows(plan->kernels, p->stride_h, p->kw), parts = __builtin_ceil((double)p->kh / most);
+    const double step = most * (double)p->kw, loads = 1.9 * (double)p->stride_h * (double)p->kw + 2;
+    return parts * (((double)p->oh + 2) * (6 + (step > loads ? step : loads)) + 80 + 2 * step);
+}
+
+static void slide_weights_block(conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    plan->chunk_h = p->oh;
+    plan->chunk_w = p->ow;
+    plan->nv = 1;
+    const double group = slide_strip_cycles(plan) * (double)ceil_div(p->ow, lanes_of(plan)) * (double)max_idx(1, p->n) * (double)p->oc;
+    plan->channels = max_idx(1, min_idx(p->groups, (idx)(SLIDE_GROUPS_WORK / (group + 1))));
+    /* few groups: their tap rows are tasks of their own */
+    plan->depth = p->groups >= 8 || p->stride_h > 1 ? p->kh : slide_tap_rows(plan->kernels, p->stride_h, p->kw);
+}
+
+static double slide_weights_bytes(const conv_plan *plan)
+{
+    const double lanes = (double)lanes_of(plan), taps = (double)round_up(plan->p.kh * plan->p.kw, lanes_of(plan));
+    return (double)slide_shape_of(plan).total + 2 * ALIGNMENT + (2 * taps + lanes) * lanes * (double)element_bytes(plan);
+}
+
+static idx slide_weights_chunks(const conv_plan *plan)
+{
+    return ceil_div(plan->p.groups, plan->channels) * ceil_div(plan->p.kh, plan->depth);
+}
+
 static void weights_block(conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
@@ -136,6 +170,13 @@ static double dot_cost(const conv_plan *plan)
            boxes_of(plan) * m * 20 + (double)p->ic * rows_cost(plan, &s, &lat.w, boxes);
 }
 
+static double slide_weights_cost(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    return (double)p->oc * (slide_strip_cycles(plan) * (double)ceil_div(p->ow, lanes_of(plan)) + 10 * (double)(p->kh * p->kw)) +
+           100 + 3 * (double)p->ih;
+}
+
 static double weights_cost(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
@@ -158,6 +199,18 @@ static int dot_fits(const conv_plan *plan)
     return dot_task_bytes(plan) < DIRECT_LIMIT;
 }
 
+/* One source channel to each result, rows of 3, 5 or 7 taps side by side, and with a stride of 2 squares that registers hold. */
+static int slide_weights_fits(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const int wide = plan->kernels->mr >= 14 && lanes_of(plan) >= 8;
+    const int row = p->kw == 3 || p->kw == 5 || p->kw == 7;
+    const int strides = p->stride_h == p->stride_w &&
+                        (p->stride_h == 1 || (p->stride_h == 2 && p->kh == p->kw && (p->kw == 3 || (p->kw == 5 && wide))));
+    return p->ic == 1 && row && strides && p->dil_w == 1 && (p->dil_h == 1 || p->kh == 1) && p->pad_mode == CONV_ZEROS &&
+           p->pad_left <= lanes_of(plan) && p->ow < 1 << 20 && p->oh < 1 << 20 && slide_weights_bytes(plan) < DIRECT_LIMIT;
+}
+
 /* ---- the rows ---- */
 
 const conv_algorithm backward_algorithms[] = {
@@ -165,6 +218,8 @@ const conv_algorithm backward_algorithms[] = {
      outer_block, outer_fits, outer_cost, outer_chunks, outer_task_bytes},
     {CONV_DOT, KERNEL_DOT, "few output channels: dot products along the rows",
      dot_block, dot_fits, dot_cost, dot_chunks, dot_task_bytes},
+    {CONV_SLIDE, KERNEL_SLIDE_WEIGHTS, "one channel to each result: taps are accumulators that slide down over rows read where they lie",
+     slide_weights_block, slide_weights_fits, slide_weights_cost, slide_weights_chunks, slide_weights_bytes, .spans = 1},
     {CONV_GEMM, KERNEL_WEIGHTS, "positions are reduced over in panels of transposed im2col",
      weights_block, NULL, weights_cost, weights_chunks, weights_task_bytes},
 };

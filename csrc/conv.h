@@ -31,6 +31,7 @@ typedef enum {
     CONV_DIRECT,
     CONV_CHANNELS,
     CONV_WINOGRAD,
+    CONV_SLIDE,
     CONV_STENCIL,
     CONV_GEMM,
     CONV_FFT, /* planned here, run by the caller: conv_run does not know it */

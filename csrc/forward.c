@@ -205,7 +205,7 @@ static double stencil_row(const conv_plan *plan, const lattice *lat, int rows, i
     const double columns = rows == 1 ? (double)stencil_box_of(plan, lanes_of(plan)).pitch * (double)lat->h.step
                                      : (double)round_up(lat->w.grid, vectors * lanes_of(plan));
     const double lag = (double)(lat->h.step * lat->w.taps);
-    double cycles = (taps - (rows - 1) * lag) * stencil_step(rows, vectors) + 30 + rows * vectors;
+    double cycles = (taps - (rows - 1) * lag) * stencil_step(rows, vectors) + 30 + 12 * rows * vectors; /* stores, and the copy from the second-level cache: measured */
     for (int r = 1; r < rows; r++)
         cycles += 2 * lag * stencil_step(r, vectors) + 5;
     return columns / lanes / vectors * cycles / rows;
@@ -257,8 +257,79 @@ static double stencil_cost(const conv_plan *plan)
 {
     const lattice lat = plan_lattice(plan, 0, 0);
     const double rows = (double)(lat.h.grid * lat.h.step), pitch = (double)stencil_box_of(plan, lanes_of(plan)).pitch;
-    return stencil_row(plan, &lat, (int)plan->depth, plan->nv) * (double)lat.h.grid * (double)lat.result_channels +
+    const double plane = 80 + 3 * (double)(lat.h.taps * lat.w.taps) + 25 * (double)lat.h.grid;
+    return (stencil_row(plan, &lat, (int)plan->depth, plan->nv) * (double)lat.h.grid + plane) * (double)lat.result_channels +
            rows * (double)axis_row_layout(&lat.w).period * (8 + pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : 8));
+}
+
+/* ---- slide: bands of rows and runs of columns of some planes ---- */
+
+#define SLIDE_COLUMNS 16384
+#define SLIDE_WALK 150 /* cycles to begin and end a strip, measured: 1-D is not for this */
+
+/* Cycles of a strip's step: products, two vectors a cycle and eight in flight; or loads, likewise, of two lines for most. */
+static double slide_step(const conv_plan *plan, const slide_shape *s, double vectors)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const double kw = (double)lat.w.taps, rows = (double)s->depth;
+    const double chains = vectors * (double)s->across;
+    const double products = vectors * kw * (double)lat.h.taps * (chains < 8 ? 8 / chains : 1);
+    const double loads = rows * kw * (vectors * (s->edges == s->strips ? 2.9 : 1.9)) + (double)lat.h.taps * kw / 2;
+    return ((products > loads ? products : loads) + 3 * vectors) / 2 + 8 + 2 * rows * kw;
+}
+
+/* Cycles of one result plane's row. */
+static double slide_row(const conv_plan *plan, const slide_shape *s)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const double vectors = (double)ceil_div(lat.w.grid, lanes_of(plan)), strips = (double)ceil_div((idx)vectors, s->vectors);
+    return strips * slide_step(plan, s, vectors / strips);
+}
+
+/* Windows so short that a table of their rows is a small thing, and no product of sizes overflows. */
+static int slide_short(const lattice *lat)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    const double rows = (double)h->taps * __builtin_fabs((double)h->delta) + 16.0 * (double)h->step;
+    const double columns = (double)w->taps * __builtin_fabs((double)w->delta) + (double)w->step;
+    return rows < DIRECT_LIMIT / 64 && columns < DIRECT_LIMIT / 64;
+}
+
+static void slide_block(conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    if (!slide_short(&lat))
+        return;
+    plan->chunk_h = max_idx(1, lat.h.grid);
+    plan->chunk_w = even(max_idx(1, lat.w.grid), SLIDE_COLUMNS);
+    slide_shape s = slide_shape_of(plan);
+    const double row = slide_row(plan, &s), bytes = (double)(s.period * s.pitch * element_bytes(plan));
+    const double rows = min_double(2 * STENCIL_WORK / row, 2 * STENCIL_BYTES / bytes / (double)lat.h.step);
+    plan->chunk_h = even(plan->chunk_h, max_idx((idx)min_double(rows, 1e9), 8 * s.across * s.apart));
+    plan->chunk_n = plan->chunk_h < lat.h.grid ? 1 :
+        max_idx(1, min_idx(plan->p.n * plan->p.groups, (idx)(STENCIL_WORK / (row * (double)(lat.h.grid * lat.result_channels) + 1))));
+}
+
+static idx slide_chunks(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    return ceil_div(plan->p.n * plan->p.groups, plan->chunk_n) * ceil_div(lat.h.grid, plan->chunk_h) * ceil_div(lat.w.grid, plan->chunk_w);
+}
+
+static double slide_task_bytes(const conv_plan *plan)
+{
+    return (double)slide_shape_of(plan).total + ALIGNMENT;
+}
+
+static double slide_cost(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const slide_shape s = slide_shape_of(plan);
+    const double steps = (double)(lat.h.grid + (s.across - 1) * s.apart * ceil_div(lat.h.grid, plan->chunk_h));
+    const double copy = s.in_place ? 2 : (double)s.period * (60 + (double)s.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 4 : 16));
+    const double walks = (double)s.apart * (double)ceil_div(lat.h.grid, plan->chunk_h) * (double)ceil_div(lat.w.grid, s.vectors * lanes_of(plan));
+    return (double)lat.result_channels * (slide_row(plan, &s) * steps + SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40) +
+           (double)(lat.h.grid * lat.h.step) * copy;
 }
 
 /* ---- fft: the cut of src/fastconv/fft.py, whose arithmetic this repeats to know what it costs ---- */
@@ -366,17 +437,21 @@ static double direct_cost(const conv_plan *plan)
     const double columns = boxes * (double)plan->chunk_h * row;
     const double packed_rows = boxes * (double)(plan->chunk_h + s.span_h) * (double)s.planes;
     const double stores = boxes * (double)plan->chunk_h * (double)lat.result_channels * 6; /* rows end within tiles */
+    /* a tile of one channel ends after a few products, each with a load of its own, and its rows are packed for it: measured */
+    const int alone = lat.source_channels == 1;
+    const double few = alone ? 1 + 1 / (double)lat.result_channels : 1, packs = alone ? 2 : 1;
+    const double ends = alone ? 400 + 15 * columns / lanes : 0;
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
-    return lattices * ((double)lat.source_channels * (1.15 * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps +
-                                                      packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step))) +
-                       (pitch % nr == 0 && lat.w.out_step == 1 ? 0 : stores));
+    return lattices * ((double)lat.source_channels * (1.15 * few * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps +
+                                                      packs * packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step))) +
+                       ends + (pitch % nr == 0 && lat.w.out_step == 1 ? 0 : stores));
 }
 
 static double channels_cost(const conv_plan *plan)
 {
     const lattice lat = plan_lattice(plan, 0, 0), all = plan_envelope(plan);
     const double lanes = (double)lanes_of(plan);
-    const double points = (double)round_up(channels_unit_points(plan), lanes_of(plan)) / (double)plan->depth;
+    const double points = (double)(channels_unit_points(plan) / plan->depth); /* of one image: the choice knows no batch */
     const double columns = (double)round_up(lat.result_channels, tile_columns(plan));
     /* every lattice of a gradient has its own taps: together those of the kernel */
     const double lattices = (double)(plan->phases_h * plan->phases_w);
@@ -384,8 +459,9 @@ static double channels_cost(const conv_plan *plan)
     const double rows = (double)all.h.grid * (double)all.h.step * (double)lat.source_channels;
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     const double packs = points < CHANNELS_LEAST ? points / CHANNELS_LEAST : 1; /* of the weights, for an image */
-    return boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * 0.55 + boxes * points * columns * 0.6 +
-           (lattice_inside(&all) ? 0 : rows * (16 + (double)(all.w.grid * all.w.step) / lanes * 2));
+    const double few = lat.source_channels == 1 ? 1.7 : 1; /* which leaves a tile after a few products: measured */
+    return few * (boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * 0.55 + boxes * points * columns * 0.6 +
+           (lattice_inside(&all) ? 0 : rows * (16 + (double)(all.w.grid * all.w.step) / lanes * 2)));
 }
 
 static double gemm_cost(const conv_plan *plan)
@@ -398,7 +474,8 @@ static double gemm_cost(const conv_plan *plan)
     const double runs = (double)points / (double)min_idx(nr, max_idx(1, lat.w.grid)) + (double)points / (double)nr;
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double stores = points % nr == 0 ? 0 : (double)lat.result_channels * 15; /* of the tile that an image ends in */
-    return lattices * (columns / lanes * tile_cycles(plan, lat.result_channels, 0) * k + stores +
+    const double few = lat.source_channels == 1 ? 2.7 : 1; /* one row of a panel for each row of the kernel: measured */
+    return few * lattices * (columns / lanes * tile_cycles(plan, lat.result_channels, 0) * k + stores +
                        k * (runs * 12 + columns / lanes * step_cycles(lat.w.step)));
 }
 
@@ -461,6 +538,17 @@ static int stencil_fits(const conv_plan *plan)
            (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1));
 }
 
+/* The same, for kernels of so few rows that the window is registers, and so few taps that a sum needs no blocks. */
+static int slide_fits(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const idx taps = lat.h.taps * lat.w.taps;
+    return lat.source_channels == 1 && slide_short(&lat) && slide_shape_of(plan).across <= SLIDE_MOST && accumulation_block(taps) == taps &&
+           slide_task_bytes(plan) < DIRECT_LIMIT &&
+           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1));
+}
+
 /* Forward, and a kernel so large that transforms may pay. */
 static int fft_fits(const conv_plan *plan)
 {
@@ -491,8 +579,10 @@ const conv_algorithm forward_algorithms[] = {
      channels_block, channels_fit, channels_cost, direct_chunks, channels_task_bytes},
     {CONV_WINOGRAD, KERNEL_WINOGRAD, "stride 1: transforms of short tiles multiply less than the definition does",
      winograd_block, winograd_fits, winograd_cost, winograd_chunks, winograd_task_bytes, 1, winograd_share},
+    {CONV_SLIDE, KERNEL_SLIDE, "one channel to each result, few kernel rows: accumulators slide down over rows read where they lie",
+     slide_block, slide_fits, slide_cost, slide_chunks, slide_task_bytes, 1, NULL, 1},
     {CONV_STENCIL, KERNEL_STENCIL, "one channel to each result: rows summed side by side from one padded copy",
-     stencil_block, stencil_fits, stencil_cost, stencil_chunks, stencil_task_bytes, 1},
+     stencil_block, stencil_fits, stencil_cost, stencil_chunks, stencil_task_bytes, 1, NULL, 1},
     {CONV_GEMM, KERNEL_GEMM, "panels of im2col: dense columns are worth a copy for each tap",
      gemm_block, panel_fits, gemm_cost, gemm_chunks, gemm_task_bytes},
     {CONV_FFT, KERNEL_FFT, "a large kernel on few channels: overlap-save through numpy.fft",

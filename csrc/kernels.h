@@ -25,7 +25,7 @@ typedef void conv_task(const void *call, idx task, int worker);
 /* Units [begin, end) of an operator: rows of outputs, planes or channels. */
 typedef void operator_kernel(const void *call, idx begin, idx end, char *scratch);
 
-enum { KERNEL_DIRECT, KERNEL_CHANNELS, KERNEL_WINOGRAD, KERNEL_STENCIL, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_REF, KERNELS, KERNEL_FFT = KERNELS };
+enum { KERNEL_DIRECT, KERNEL_CHANNELS, KERNEL_WINOGRAD, KERNEL_SLIDE, KERNEL_STENCIL, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_SLIDE_WEIGHTS, KERNEL_REF, KERNELS, KERNEL_FFT = KERNELS };
 
 typedef struct {
     int lanes; /* elements in a vector */
@@ -356,6 +356,77 @@ static inline stencil_box stencil_box_of(const conv_plan *plan, idx lanes)
     box.packed = box.at + round_up((lat.h.taps + (plan->depth - 1) * lat.h.step) * lat.w.taps, lanes);
     box.total = box.packed + round_up(fw.period * box.plane + 9 * lanes, lanes); /* a tile may read past the last row */
     return box;
+}
+
+/* ---- slide: how a window of accumulators moves down a plane, and where a task keeps what it needs ---- */
+
+#define SLIDE_MOST 7 /* results that a source row may meet */
+
+/* Vectors of a strip where a source row meets `across` results: they, the source and a weight are registers. */
+static inline int slide_vectors(const kernel_table *k, idx across)
+{
+    static const int few[] = {4, 4, 3, 3, 2, 2, 1}, many[] = {4, 4, 4, 4, 4, 3, 3};
+    return (k->mr >= 14 ? many : few)[across - 1];
+}
+
+/* Tap rows whose gradients are registers at a time; with a stride of 2 all of them. */
+static inline idx slide_tap_rows(const kernel_table *k, idx stride, idx taps)
+{
+    return stride == 2 ? taps : k->mr >= 14 || taps == 3 ? 3 : 1;
+}
+
+typedef struct {
+    idx across;            /* results that a source row meets */
+    idx step, apart, unit; /* rows r, r + apart, ... of the result are a correlation of their own; step and distance
+                              of its taps, in source rows: step * unit, unit */
+    idx depth, full;       /* source rows of a step, and those of them that meet all of `across` */
+    idx low, table;        /* first source row of result row 0; rows from there that a band reads */
+    idx lowest, highest;   /* columns of point 0 that its taps reach */
+    idx period, pitch;     /* of a copied row: residues, elements of one */
+    idx vectors, strips, edges; /* vectors of a strip at most; strips; those that reach padding at most */
+    idx slots;             /* rows copied at a time */
+    int in_place;          /* rows are read where they lie, all but a few */
+    idx rows, at, weights, keep, copies, total; /* offsets in bytes */
+} slide_shape;
+
+static inline slide_shape slide_shape_of(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const conv_axis *h = &lat.h, *w = &lat.w;
+    const idx element = p->dtype == CONV_F32 ? 4 : 8, lanes = plan->kernels->set[p->dtype]->lanes;
+    const idx dil = h->delta < 0 ? -h->delta : h->delta, common = gcd_idx(h->step, dil);
+    const idx rows = max_idx(1, min_idx(plan->chunk_h, h->grid)), columns = max_idx(1, min_idx(plan->chunk_w, w->grid));
+    const axis_rows fw = axis_row_layout(w);
+    const idx a = tap_position(w, 0), b = tap_position(w, w->taps - 1), first = tap_position(h, 0), last = tap_position(h, h->taps - 1);
+    slide_shape s = {.step = h->step / common, .apart = dil / common, .unit = dil, .low = min_idx(first, last),
+                     .lowest = min_idx(a, b), .highest = max_idx(a, b), .period = fw.period,
+                     .in_place = w->step <= 2 && (p->pass == CONV_BWD_DATA || p->pad_mode == CONV_ZEROS)};
+    s.across = ceil_div(h->taps, s.step);
+    s.depth = min_idx(s.step, h->taps);
+    s.full = h->taps - (s.across - 1) * s.step;
+    s.table = (rows - 1) * h->step + s.apart * h->step * (s.across - 1) + s.unit * (s.depth - 1) + 1;
+    s.vectors = p->pass == CONV_BWD_WEIGHTS ? 1 : slide_vectors(plan->kernels, min_idx(s.across, SLIDE_MOST));
+    s.strips = ceil_div(ceil_div(columns, lanes), s.vectors);
+    const idx end = (max_idx(columns, lanes) + (w->step == 2 ? lanes / 2 : 0)) * w->step + s.highest; /* one past what is read of a row */
+    const idx reach = round_up(w->grid, columns) * w->step - columns * w->step + end - w->size; /* beyond a row */
+    if (s.in_place) {
+        s.period = 1;
+        s.pitch = end - s.lowest;
+        s.slots = min_idx(s.table, ceil_div(max_idx(0, -s.lowest), w->size) + ceil_div(max_idx(0, reach), w->size));
+        /* strips of one vector at least, of which the last overlaps the one before */
+        const idx left = max_idx(0, -s.lowest), right = max_idx(0, (w->grid - 1) * w->step + s.highest - w->size + 1);
+        s.edges = min_idx(s.strips, 3 + left / (w->step * lanes) + right / (w->step * lanes));
+    } else {
+        s.pitch = max_idx(columns, lanes) + fw.span;
+        s.slots = s.table;
+    }
+    s.at = s.table * (idx)sizeof(void *);
+    s.weights = s.at + w->taps * (idx)sizeof(idx);
+    s.keep = round_up(s.weights + s.depth * s.across * w->taps * element, ALIGNMENT);
+    s.copies = s.keep + s.edges * max_idx(3, w->taps) * s.vectors * lanes * element;
+    s.total = s.copies + (1 + s.slots) * s.period * s.pitch * element; /* a row of zeros, and the copied ones */
+    return s;
 }
 
 /* ---- Winograd: a cut into tiles and groups of three taps, and where its pieces lie in a task's scratch ---- */

@@ -43,7 +43,7 @@ static void share(conv_plan *plan)
     plan->m_chunks = 1;
     if (plan->algorithm->share && plan->threads > 1)
         plan->algorithm->share(plan);
-    if (plan->threads == 1 || plan->algorithm->share || kernel == KERNEL_REF || kernel == KERNEL_STENCIL || kernel == KERNEL_FFT)
+    if (plan->threads == 1 || plan->algorithm->share || kernel == KERNEL_REF || plan->algorithm->spans || kernel == KERNEL_FFT)
         return;
     if (p->pass != CONV_BWD_WEIGHTS && (p->oc * p->kh * p->kw < p->n * p->ih * p->iw || kernel == KERNEL_CHANNELS)) {
         while (plan->chunk_n > 1 && others * plan->algorithm->chunks(plan) < wanted)
@@ -67,7 +67,7 @@ static void cut(conv_plan *plan, int max_threads)
     share(plan);
     plan->chunks = plan->algorithm->chunks(plan);
     plan->task_bytes = round_up((idx)plan->algorithm->task_bytes(plan), ALIGNMENT);
-    plan->tasks = (plan->algorithm->kernel == KERNEL_STENCIL ? 1 : p->groups * plan->m_chunks) * plan->chunks;
+    plan->tasks = (plan->algorithm->spans ? 1 : p->groups * plan->m_chunks) * plan->chunks;
     if (plan->algorithm->kernel != KERNEL_CHANNELS) /* whose tasks do all lattices of their box */
         plan->tasks *= plan->phases_h * plan->phases_w;
     plan->scratch_bytes = plan->prepared_bytes + plan->threads * plan->task_bytes;
@@ -127,7 +127,7 @@ void conv_plan_threads(conv_plan *plan, int max_threads)
     cut(plan, max_threads);
 }
 
-static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "winograd", "stencil", "gemm", "fft", "outer", "dot", "ref"};
+static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "winograd", "slide", "stencil", "gemm", "fft", "outer", "dot", "ref"};
 
 const char *conv_algorithm_name(conv_algorithm_id id)
 {

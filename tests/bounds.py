@@ -17,7 +17,7 @@ from problems import Problem
 from fastconv import reference
 
 PASSES = ("fwd", "bwd_data", "bwd_weights", "bwd_bias")
-ALGORITHMS = ("auto", "direct", "channels", "winograd", "stencil", "gemm", "ref")
+ALGORITHMS = ("auto", "direct", "channels", "winograd", "slide", "stencil", "gemm", "ref")
 TRANSFORMS = ("auto", "winograd")  # those that may be transforms, whose error belongs to a tile
 TILE = 4  # outputs of the largest transform along an axis
 

@@ -60,7 +60,7 @@ def test_bwd_weights(problem: Problem, isa: str, dtype: str) -> None:
 
 @pytest.mark.parametrize(
     ("position", "algorithm"),
-    [(0, a) for a in ("direct", "channels", "winograd", "stencil", "gemm")] + [(1, a) for a in ("outer", "dot", "gemm")],
+    [(0, a) for a in ("direct", "channels", "winograd", "slide", "stencil", "gemm")] + [(1, a) for a in ("outer", "dot", "slide", "gemm")],
 )
 @pytest.mark.parametrize("problem", CATALOGUE + LARGER[:5], ids=str)
 def test_every_kernel_of_backward(

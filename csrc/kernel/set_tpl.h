@@ -15,6 +15,10 @@
 
 #include "winograd_tpl.h"
 
+#include "slide_tpl.h"
+
+#include "slide_weights_tpl.h"
+
 #include "stencil_tpl.h"
 
 #include "weights_tpl.h"
@@ -31,7 +35,8 @@
 static const kernel_set NAME(set) = {
     .lanes = LANES,
     .conv = {[KERNEL_DIRECT] = NAME(direct_task), [KERNEL_CHANNELS] = NAME(channels_task),
-             [KERNEL_WINOGRAD] = NAME(winograd_task), [KERNEL_STENCIL] = NAME(stencil_task),
+             [KERNEL_WINOGRAD] = NAME(winograd_task), [KERNEL_SLIDE] = NAME(slide_task),
+             [KERNEL_SLIDE_WEIGHTS] = NAME(slide_weights_task), [KERNEL_STENCIL] = NAME(stencil_task),
              [KERNEL_GEMM] = NAME(gemm_task),
              [KERNEL_WEIGHTS] = NAME(weights_task), [KERNEL_OUTER] = NAME(outer_task),
              [KERNEL_DOT] = NAME(dot_task), [KERNEL_REF] = NAME(ref_task)},

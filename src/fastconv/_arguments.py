@@ -20,9 +20,9 @@ Pairs = tuple[tuple[int, int], ...]
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 # What each pass can be asked to use, besides "auto" (csrc/forward.c, backward.c).
 ALGORITHMS = {
-    "fwd": ("auto", "direct", "channels", "winograd", "stencil", "gemm", "fft", "ref"),
-    "bwd_data": ("auto", "direct", "channels", "winograd", "stencil", "gemm"),
-    "bwd_weights": ("auto", "outer", "dot", "gemm"),
+    "fwd": ("auto", "direct", "channels", "winograd", "slide", "stencil", "gemm", "fft", "ref"),
+    "bwd_data": ("auto", "direct", "channels", "winograd", "slide", "stencil", "gemm"),
+    "bwd_weights": ("auto", "outer", "dot", "slide", "gemm"),
 }
 PADDING_WORDS = ("valid", "same", "same_lower", "causal")
 

@@ -29,6 +29,7 @@ cdef extern from "conv.h" nogil:
         CONV_DIRECT
         CONV_CHANNELS
         CONV_WINOGRAD
+        CONV_SLIDE
         CONV_STENCIL
         CONV_GEMM
         CONV_FFT
