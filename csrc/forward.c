@@ -51,6 +51,7 @@ static idx direct_chunks(const conv_plan *plan)
 /* ---- channels: the same box, read element by element; the weights are the panel ---- */
 
 #define CHANNELS_LEAST 32    /* points of a task, below which packing all the weights for it weighs */
+#define CHANNELS_PANEL 24576   /* bytes of packed weights, with which the source has to share the first-level cache */
 #define CHANNELS_POINTS 1024 /* of a unit: its rows stay in cache until they are turned round */
 
 static void channels_block(conv_plan *plan)
@@ -460,7 +461,10 @@ static double channels_cost(const conv_plan *plan)
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     const double packs = points < CHANNELS_LEAST ? points / CHANNELS_LEAST : 1; /* of the weights, for an image */
     const double few = lat.source_channels == 1 ? 1.7 : 1; /* which leaves a tile after a few products: measured */
-    return few * (boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * 0.55 + boxes * points * columns * 0.6 +
+    /* a small tile reads a panel that is larger than the first-level cache faster than that comes: measured */
+    const int streams = plan->kernels->mr < 14 && k * (double)(tile_columns(plan) * element_bytes(plan)) > CHANNELS_PANEL;
+    const double step = streams ? 0.75 : 0.55;
+    return few * (boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * step + boxes * points * columns * 0.6 +
            (lattice_inside(&all) ? 0 : rows * (16 + (double)(all.w.grid * all.w.step) / lanes * 2)));
 }
 

@@ -124,10 +124,12 @@ static inline int rows_together(idx bytes_apart, int mr)
     return apart < 64 || apart > 960 ? (mr < 7 ? mr : 7) : mr;
 }
 
-/* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks. */
+/* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks. Cores with half
+ * the registers have half of that cache, too. */
 static inline idx row_block(idx rows, idx k, idx mr, idx element)
 {
-    return even(rows, max_idx(mr, 393216 / (k * element) / mr * mr));
+    const idx bytes = mr >= 14 ? 393216 : 131072;
+    return even(rows, max_idx(mr, bytes / (k * element) / mr * mr));
 }
 
 /* Source index of position i of a padded axis, or -1 for a zero. |padding| has been checked against the mode. */
