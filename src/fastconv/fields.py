@@ -90,10 +90,13 @@ def _before(padding: Any, extent: int, stride: int) -> int:
 
 def _transposed(layer: Any, ndim: int) -> list[_Axis]:
     def axis(kernel: int, stride: int, dilation: int, padding: int) -> _Axis:
-        extent = (kernel - 1) * dilation
-        return _Axis(
-            lambda first, last: (-((extent - first - padding) // stride), (last + padding) // stride), Fraction(1, stride)
-        )
+        def reads(first: int, last: int) -> tuple[int, int]:
+            ends = [i for i in range(first, last + 1) if i < first + stride or i > last - stride]
+            places = [i + padding - tap * dilation for i in ends for tap in range(kernel)]
+            sources = [place // stride for place in places if place % stride == 0]
+            return (min(sources), max(sources)) if sources else (0, -1)  # none: outputs between the strokes of a small kernel
+
+        return _Axis(reads, Fraction(1, stride))
 
     return [axis(*row) for row in zip(layer.kernel_size, layer.stride, layer.dilation, _axes(layer.padding, ndim), strict=True)]
 

@@ -12,7 +12,7 @@ from fastconv.demo.options import Options
 from fastconv.demo.training import fit, minibatches, predict
 from fastconv.models.detector import Detections
 
-TRAINING, TEST, BATCH = 3000, 300, 24
+TRAINING, TEST, BATCH = 4000, 300, 16
 THRESHOLD = 0.05  # for the precision at all recalls; boxes are drawn from SHOWN on
 SHOWN = 0.4
 
@@ -30,7 +30,7 @@ def run(options: Options) -> list[str]:
         return train.x[chosen], type(targets)(*(part[chosen] for part in targets))
 
     model = models.detector(digits.CLASSES, rng=options.rng(4))
-    fit(model, models.DetectorLoss(), batch, options, "detector")
+    fit(model, models.DetectorLoss(), batch, options, "detector", lr=4e-3)
     found = models.decode(predict(model, test.x), THRESHOLD)
     precision = metrics.mean_average_precision(found, test.boxes, test.labels, digits.CLASSES)
     _draw(test, found, f"mAP@0.5 {precision:.3f} on {TEST} scenes; dashed: truth, solid: found", options)

@@ -11,7 +11,8 @@ import fastconv as fc
 
 Array = NDArray[Any]
 
-SIZE = 64  # pixels of a scene's sides
+SIZE = 64  # pixels of the sides of a scene of digits
+SHAPE_SIZE = 48  # and of one of shapes
 NOISE = 0.08  # standard deviation
 
 
@@ -25,7 +26,7 @@ class DigitScenes(NamedTuple):
 
 def digit_scenes(count: int, digits: Array, labels: Array, rng: np.random.Generator) -> DigitScenes:
     """Scenes of one to five of `digits` ``(n, 1, 8, 8)``, 10 to 24 pixels high, brighter or darker, apart from one another."""
-    scenes = DigitScenes(_ground(count, rng), [], [])
+    scenes = DigitScenes(_ground(count, SIZE, rng), [], [])
     for canvas in scenes.x[:, 0]:
         boxes, names = list[Array](), list[int]()
         for index in rng.integers(0, len(digits), rng.integers(1, 6)):
@@ -38,11 +39,11 @@ def digit_scenes(count: int, digits: Array, labels: Array, rng: np.random.Genera
     return scenes
 
 
-def _ground(count: int, rng: np.random.Generator) -> Array:
-    """Light and dark clouds of 16 pixels or so, and noise."""
+def _ground(count: int, size: int, rng: np.random.Generator) -> Array:
+    """Light and dark clouds of a quarter of the size, and noise."""
     clouds = rng.uniform(0, 0.3, (count, 1, 5, 5)).astype(np.float32)
-    noise = rng.normal(0, NOISE, (count, 1, SIZE, SIZE)).astype(np.float32)
-    return fc.interpolate(clouds, size=SIZE, mode="bilinear", align_corners=True) + noise
+    noise = rng.normal(0, NOISE, (count, 1, size, size)).astype(np.float32)
+    return fc.interpolate(clouds, size=size, mode="bilinear", align_corners=True) + noise
 
 
 def _stamp(canvas: Array, digit: Array, others: list[Array], rng: np.random.Generator) -> Array | None:
@@ -61,7 +62,7 @@ def _stamp(canvas: Array, digit: Array, others: list[Array], rng: np.random.Gene
 
 
 class ShapeScenes(NamedTuple):
-    """Images ``(n, 1, 64, 64)`` float32 and a class for every pixel ``(n, 64, 64)``."""
+    """Images ``(n, 1, 48, 48)`` float32 and a class for every pixel ``(n, 48, 48)``."""
 
     x: Array
     masks: Array
@@ -73,23 +74,23 @@ SHAPES = {
     "disk": lambda x, y: x**2 + y**2 < 1,
     "square": lambda x, y: np.maximum(abs(x), abs(y)) < 0.75,
     "triangle": lambda x, y: (y > -0.5) & (y < 1 - 1.732 * abs(x)),
-    "ring": lambda x, y: (x**2 + y**2 < 1) & (x**2 + y**2 > 0.6),
-    "cross": lambda x, y: (np.minimum(abs(x), abs(y)) < 0.18) & (np.maximum(abs(x), abs(y)) < 1),
+    "ring": lambda x, y: (x**2 + y**2 < 1) & (x**2 + y**2 > 0.4),
+    "cross": lambda x, y: (np.minimum(abs(x), abs(y)) < 0.25) & (np.maximum(abs(x), abs(y)) < 1),
 }
 
 
 def shape_scenes(count: int, rng: np.random.Generator) -> ShapeScenes:
-    """Scenes of two to six shapes of 8 to 26 pixels, of any brightness, later ones in front of earlier ones."""
-    x, masks = _ground(count, rng), np.zeros((count, SIZE, SIZE), np.int64)
-    rows, columns = np.mgrid[:SIZE, :SIZE]
+    """Scenes of two to four shapes of 12 to 24 pixels, of any brightness, later ones in front of earlier ones."""
+    x, masks = _ground(count, SHAPE_SIZE, rng), np.zeros((count, SHAPE_SIZE, SHAPE_SIZE), np.int64)
+    rows, columns = np.mgrid[:SHAPE_SIZE, :SHAPE_SIZE]
     names = list(SHAPES)
     for canvas, mask in zip(x[:, 0], masks, strict=True):
-        for label in rng.integers(1, len(names), rng.integers(2, 7)):
-            radius, angle = rng.uniform(4, 13), rng.uniform(0, 2 * np.pi)
-            centre_x, centre_y = rng.uniform(4, SIZE - 4, 2)
+        for label in rng.integers(1, len(names), rng.integers(2, 5)):
+            radius, angle = rng.uniform(6, 12), rng.uniform(0, 2 * np.pi)
+            centre_x, centre_y = rng.uniform(4, SHAPE_SIZE - 4, 2)
             right, down = (columns - centre_x) / radius, (rows - centre_y) / radius
             turned = np.cos(angle) * right + np.sin(angle) * down, np.cos(angle) * down - np.sin(angle) * right
             inside = SHAPES[names[label]](*turned)  # type: ignore[misc]
-            canvas[inside] = rng.uniform(0.35, 1.0) + rng.normal(0, NOISE, np.count_nonzero(inside))
+            canvas[inside] = rng.uniform(0.5, 1.0) + rng.normal(0, NOISE, np.count_nonzero(inside))
             mask[inside] = label
     return ShapeScenes(x, masks)

@@ -11,7 +11,7 @@ from fastconv.demo import metrics, pictures, scenes
 from fastconv.demo.options import Options
 from fastconv.demo.training import fit, minibatches, predict, smooth
 
-TRAINING, TEST, BATCH, WIDTH = 1500, 200, 16, 8
+TRAINING, TEST, BATCH, WIDTH = 2000, 200, 16, 16
 NETWORKS = {"U-Net": models.unet, "hourglass": models.hourglass}
 
 

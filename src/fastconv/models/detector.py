@@ -24,12 +24,14 @@ __all__ = ["CELL", "Detections", "DetectorLoss", "Targets", "decode", "detector"
 Array = NDArray[Any]
 
 CELL = 8  # pixels of a cell's side: three poolings
+#: Convolutions of each stage, and how many times `width` channels they have.
+STAGES = ((1, 1), (2, 2), (2, 4), (2, 4))
 BOX = slice(1, 5)
 CLASSES = slice(5, None)
 
 
 def detector(num_classes: int = 10, in_channels: int = 1, *, width: int = 16, rng: RNG = None) -> nn.Sequential:
-    """Four stages of two convolutions with pooling between them, and a 1x1 convolution.
+    """Stages of one and three times two convolutions with pooling between them, and a 1x1 convolution.
 
     Parameters
     ----------
@@ -49,10 +51,11 @@ def detector(num_classes: int = 10, in_channels: int = 1, *, width: int = 16, rn
     w, generator = positive(width, "width"), np.random.default_rng(rng)
     layers: list[nn.Module] = []
     channels = positive(in_channels, "in_channels")
-    for index, factor in enumerate((1, 2, 4, 4)):
-        layers += [nn.MaxPool2d(2)] if index else []
-        layers += conv_bn_relu(channels, factor * w, generator) + conv_bn_relu(factor * w, factor * w, generator)
-        channels = factor * w
+    for stage, (convolutions, factor) in enumerate(STAGES):
+        layers += [nn.MaxPool2d(2)] if stage else []
+        for _ in range(convolutions):
+            layers += conv_bn_relu(channels, factor * w, generator)
+            channels = factor * w
     backbone = nn.Sequential(*layers)
     head = nn.Conv2d(channels, 5 + num_classes, 1, rng=generator)
     head.bias.data[0] = -3.0  # type: ignore[union-attr]  # most cells are empty: begin by saying so
