@@ -94,7 +94,8 @@ def _transposed(layer: Any, ndim: int) -> list[_Axis]:
             ends = [i for i in range(first, last + 1) if i < first + stride or i > last - stride]
             places = [i + padding - tap * dilation for i in ends for tap in range(kernel)]
             sources = [place // stride for place in places if place % stride == 0]
-            return (min(sources), max(sources)) if sources else (0, -1)  # none: outputs between the strokes of a small kernel
+            nearest = (first + padding) // stride  # there is no source where a small kernel leaves gaps
+            return (min(sources), max(sources)) if sources else (nearest + 1, nearest)
 
         return _Axis(reads, Fraction(1, stride))
 

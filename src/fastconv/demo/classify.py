@@ -55,9 +55,12 @@ def _confusion(axes: Any, confusion: Any, title: str) -> None:
 def _mistakes(axes: Any, data: digits.Digits, predicted: Any) -> None:
     """The ResNet's mistakes, filled up with digits that it got right."""
     order = np.argsort(predicted == data.y_test, kind="stable")[:16]
-    tiles = data.x_test[order, 0].reshape(4, 4, 8, 8).transpose(0, 2, 1, 3).reshape(32, 32)
-    pictures.image(axes, tiles, f"ResNet's {np.count_nonzero(predicted != data.y_test)} mistakes first: digit, as what")
+    step = digits.SIZE + 3  # a frame around each, and room for the text above it
+    sheet = np.ones((4 * step, 4 * step), np.float32)
     for place, index in enumerate(order):
-        wrong = predicted[index] != data.y_test[index]
-        text = f"{data.y_test[index]}, {predicted[index]}"
-        axes.text(8 * (place % 4), 8 * (place // 4) + 1, text, fontsize=7, color="tab:red" if wrong else "tab:green")
+        top, left = step * (place // 4) + 2, step * (place % 4) + 1
+        sheet[top : top + digits.SIZE, left : left + digits.SIZE] = data.x_test[index, 0]
+        right = predicted[index] == data.y_test[index]
+        text = f"{data.y_test[index]} as {predicted[index]}"
+        axes.text(left, top - 0.9, text, fontsize=7, color="tab:green" if right else "tab:red")
+    pictures.image(axes, sheet, f"ResNet: {np.count_nonzero(predicted != data.y_test)} mistakes first")

@@ -34,7 +34,7 @@ NETWORKS: dict[str, Callable[[np.random.Generator], list[nn.Module]]] = {
 def equivariance_error(model: nn.Module, x: Array, shift: int) -> float:
     """How far ``model(moved x)`` is from ``moved model(x)``, relative to the spread of the outputs.
 
-    Outputs are moved by `shift` over the stride, rounded to a whole number: no network does better than the half sample that is lost.
+    Outputs are moved by `shift` over the stride, rounded to a whole number: a shift that the stride divides loses nothing.
     """
     y = model(x)
     stride = x.shape[-1] // y.shape[-1]
@@ -85,6 +85,7 @@ def _example(axes: Any, x: Array, options: Options) -> None:
         places = np.arange(y.shape[-1]) * (LENGTH // y.shape[-1])
         height = np.ptp(y[channel])
         for values, style in ((y, "-"), (moved, "--")):
-            axes.plot(places, values[channel] / height - 1.2 * offset, style, color=color, label=f"{name}{', moved by 1' * (style == '--')}")
+            label = name + ", input moved by 1" * (style == "--")
+            axes.plot(places, values[channel] / height - 1.5 * offset, style, color=color, label=label)
     axes.set(title="a channel of the output", xlabel="sample", yticks=[])
     axes.legend(fontsize=7)

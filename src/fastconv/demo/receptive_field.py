@@ -95,20 +95,18 @@ def _by(values: Any) -> str:
 def _cone(axes: Any, model: nn.Sequential, name: str) -> None:
     """Every layer a row of dots; what the output in the middle depends on is coloured."""
     fields = fc.receptive_field(model)
-    rows = [(0, 1, 0, LENGTH, "input")]
-    size = LENGTH
-    for index, field in enumerate(fields):
-        size = model[: index + 1](np.zeros((1, 1, LENGTH), np.float32)).shape[-1]
-        centre = field.start + (field.size - 1) / 2
-        rows.append((index + 1, field.jump, centre, size, f"{type(field.layer).__name__}, field {field.size}, jump {field.jump}"))
-    last = fields[-1]
-    first = last.start + (size // 2) * last.jump
-    cone = range(first, first + last.size)
-    for row, jump, offset, count, label in rows:
-        places = offset + jump * np.arange(count)
-        seen = [fields[row - 1].size // 2 if row else 0][0]
-        inside = (places - seen >= cone[0]) & (places + seen <= cone[-1])
-        axes.scatter(places, np.full(count, row), s=22, c=np.where(inside, "tab:orange", "lightgray"))
+    x = np.zeros((1, 1, LENGTH), np.float32)
+    last, count = fields[-1], model(x).shape[-1]
+    first = last.start + count // 2 * last.jump
+    axes.fill_betweenx([0, len(fields)], [first, first + (last.size - 1) / 2], [first + last.size - 1, first + (last.size - 1) / 2],
+                       color="tab:orange", alpha=0.12)  # fmt: skip
+    labels = ["input", *(f"{type(field.layer).__name__}: field {field.size}, jump {field.jump}" for field in fields)]
+    for row, (label, start, size, jump) in enumerate(
+        zip(labels, [0, *(f.start for f in fields)], [1, *(f.size for f in fields)], [1, *(f.jump for f in fields)], strict=True)
+    ):
+        begins = start + jump * np.arange(model[:row](x).shape[-1])
+        inside = (begins >= first) & (begins + size <= first + last.size)
+        axes.scatter(begins + (size - 1) / 2, np.full(len(begins), row), s=22, c=np.where(inside, "tab:orange", "lightgray"), zorder=3)
         axes.text(-1.5, row + 0.22, label, fontsize=8)
     axes.set(title=f"{name}: what one output sees, {last.size} samples of {LENGTH}", xlabel="sample", yticks=[],
              ylim=(-0.4, len(fields) + 0.6))  # fmt: skip
@@ -116,8 +114,8 @@ def _cone(axes: Any, model: nn.Sequential, name: str) -> None:
 
 def _growth(axes: Any, fields: dict[str, list[fc.Field]]) -> None:
     for name, of_model in fields.items():
-        axes.plot([1, *(field.size[0] for field in of_model)], label=name)
-    axes.set(title="growth with the layers", xlabel="layer (with activations and normalizations)", ylabel="pixels across")
+        axes.plot([1, *(field.size[0] for field in of_model if "shortcut" not in field.name)], label=name)
+    axes.set(title="growth with the layers", xlabel="layer (activations and normalizations count)", ylabel="pixels across")
     axes.legend()
 
 

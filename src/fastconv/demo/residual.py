@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from fastconv import models, nn
 from fastconv.demo import digits, metrics, pictures
 from fastconv.demo.options import Options

@@ -87,7 +87,7 @@ def shape_scenes(count: int, rng: np.random.Generator) -> ShapeScenes:
     for canvas, mask in zip(x[:, 0], masks, strict=True):
         for label in rng.integers(1, len(names), rng.integers(2, 5)):
             radius, angle = rng.uniform(6, 12), rng.uniform(0, 2 * np.pi)
-            centre_x, centre_y = rng.uniform(4, SHAPE_SIZE - 4, 2)
+            centre_x, centre_y = rng.uniform(8, SHAPE_SIZE - 8, 2)
             right, down = (columns - centre_x) / radius, (rows - centre_y) / radius
             turned = np.cos(angle) * right + np.sin(angle) * down, np.cos(angle) * down - np.sin(angle) * right
             inside = SHAPES[names[label]](*turned)  # type: ignore[misc]

@@ -49,11 +49,10 @@ def _draw(test: scenes.ShapeScenes, masks: dict[str, Any], curves: dict[str, lis
         for row, (name, predicted) in enumerate(masks.items(), 2):
             wrong = np.mean(predicted[index] != test.masks[index])
             pictures.image(axes[row, index], predicted[index], f"{name}: {100 * wrong:.1f} % wrong", **style)
-    for each in axes[:, -1]:
+    for each in axes[1:, -1]:
         each.axis("off")
-    loss = drawn.add_subplot(axes[0, 0].get_gridspec()[1:3, -1])
     for name, losses in curves.items():
-        loss.semilogy(smooth(losses), label=name)
-    loss.set(title="loss", xlabel="step")
-    loss.legend()
+        axes[0, -1].semilogy(smooth(losses), label=name)
+    axes[0, -1].set_title("loss", fontsize=9)
+    axes[0, -1].legend(fontsize=7)
     pictures.save(drawn, options.picture)

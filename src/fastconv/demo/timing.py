@@ -96,4 +96,4 @@ def _bars(axes: Any, times: Times, title: str) -> None:
         axes.bar(places, heights, color=f"C{index}", label=f"{kind}: {sum(heights):.1f} ms")
     axes.set(title=title, ylabel="ms")
     axes.set_xticks(range(len(shown)), list(shown), rotation=90, fontsize=6)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
