@@ -20,11 +20,12 @@ def test_iou() -> None:
     assert models.iou([[3, 3, 1, 1]], [[1, 1, 3, 3]]) == 0  # the wrong way round it has no area
 
 
-class TestNMS:
-    boxes = [[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10], [0, 2, 10, 12], [21, 1, 30, 10]]
+FIVE = [[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10], [0, 2, 10, 12], [21, 1, 30, 10]]
 
+
+class TestNMS:
     def test_the_best_of_those_that_overlap_stay(self) -> None:
-        np.testing.assert_array_equal(models.nms(self.boxes, [0.5, 0.9, 0.3, 0.8, 0.7]), [1, 4])
+        np.testing.assert_array_equal(models.nms(FIVE, [0.5, 0.9, 0.3, 0.8, 0.7]), [1, 4])
 
     def test_one_that_is_gone_suppresses_no_other(self) -> None:
         chain = [[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]]  # neighbours overlap by 6/14, the ends by 2/18
@@ -34,10 +35,10 @@ class TestNMS:
         pair = [[0, 0, 2, 2], [0, 0, 2, 1]]  # overlap 1/2: not more than a threshold of 1/2
         np.testing.assert_array_equal(models.nms(pair, [1, 2], 0.5), [1, 0])
         np.testing.assert_array_equal(models.nms(pair, [1, 2], 0.49), [1])
-        np.testing.assert_array_equal(models.nms(self.boxes, [1, 1, 1, 1, 1], 1.0), range(5))
+        np.testing.assert_array_equal(models.nms(FIVE, [1, 1, 1, 1, 1], 1.0), range(5))
 
     def test_equal_scores_and_none(self) -> None:
-        np.testing.assert_array_equal(models.nms(self.boxes[:2], [1, 1]), [0])
+        np.testing.assert_array_equal(models.nms(FIVE[:2], [1, 1]), [0])
         assert models.nms([], []).shape == (0,)
 
     @pytest.mark.parametrize(
@@ -76,8 +77,8 @@ def test_encode_and_decode_are_inverses() -> None:
 
 def test_decode_suppresses_within_a_class_alone() -> None:
     output = np.full((1, 7, 1, 2), -9.0)
-    output[0, 0] = [2.0, 1.0]
-    output[0, 1:5] = [[0.9, 0.0], [0.5, 0.5], [1.0, 1.0], [1.0, 1.0]]
+    output[0, 0, 0] = [2.0, 1.0]
+    output[0, 1:5, 0] = [[0.9, 0.0], [0.5, 0.5], [1.0, 1.0], [1.0, 1.0]]
     output[0, 5] = 9
     assert len(models.decode(output)[0].scores) == 1
     output[0, 5:, 0, 1] = [-9, 9]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from fastconv.demo.options import Options
 from fastconv.demo.training import fit, minibatches, predict, smooth
 
 BATCH = 64
-NETWORKS = {"LeNet": models.lenet, "ResNet": models.resnet_digits}
+NETWORKS: dict[str, Callable[..., nn.Sequential]] = {"LeNet": models.lenet, "ResNet": models.resnet_digits}
 
 
 def run(options: Options) -> list[str]:

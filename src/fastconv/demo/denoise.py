@@ -23,7 +23,7 @@ WINDOWS = range(1, 32, 2)  # of the moving average that is the network's rival
 def signals(count: int, rng: np.random.Generator) -> Array:
     """Signals ``(count, 1, 256)``: two waves of 1 to 8 periods, up to six steps, a burst of a quick wave."""
     time = np.arange(LENGTH) / LENGTH
-    periods, phases, heights = (rng.uniform(*limits, (count, 2, 1)) for limits in ((1, 8), (0, 1), (0, 0.5)))
+    periods, phases, heights = (rng.uniform(low, high, (count, 2, 1)) for low, high in ((1, 8), (0, 1), (0, 0.5)))
     clean = np.sum(heights * np.sin(2 * np.pi * (periods * time + phases)), axis=1)
     jumps = rng.normal(0, 0.7, (count, LENGTH)) * (rng.random((count, LENGTH)) < 3 / LENGTH)
     clean += np.cumsum(jumps, axis=1)

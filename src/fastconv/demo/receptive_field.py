@@ -55,8 +55,8 @@ def measured(model: nn.Module, shape: tuple[int, ...]) -> list[tuple[int, int]]:
         seen = []
         for place in range(shape[axis]):
             x = clean.copy()
-            x[(slice(None), *[slice(None)] * (axis - 1), place)] = np.nan
-            if np.isnan(model(x[None])[(0, slice(None), *middle)]).any():
+            np.moveaxis(x, axis, 0)[place] = np.nan
+            if np.isnan(model(x[None])[0][:, *middle]).any():
                 seen.append(place)
         found.append((seen[-1] - seen[0] + 1, seen[0]))
     return found
@@ -67,7 +67,8 @@ def run(options: Options) -> list[str]:
     drawn, axes = pictures.figure(2, 2, (13, 8.5))
     lines = []
     for each, (name, make) in zip(axes[0], {"lecture's network": lecture, "dilation and pooling": mixed}.items(), strict=True):
-        model = make(options.rng(0)).eval()
+        model = make(options.rng(0))
+        model.eval()
         _cone(each, model, name)
         lines.append(_line(name, model, (1, LENGTH)))
     fields = {}

@@ -58,8 +58,9 @@ def _build(in_channels: int, out_channels: int, width: int, depth: int, ndim: in
         if skips:
             below = nn.Concat(nn.Identity(), below)
         inner = nn.Sequential(encoder[level], below, decoder[level])
-    lists = {"encoder": encoder, "up": up, "decoder": decoder}
-    return nn.Sequential(inner, head).keyed(**{name: nn.Sequential(*parts) for name, parts in lists.items()}, head=head)
+    return nn.Sequential(inner, head).keyed(
+        encoder=nn.Sequential(*encoder), up=nn.Sequential(*up), decoder=nn.Sequential(*decoder), head=head
+    )
 
 
 def _block(in_channels: int, out_channels: int, ndim: int, rng: np.random.Generator) -> nn.Sequential:

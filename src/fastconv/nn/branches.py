@@ -60,7 +60,7 @@ class Residual(Module):
         grad = _core.relu_backward(grad_output, y, self._workspace) if self.activation else grad_output
         through = self.body.backward(grad, need_input_grad)
         beside = grad if self.shortcut is None else self.shortcut.backward(grad, need_input_grad)
-        return through + beside if need_input_grad else None  # type: ignore[operator]
+        return np.add(through, beside) if need_input_grad else None  # type: ignore[arg-type]
 
 
 class Concat(Module):

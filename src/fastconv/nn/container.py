@@ -44,7 +44,7 @@ class Sequential(Module):
                     options["folded"] = fold
                     index += 1
             if layer._fuses_relu and self._is(index, ReLU):
-                x = self._layers[index]._saved = layer.forward(x, activation="relu", **options)
+                x = self._layers[index]._saved = layer.forward(x, **options, activation="relu")  # type: ignore[call-arg]
                 index += 1
             else:
                 x = layer.forward(x, **options) if options else layer(x)
