@@ -114,6 +114,9 @@ def test_keyed_state_goes_back_and_forth() -> None:
     twin.load_state_dict(state)
     np.testing.assert_array_equal(twin[0][0].weight.data, first.weight.data + 1)
     assert {key for key, _ in twin.named_parameters()} == set(keys) - set(keys[2:5])
+    with pytest.raises(ValueError, match="keyed"):
+        twin.append(nn.Linear(2, 2))
+    assert len(twin.append(nn.ReLU())) == 3
 
 
 # ---- batch normalization folded in ------------------------------------------------------------------------

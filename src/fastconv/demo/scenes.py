@@ -80,17 +80,28 @@ SHAPES = {
 
 
 def shape_scenes(count: int, rng: np.random.Generator) -> ShapeScenes:
-    """Scenes of two to four shapes of 12 to 24 pixels, of any brightness, later ones in front of earlier ones."""
+    """Scenes of two to four shapes of 12 to 22 pixels, of any brightness; they may touch, later ones in front of earlier ones."""
     x, masks = _ground(count, SHAPE_SIZE, rng), np.zeros((count, SHAPE_SIZE, SHAPE_SIZE), np.int64)
     rows, columns = np.mgrid[:SHAPE_SIZE, :SHAPE_SIZE]
     names = list(SHAPES)
     for canvas, mask in zip(x[:, 0], masks, strict=True):
-        for label in rng.integers(1, len(names), rng.integers(2, 5)):
-            radius, angle = rng.uniform(6, 12), rng.uniform(0, 2 * np.pi)
-            centre_x, centre_y = rng.uniform(8, SHAPE_SIZE - 8, 2)
+        for label, centre_x, centre_y, radius in _places(rng, len(names)):
             right, down = (columns - centre_x) / radius, (rows - centre_y) / radius
+            angle = rng.uniform(0, 2 * np.pi)
             turned = np.cos(angle) * right + np.sin(angle) * down, np.cos(angle) * down - np.sin(angle) * right
             inside = SHAPES[names[label]](*turned)  # type: ignore[misc]
             canvas[inside] = rng.uniform(0.5, 1.0) + rng.normal(0, NOISE, np.count_nonzero(inside))
             mask[inside] = label
     return ShapeScenes(x, masks)
+
+
+def _places(rng: np.random.Generator, classes: int) -> list[tuple[int, float, float, float]]:
+    """Class, centre and radius of shapes that are nearly apart; one for which twenty tries find no room is left out."""
+    placed: list[tuple[int, float, float, float]] = []
+    for label in rng.integers(1, classes, rng.integers(2, 5)):
+        radius = rng.uniform(6, 11)
+        for x, y in rng.uniform(6, SHAPE_SIZE - 6, (20, 2)):
+            if all(np.hypot(x - px, y - py) > 0.85 * (radius + pr) for _, px, py, pr in placed):
+                placed.append((label, x, y, radius))
+                break
+    return placed

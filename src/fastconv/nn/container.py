@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, overload
+from typing import overload
 
 from numpy.typing import ArrayLike
 
@@ -11,6 +11,10 @@ from fastconv.nn.activation import ReLU
 from fastconv.nn.flatten import Flatten
 from fastconv.nn.module import Array, Module
 from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
+
+
+RELU = (ReLU,)
+NORMS = (BatchNorm1d, BatchNorm2d)
 
 
 class Sequential(Module):
@@ -33,21 +37,21 @@ class Sequential(Module):
         self._layers = list(layers)
 
     def forward(self, x: ArrayLike) -> Array:
-        index, folded = 0, list[int]()
-        while index < len(self._layers):
-            layer, options = self._layers[index], dict[str, Any]()
+        layers, index, folded = self._layers, 0, list[int]()
+        while index < len(layers):
+            layer, fold = layers[index], None
             index += 1
-            if layer._folds_norm and self._is(index, BatchNorm1d, BatchNorm2d):
-                fold = layer._folded(self._layers[index], x)  # type: ignore[attr-defined]
+            if layer._folds_norm and self._is(index, NORMS):
+                fold = layer._folded(layers[index], x)  # type: ignore[attr-defined]
                 if fold is not None:
                     folded.append(index)
-                    options["folded"] = fold
                     index += 1
-            if layer._fuses_relu and self._is(index, ReLU):
-                x = self._layers[index]._saved = layer.forward(x, **options, activation="relu")  # type: ignore[call-arg]
+            if layer._fuses_relu and self._is(index, RELU):
+                arguments = ("relu",) if fold is None else ("relu", fold)
+                x = layers[index]._saved = layer.forward(x, *arguments)
                 index += 1
             else:
-                x = layer.forward(x, **options) if options else layer(x)
+                x = layer(x) if fold is None else layer.forward(x, None, fold)  # type: ignore[call-arg]
         self._saved = folded
         return x  # type: ignore[return-value]  # of an empty Sequential it is the input
 
@@ -74,7 +78,7 @@ class Sequential(Module):
             norm._see(convolution.forward(convolution._recall()[0]))  # type: ignore[attr-defined]
         self._saved = []
 
-    def _is(self, index: int, *types: type[Module]) -> bool:
+    def _is(self, index: int, types: tuple[type[Module], ...]) -> bool:
         return 0 <= index < len(self._layers) and type(self._layers[index]) in types
 
     def _relu_before(self, index: int) -> int:
@@ -82,7 +86,7 @@ class Sequential(Module):
         before = index - 1
         while before >= 0 and type(self._layers[before]) is Flatten:
             before -= 1
-        return before if self._is(before, ReLU) else -1
+        return before if self._is(before, RELU) else -1
 
     def _first_with_parameters(self) -> int:
         """Index of the layer at which a backward pass that wants no input gradient can stop."""
@@ -95,7 +99,15 @@ class Sequential(Module):
         return ((str(index), layer) for index, layer in enumerate(self._layers))
 
     def append(self, layer: Module) -> Sequential:
-        """Add a layer at the end; return self."""
+        """Add a layer at the end; return self.
+
+        Raises
+        ------
+        ValueError
+            For a layer with parameters where `keyed` has named all that the state holds.
+        """
+        if self._parts is not None and next(Sequential(layer)._tree(), None) is not None:
+            raise ValueError("the state of this Sequential has the keys of keyed(), which has none for another layer")
         self._layers += Sequential(layer)._layers
         return self
 
