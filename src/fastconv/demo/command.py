@@ -38,7 +38,7 @@ DEMOS = {
     "classify": Demo(classify.run, "LeNet and a small ResNet on scikit-learn's digits, confusion matrix", 800),
     "residual": Demo(residual.run, "depth 4 to 40 with and without residual connections, curves", 150),
     "detect": Demo(detect.run, "a grid detector on scenes of digits, boxes, mean average precision", 1000),
-    "segment": Demo(segment.run, "U-Net and hourglass on scenes of shapes, masks, mean IoU", 350),
+    "segment": Demo(segment.run, "U-Net and hourglass on scenes of shapes, masks, mean IoU", 240),
     "denoise": Demo(denoise.run, "a 1-D U-Net that takes noise from signals", 400),
     "receptive-field": Demo(receptive_field.run, "receptive fields of the models, predicted and measured", 1),
     "conv-matrix": Demo(conv_matrix.run, "convolutions as matrices of fully connected layers", 1),

@@ -12,7 +12,6 @@ from fastconv.nn.flatten import Flatten
 from fastconv.nn.module import Array, Module
 from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
 
-
 RELU = (ReLU,)
 NORMS = (BatchNorm1d, BatchNorm2d)
 
