@@ -80,9 +80,11 @@ __version__ = "0.1.0"
 config.configure()
 
 from fastconv import nn, optim, reference
+from fastconv.fields import Field, receptive_field
 
 __all__ = [
     "Explanation",
+    "Field",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool1d_backward",
     "adaptive_avg_pool2d",
@@ -130,6 +132,7 @@ __all__ = [
     "optim",
     "plan_conv1d",
     "plan_conv2d",
+    "receptive_field",
     "reference",
     "relu",
     "relu_backward",

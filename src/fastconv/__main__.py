@@ -11,6 +11,7 @@ from typing import Any
 
 import fastconv as fc
 from fastconv.bench import command as benchmark
+from fastconv.demo import command as demonstrations
 from fastconv.mnist1d import compare as comparison
 from fastconv.mnist1d.checkpoint import UsageError
 from fastconv.mnist1d.models import ABOUT, MODELS
@@ -69,14 +70,24 @@ def bench(**options: Any) -> None:
         raise UsageError(str(error)) from error
 
 
+def demo(*, threads: int | None, **options: Any) -> None:
+    """Run a demonstration of the lecture: train, save a picture, print a figure."""
+    _set_threads(threads)
+    demonstrations.run(**options)
+
+
 def train(*, threads: int | None, **options: Any) -> None:
     """Train one network."""
+    _set_threads(threads)
+    run(**options)
+
+
+def _set_threads(threads: int | None) -> None:
     if threads is not None:
         try:
             fc.set_num_threads(threads)
         except ValueError as error:
             raise UsageError(f"--threads: {error}") from error
-    run(**options)
 
 
 def compare(*, lr: float, eval_every: int, **options: Any) -> None:
@@ -109,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     timing = commands.add_parser("bench", help=bench.__doc__, description=bench.__doc__)
     benchmark.add_options(timing)
     timing.set_defaults(command=bench)
+    shown = commands.add_parser("demo", help=demo.__doc__, description=demo.__doc__)
+    demonstrations.add_options(shown)
+    shown.set_defaults(command=demo)
     mnist1d = commands.add_parser("mnist1d", help="The experiment of the lecture.")
     experiments = mnist1d.add_subparsers(required=True, metavar="COMMAND")
     _train_options(

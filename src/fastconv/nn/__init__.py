@@ -2,6 +2,7 @@
 
 from fastconv.nn import init
 from fastconv.nn.activation import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from fastconv.nn.branches import Concat, Residual
 from fastconv.nn.container import Sequential
 from fastconv.nn.conv import Conv1d, Conv2d
 from fastconv.nn.dropout import Dropout
@@ -35,6 +36,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "Buffer",
+    "Concat",
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
@@ -56,6 +58,7 @@ __all__ = [
     "Module",
     "Parameter",
     "ReLU",
+    "Residual",
     "Sequential",
     "Sigmoid",
     "Softmax",

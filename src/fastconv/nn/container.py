@@ -10,13 +10,18 @@ from numpy.typing import ArrayLike
 from fastconv.nn.activation import ReLU
 from fastconv.nn.flatten import Flatten
 from fastconv.nn.module import Array, Module
+from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
+
+RELU = (ReLU,)
+NORMS = (BatchNorm1d, BatchNorm2d)
 
 
 class Sequential(Module):
     """Layers one after another, as `torch.nn.Sequential`: indexable, iterable, with keys ``0.weight``, ...
 
     A convolution or linear layer with a ReLU behind it applies that as it stores its output, and one with a ReLU before it
-    goes back through that as it stores the gradient of its input: the same numbers, without a pass over memory.
+    goes back through that as it stores the gradient of its input: the same numbers, without a pass over memory. In ``eval()``
+    a batch normalization behind a convolution is folded into its weights: the same numbers but for rounding, no pass at all.
 
     Parameters
     ----------
@@ -31,18 +36,26 @@ class Sequential(Module):
         self._layers = list(layers)
 
     def forward(self, x: ArrayLike) -> Array:
-        layers = iter(enumerate(self._layers, 1))
-        for behind, layer in layers:
-            if layer._fuses_relu and self._is_relu(behind):
-                x = self._layers[behind]._saved = layer.forward(x, "relu")  # type: ignore[call-arg]
-                next(layers)
+        layers, index, folded = self._layers, 0, list[int]()
+        while index < len(layers):
+            layer, fold = layers[index], None
+            index += 1
+            if layer._folds_norm and self._is(index, NORMS):
+                fold = layer._folded(layers[index], x)  # type: ignore[attr-defined]
+                if fold is not None:
+                    folded.append(index)
+                    index += 1
+            if layer._fuses_relu and self._is(index, RELU):
+                arguments = ("relu",) if fold is None else ("relu", fold)
+                x = layers[index]._saved = layer.forward(x, *arguments)
+                index += 1
             else:
-                x = layer(x)
-        self._saved = True
+                x = layer(x) if fold is None else layer.forward(x, None, fold)  # type: ignore[call-arg]
+        self._saved = folded
         return x  # type: ignore[return-value]  # of an empty Sequential it is the input
 
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
-        self._recall()
+        self._see_again(self._recall())
         grad, passed = grad_output, -1
         first = 0 if need_input_grad else self._first_with_parameters()
         for index in range(len(self._layers) - 1, first - 1, -1):
@@ -57,15 +70,22 @@ class Sequential(Module):
                 grad = layer.backward(grad, needed)  # type: ignore[assignment]  # an array, where it is needed
         return grad if need_input_grad else None  # type: ignore[return-value]
 
-    def _is_relu(self, index: int) -> bool:
-        return 0 <= index < len(self._layers) and type(self._layers[index]) is ReLU
+    def _see_again(self, folded: list[int]) -> None:
+        """Give batch normalizations that were folded away what their ``backward`` needs: the output of the convolution."""
+        for index in folded:
+            convolution, norm = self._layers[index - 1 : index + 1]
+            norm._see(convolution.forward(convolution._recall()[0]))  # type: ignore[attr-defined]
+        self._saved = []
+
+    def _is(self, index: int, types: tuple[type[Module], ...]) -> bool:
+        return 0 <= index < len(self._layers) and type(self._layers[index]) in types
 
     def _relu_before(self, index: int) -> int:
         """Index of the ReLU whose output, flattened or not, is what layer `index` reads; -1 if there is none."""
         before = index - 1
         while before >= 0 and type(self._layers[before]) is Flatten:
             before -= 1
-        return before if self._is_relu(before) else -1
+        return before if self._is(before, RELU) else -1
 
     def _first_with_parameters(self) -> int:
         """Index of the layer at which a backward pass that wants no input gradient can stop."""
@@ -78,7 +98,15 @@ class Sequential(Module):
         return ((str(index), layer) for index, layer in enumerate(self._layers))
 
     def append(self, layer: Module) -> Sequential:
-        """Add a layer at the end; return self."""
+        """Add a layer at the end; return self.
+
+        Raises
+        ------
+        ValueError
+            For a layer with parameters where `keyed` has named all that the state holds.
+        """
+        if self._parts is not None and next(Sequential(layer)._tree(), None) is not None:
+            raise ValueError("the state of this Sequential has the keys of keyed(), which has none for another layer")
         self._layers += Sequential(layer)._layers
         return self
 

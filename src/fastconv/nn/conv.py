@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -13,6 +13,9 @@ from fastconv import _core
 from fastconv import functional as F
 from fastconv.nn.init import RNG, weight_and_bias
 from fastconv.nn.module import Array, Module, Parameter
+
+if TYPE_CHECKING:
+    from fastconv.nn.normalization import _BatchNorm
 
 Size = int | Sequence[int]
 Padding = int | str | Sequence[int] | Sequence[tuple[int, int]]
@@ -41,6 +44,20 @@ def _immutable(value: Any) -> Any:
     return tuple(map(_immutable, value)) if nested else value
 
 
+def _fold_norm(weight: Array, bias: Array | None, mean: Array, var: Array, scale: Array | None, shift: Array | None,
+               eps: float) -> tuple[Array, Array]:
+    """``(weight * s, (bias - mean) * s + shift)`` with ``s = scale / sqrt(var + eps)``: in float64, rounded once, read-only."""
+    factor = (1.0 if scale is None else scale.astype(np.float64)) / np.sqrt(var.astype(np.float64) + eps)
+    offset = (0.0 if bias is None else bias.astype(np.float64)) - mean
+    folded = (
+        (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype),
+        (offset * factor + (0.0 if shift is None else shift)).astype(weight.dtype),
+    )
+    for array in folded:
+        array.flags.writeable = False
+    return folded
+
+
 class _Pack(NamedTuple):
     """A plan, and all that it was made from."""
 
@@ -50,13 +67,24 @@ class _Pack(NamedTuple):
     settings: tuple[Any, ...]
 
 
+class _Fold(NamedTuple):
+    """Weights with a batch normalization folded in, and all that they were made from."""
+
+    weight: Array
+    bias: Array
+    sources: tuple[Array | None, ...]
+    eps: float
+
+
 class _ConvNd(Module):
     """What Conv1d and Conv2d share: all of it but the rank and the three functions."""
 
     _rank: int
     _make_plan: Callable[..., _core.Plan]
     _pack: _Pack | None = None
+    _fold: _Fold | None = None
     _fuses_relu = True
+    _folds_norm = True
 
     def __init__(
         self,
@@ -96,20 +124,49 @@ class _ConvNd(Module):
 
         self._workspace = _core.Workspace()
 
-    def forward(self, x: ArrayLike, activation: str | None = None) -> Array:
+    def forward(self, x: ArrayLike, activation: str | None = None, folded: _Fold | None = None) -> Array:
         activation = activation or self.activation
-        plan = None if self.training else self._plan_for(x, activation)
+        if folded is None:
+            weight, bias = self.weight.data, None if self.bias is None else self.bias.data
+        else:
+            weight, bias = folded.weight, folded.bias
+        plan = None if self.training else self._plan_for(x, weight, bias, activation)
         if plan is not None:
             y = plan(x)
         else:
             y = _core.conv(
-                self._rank, x, self.weight.data, None if self.bias is None else self.bias.data, self.stride, self.padding,
-                self.dilation, self.groups, self.padding_mode, activation, None, "auto", self._workspace,
+                self._rank, x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.padding_mode,
+                activation, None, "auto", self._workspace,
             )  # fmt: skip
         self._saved = x, y if self.activation else None
         return y
 
-    def _plan_for(self, x: ArrayLike, activation: str | None) -> _core.Plan | None:
+    def _folded(self, norm: _BatchNorm, x: ArrayLike) -> _Fold | None:
+        """Weights that make this layer compute ``norm(self(x))``; None where x, the layers or their modes do not suit.
+
+        They are stale as little as a plan can be: their sources are frozen arrays, which never change, and other arrays
+        in their place make other weights.
+        """
+        if self.training or norm.training or self.activation or norm.running_mean is None or norm.running_var is None:
+            return None
+        weight, bias = self.weight.data, None if self.bias is None else self.bias.data
+        scale, shift = (None if part is None else part.data for part in (norm.weight, norm.bias))
+        sources = weight, bias, norm.running_mean.data, norm.running_var.data, scale, shift
+        if not (isinstance(x, np.ndarray) and x.ndim == self._rank + 2 and x.ndim in norm._ranks):
+            return None
+        if norm.num_features != self.out_channels or any(a is not None and a.dtype != x.dtype for a in sources):
+            return None
+        fold = self._fold  # read once: another thread may replace it
+        if fold and fold.eps == norm.eps and all(a is b for a, b in zip(fold.sources, sources, strict=True)):
+            return fold
+        if any(a is not None and a.flags.writeable for a in sources):
+            return None
+        self._fold = fold = _Fold(*_fold_norm(*sources, norm.eps), sources, norm.eps)
+        return fold
+
+    def _plan_for(
+        self, x: ArrayLike, weight: Array, bias: Array | None, activation: str | None
+    ) -> _core.Plan | None:
         """A plan of this layer as it is now, for `x`; None where x or the parameters do not suit one.
 
         It cannot be stale: it serves only the arrays that it was packed from, under the settings that it was made with,
@@ -124,7 +181,6 @@ class _ConvNd(Module):
         """
         if not isinstance(x, np.ndarray):
             return None
-        weight, bias = self.weight.data, None if self.bias is None else self.bias.data
         settings = (
             x.shape, x.dtype, self.stride, self.padding, self.dilation, self.groups, self.padding_mode, activation,
             _core.get_strict(), _core.active_isa(),
@@ -160,11 +216,11 @@ class _ConvNd(Module):
 
     def train(self, mode: bool = True) -> Module:
         if mode:
-            self._pack = None
+            self._pack = self._fold = None
         return super().train(mode)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "_pack"}
+        return {name: value for name, value in super().__getstate__().items() if name not in ("_pack", "_fold")}
 
     def extra_repr(self) -> str:
         defaults = {"padding": 0, "groups": 1, "padding_mode": "zeros", "activation": None}

@@ -44,11 +44,11 @@ class CrossEntropyLoss(_Loss):
     Parameters
     ----------
     reduction : {"mean", "sum"}
-        Over the examples of the batch.
+        Over the examples of the batch, or over all places of all examples.
     """
 
     def __call__(self, logits: ArrayLike, labels: ArrayLike) -> float:
-        """Loss of `logits` ``(N, classes)`` for integer `labels` ``(N,)`` in ``[0, classes)``.
+        """Loss of `logits` ``(N, classes, ...)`` for integer `labels` ``(N, ...)`` in ``[0, classes)``.
 
         Raises
         ------
@@ -58,21 +58,26 @@ class CrossEntropyLoss(_Loss):
             If the labels are not integers.
         """
         scores, wanted = np.asarray(logits), np.asarray(labels)
-        if scores.ndim != 2 or wanted.shape != scores.shape[:1]:
+        if scores.ndim < 2 or wanted.shape != scores.shape[:1] + scores.shape[2:]:
             raise ValueError(
-                f"CrossEntropyLoss takes logits (N, classes) and labels (N,), got {scores.shape} and {wanted.shape}"
+                f"CrossEntropyLoss takes logits (N, classes, ...) and labels (N, ...), got {scores.shape} and {wanted.shape}"
             )
         if wanted.dtype.kind not in "iu":
             raise TypeError(f"labels must be integers, got dtype {wanted.dtype}")
+        classes, self._places = scores.shape[1], wanted.shape
+        if scores.ndim > 2:  # one row a place
+            scores, wanted = np.moveaxis(scores, 1, -1).reshape(-1, classes), wanted.reshape(-1)
         total, self._saved = _core.cross_entropy(scores, wanted, self._divisor(wanted.size), self._workspace)
         if total is None:
-            classes = scores.shape[1]
             raise ValueError(f"labels must be in [0, {classes}), got {wanted[(wanted < 0) | (wanted >= classes)][0]}")
         return float(total) / self._divisor(wanted.size)
 
     def backward(self) -> Array:
         """Gradient of the latest loss with respect to its logits: ``(softmax - one_hot) / N``."""
-        return self._workspace.copy(self._recall())
+        gradient: Array = self._recall()
+        if len(self._places) > 1:
+            return np.ascontiguousarray(np.moveaxis(gradient.reshape(*self._places, -1), -1, 1))
+        return self._workspace.copy(gradient)
 
 
 class MSELoss(_Loss):

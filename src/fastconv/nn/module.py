@@ -7,7 +7,7 @@ and then in reverse order; that is the whole of back-propagation here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -177,6 +177,10 @@ class Module:
     #: Whether ``forward`` takes ``activation="relu"``, and ``backward`` ``through_relu=True``: the gradient with respect
     #: to what the ReLU before this layer got. `Sequential` makes use of both.
     _fuses_relu = False
+    #: Whether ``forward`` takes ``folded``, weights with the batch normalization behind this layer folded in. `Sequential` does it.
+    _folds_norm = False
+    #: Where the keys of the state are to be others than the tree gives: the modules that hold it, under their names.
+    _parts: Mapping[str, Module] | None = None
 
     def __call__(self, x: ArrayLike) -> Array:
         return self.forward(x)
@@ -219,8 +223,32 @@ class Module:
         for name, value in vars(self).items():
             if isinstance(value, Buffer):
                 yield prefix + name, value
-        for name, child in self.named_children():
+        for name, child in self.named_children() if self._parts is None else self._parts.items():
             yield from child._tree(f"{prefix}{name}.")
+
+    def keyed(self, **parts: Module) -> Self:
+        """Give the state the keys that it has in another tree; return self.
+
+        Composition may nest modules in another way than the PyTorch code whose ``state_dict`` is to be loaded: a U-Net is
+        levels within levels here, and lists of encoders and decoders there.
+
+        Parameters
+        ----------
+        **parts : Module
+            Modules somewhere inside this one, under the names that they have there; together they hold all parameters
+            and buffers.
+
+        Raises
+        ------
+        ValueError
+            If they hold others than this module does.
+        """
+        own = {id(value) for _, child in self.named_children() for _, value in child._tree()}
+        given = {id(value) for part in parts.values() for _, value in part._tree()}
+        if own != given:
+            raise ValueError(f"keyed() must be given all parameters and buffers of the module and no others, got {[*parts]}")
+        self._parts = parts
+        return self
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Parameters with their keys; one that two layers share comes once."""

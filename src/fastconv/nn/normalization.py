@@ -45,6 +45,11 @@ class _BatchNorm(Module):
         self._saved = array, mean, var, batch_stats
         return y
 
+    def _see(self, x: Array) -> None:
+        """Be ready for ``backward``, as after ``forward(x)`` in eval mode."""
+        assert self.running_mean is not None and self.running_var is not None
+        self._saved = x, self.running_mean.data, self.running_var.data, False
+
     def _share(self) -> float:
         """The weight of this batch in the running statistics; counts it."""
         if self.training and self.num_batches_tracked is not None:
