@@ -25,32 +25,29 @@ class Sequential(Module):
     """
 
     def __init__(self, *layers: Module) -> None:
-        for index, layer in enumerate(layers):
-            if not isinstance(layer, Module):
-                raise TypeError(f"Sequential takes modules, got {layer!r} at position {index}")
-        self._layers = list(layers)
+        self._layers: list[Module] = []
+        self.append(*layers)
 
     def forward(self, x: ArrayLike) -> Array:
-        layers = iter(enumerate(self._layers, 1))
-        for behind, layer in layers:
-            if layer._fuses_relu and self._is_relu(behind):
-                x = self._layers[behind]._saved = layer.forward(x, "relu")  # type: ignore[call-arg]
-                next(layers)
-            else:
+        for layer, relu in self._forward_steps:
+            if relu is None:
                 x = layer(x)
+            else:
+                x = relu._saved = layer.forward(x, "relu")  # type: ignore[call-arg]
         self._saved = True
         return x  # type: ignore[return-value]  # of an empty Sequential it is the input
 
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
         self._recall()
-        grad, passed = grad_output, -1
+        grad, passed = grad_output, len(self._layers)
         first = 0 if need_input_grad else self._first_with_parameters()
-        for index in range(len(self._layers) - 1, first - 1, -1):
-            layer = self._layers[index]
+        for index, layer, relu in self._backward_steps:
+            if index < first:
+                break
             needed = need_input_grad or index > first
             if index == passed:  # the layer behind has gone back through this ReLU
                 continue
-            if needed and layer._fuses_relu and (relu := self._relu_before(index)) >= first:
+            if relu >= first and needed:
                 passed = relu
                 grad = layer.backward(grad, True, True)  # type: ignore
             else:
@@ -70,17 +67,36 @@ class Sequential(Module):
     def _first_with_parameters(self) -> int:
         """Index of the layer at which a backward pass that wants no input gradient can stop."""
         for index, layer in enumerate(self._layers):
-            if next(layer.parameters(), None) is not None:
+            if layer.has_parameters():
                 return index
         return len(self._layers)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         return ((str(index), layer) for index, layer in enumerate(self._layers))
 
-    def append(self, layer: Module) -> Sequential:
-        """Add a layer at the end; return self."""
-        self._layers += Sequential(layer)._layers
+    def append(self, *layers: Module) -> Sequential:
+        """Add layers at the end; return self."""
+        for index, layer in enumerate(layers, len(self._layers)):
+            if not isinstance(layer, Module):
+                raise TypeError(f"Sequential takes modules, got {layer!r} at position {index}")
+        self._layers += layers
+        self._forward_steps, self._backward_steps = self._plan()
         return self
+
+    def _plan(self) -> tuple[list[tuple[Module, Module | None]], list[tuple[int, Module, int]]]:
+        """What forward and backward go through: each layer with the ReLU that it applies along the way, if any.
+
+        Forward gets the layer of the ReLU, backward its index, -1 for none; decided once, since a step asks every time.
+        """
+        layers = self._layers
+        fused = {i + 1 for i, layer in enumerate(layers) if layer._fuses_relu and self._is_relu(i + 1)}
+        forward = [
+            (layer, layers[i + 1] if i + 1 in fused else None) for i, layer in enumerate(layers) if i not in fused
+        ]
+        backward = [
+            (i, layer, self._relu_before(i) if layer._fuses_relu else -1) for i, layer in enumerate(layers)
+        ]
+        return forward, backward[::-1]
 
     def __len__(self) -> int:
         return len(self._layers)

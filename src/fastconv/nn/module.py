@@ -238,6 +238,13 @@ class Module:
         """All parameters of this module and the modules inside it."""
         return (parameter for _, parameter in self.named_parameters())
 
+    def has_parameters(self) -> bool:
+        """Whether there is a parameter in this module or in one inside it."""
+        for value in vars(self).values():
+            if isinstance(value, Parameter):
+                return True
+        return any(child.has_parameters() for _, child in self.named_children())
+
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Zero all gradients in place, or forget them with ``set_to_none=True``."""
         for parameter in self.parameters():
