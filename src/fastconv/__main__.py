@@ -11,6 +11,7 @@ from typing import Any
 
 import fastconv as fc
 from fastconv.bench import command as benchmark
+from fastconv.bench import training as steps_benchmark
 from fastconv.mnist1d import compare, examples, kernels, locations, widths
 from fastconv.mnist1d.checkpoint import UsageError
 from fastconv.mnist1d.experiment import Experiment, conduct
@@ -73,6 +74,14 @@ def bench(**options: Any) -> None:
         raise UsageError(str(error)) from error
 
 
+def bench_steps(**options: Any) -> None:
+    """Time a training step of both networks beside PyTorch and JAX, in turns."""
+    try:
+        steps_benchmark.run(**options)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
 def train(*, threads: int | None, **options: Any) -> None:
     """Train one network."""
     if threads is not None:
@@ -118,6 +127,11 @@ def _parser() -> argparse.ArgumentParser:
     _train_options(
         experiments.add_parser("train", help=train.__doc__, description=train.__doc__, epilog=ABOUT)
     )
+    timing = experiments.add_parser("bench", help=bench_steps.__doc__, description=bench_steps.__doc__)
+    timing.add_argument("--threads", type=int, default=1, help="of every library (default: 1)")
+    timing.add_argument("--seconds", type=float, default=20.0, help="of turns for each network (default: 20)")
+    timing.add_argument("--out", type=Path, metavar="JSON", help="default: training-<threads>-<cpu>-<date>.json, here")
+    timing.set_defaults(command=bench_steps)
     for name, experiment in EXPERIMENTS.items():
         about = experiment.about
         _experiment_options(experiments.add_parser(name, help=about, description=about), experiment)
