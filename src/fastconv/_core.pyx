@@ -752,7 +752,7 @@ def cross_entropy(logits, labels, double divisor, Workspace workspace=None) -> t
     """(sum of the losses, gradient of that sum over `divisor`) of logits (N, classes) for integer labels (N,); a sum of
     None says that a label is out of range."""
     cdef cnp.ndarray xa = as_dense(logits, "logits", -1), dx
-    cdef cnp.ndarray la = np.ascontiguousarray(labels, np.int64)
+    cdef cnp.ndarray la = cnp.PyArray_FROM_OTF(labels, cnp.NPY_INT64, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST)
     cdef double total
     dx = empty(2, cnp.PyArray_DIMS(xa), cnp.PyArray_TYPE(xa), workspace)
     total = cross_entropy_run(dtype_of(cnp.PyArray_TYPE(xa)), cnp.PyArray_DIM(xa, 0), cnp.PyArray_DIM(xa, 1),

@@ -58,7 +58,7 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         ready = [pair for pair in zip(self.parameters, self._buffers, strict=True) if pair[0].grad is not None]
-        data = [parameter.data for parameter, _ in ready]
+        data = [parameter._data for parameter, _ in ready]
         grads: list[Any] = [parameter.grad for parameter, _ in ready]
         if (frozen := _core.first_frozen(data)) >= 0:
             raise RuntimeError(
@@ -73,7 +73,10 @@ class Optimizer:
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Zero all gradients in place, or forget them with ``set_to_none=True``."""
         for parameter in self.parameters:
-            parameter.zero_grad(set_to_none)
+            if set_to_none:
+                parameter.grad = None
+            else:
+                parameter.zero_grad()
 
     def state_dict(self) -> dict[str, Array]:
         """Settings as 0-d float64 arrays, buffers under ``<name>.<index of the parameter>``; copies."""

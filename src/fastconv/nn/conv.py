@@ -103,7 +103,7 @@ class _ConvNd(Module):
             y = plan(x)
         else:
             y = _core.conv(
-                self._rank, x, self.weight.data, None if self.bias is None else self.bias.data, self.stride, self.padding,
+                self._rank, x, self.weight._data, None if self.bias is None else self.bias._data, self.stride, self.padding,
                 self.dilation, self.groups, self.padding_mode, activation, None, "auto", self._workspace,
             )  # fmt: skip
         self._saved = x, y if self.activation else None
@@ -149,7 +149,7 @@ class _ConvNd(Module):
         if self.activation:
             grad_output = _core.relu_backward(grad_output, y, self._workspace)
         grad_input, grad_weight, grad_bias = _core.conv_backward(
-            self._rank, grad_output, x, self.weight.data, self.stride, self.padding, self.dilation, self.groups,
+            self._rank, grad_output, x, self.weight._data, self.stride, self.padding, self.dilation, self.groups,
             self.padding_mode, (need_input_grad, True, self.bias is not None), through_relu=through_relu,
             workspace=self._workspace,
         )  # fmt: skip

@@ -64,11 +64,12 @@ class CrossEntropyLoss(_Loss):
             )
         if wanted.dtype.kind not in "iu":
             raise TypeError(f"labels must be integers, got dtype {wanted.dtype}")
-        total, self._saved = _core.cross_entropy(scores, wanted, self._divisor(wanted.size), self._workspace)
+        divisor = self._divisor(wanted.size)
+        total, self._saved = _core.cross_entropy(scores, wanted, divisor, self._workspace)
         if total is None:
             classes = scores.shape[1]
             raise ValueError(f"labels must be in [0, {classes}), got {wanted[(wanted < 0) | (wanted >= classes)][0]}")
-        return float(total) / self._divisor(wanted.size)
+        return total / divisor
 
     def backward(self) -> Array:
         """Gradient of the latest loss with respect to its logits: ``(softmax - one_hot) / N``."""

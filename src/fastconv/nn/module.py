@@ -32,7 +32,7 @@ class Buffer:
         into the buffer, after a check of shape and dtype.
     """
 
-    __slots__ = ("_data", "name")
+    __slots__ = ("_data", "name")  # `_data` is `data`, without a call; within the package
 
     def __init__(self, data: ArrayLike, name: str = "buffer") -> None:
         self._data: Array = np.array(data, order="C")
