@@ -1,4 +1,4 @@
-"""Ten training steps of the lecture's networks: forward, loss, backward, SGD, batch of 100; the libraries of
+"""A few training steps of the lecture's networks: forward, loss, backward, SGD, batch of 100; the libraries of
 ``fastconv mnist1d bench``, which takes turns among them and is what results are kept of.
 
 ::
@@ -24,7 +24,7 @@ def test_training_steps(benchmark: Any, model: str, library: str, threads: int) 
         steps = PEERS[library](model, threads)
     except ImportError as error:
         pytest.skip(str(error))
-    for _ in range(8):  # torch.compile compiles, JAX too
+    for _ in range(20):  # torch.compile compiles, JAX too
         steps()
     benchmark.extra_info["threads"] = threads
     benchmark(steps)

@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     timing = experiments.add_parser("bench", help=bench_steps.__doc__, description=bench_steps.__doc__)
     timing.add_argument("--threads", type=int, default=1, help="of every library (default: 1)")
-    timing.add_argument("--seconds", type=float, default=20.0, help="of turns for each network (default: 20)")
+    timing.add_argument("--seconds", dest="limit", type=float, default=20.0, help="of turns for each network (default: 20)")
     timing.add_argument("--out", type=Path, metavar="JSON", help="default: training-<threads>-<cpu>-<date>.json, here")
     timing.set_defaults(command=bench_steps)
     for name, experiment in EXPERIMENTS.items():

@@ -14,12 +14,14 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 
 from fastconv.bench.machine import confined, cpu_name, environment, fma_rate
-from fastconv.bench.timing import Call, rounds
+from fastconv.bench.timing import Call, seconds
 from fastconv.bench.training_peers import BATCH, PEERS, STEPS, fastconv
 from fastconv.mnist1d.models import MODELS, build
 
@@ -58,7 +60,7 @@ def step_flops(model: str) -> int:
     return total
 
 
-def measure(model: str, threads: int, seconds: float) -> Steps:
+def measure(model: str, threads: int, limit: float) -> Steps:
     """Time the steps of every library that is installed."""
     calls: dict[str, Call] = {}
     for name, make in PEERS.items():
@@ -66,26 +68,31 @@ def measure(model: str, threads: int, seconds: float) -> Steps:
             calls[name] = make(model, threads)
         except ImportError as error:
             print(f"{name} is left out: {error}", file=sys.stderr)
-    cold = {name: _first(call) for name, call in calls.items()}
     result = Steps(model, step_flops(model))
-    for name, times in rounds(calls, cold, seconds).items():
+    for name, times in _turns(calls, limit).items():
         result.best[name], result.median[name] = (
             round(1e6 * value / STEPS, 2) for value in (min(times), statistics.median(times))
         )
-    result.parts = _parts(model, threads, seconds / 4)
+    result.parts = _parts(model, threads, limit / 8)
     return result
 
 
-def _first(call: Call) -> float:
-    """Seconds of the first call of an epoch after some in which libraries compile."""
-    for _ in range(8):
-        call()
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
+def _turns(calls: Mapping[str, Call], limit: float) -> dict[str, list[float]]:
+    """Seconds of a call in each round, for `limit` seconds; a round begins with another library than the one before."""
+    for call in calls.values():  # two epochs, in which libraries compile
+        for _ in range(20):
+            call()
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    names, end = deque(calls), time.perf_counter() + limit
+    while time.perf_counter() < end or not samples[names[0]]:
+        for name in names:
+            calls[name]()  # brings its own code and data back into the caches
+            samples[name].append(seconds(calls[name]))
+        names.rotate()
+    return samples
 
 
-def _parts(model: str, threads: int, seconds: float) -> dict[str, float]:
+def _parts(model: str, threads: int, limit: float) -> dict[str, float]:
     """The parts of our step, each repeated alone on a batch that stays: best times in microseconds."""
     import fastconv as fc
     from fastconv.bench.training_peers import noise
@@ -111,10 +118,8 @@ def _parts(model: str, threads: int, seconds: float) -> dict[str, float]:
         "backward": backward,
         "update": optimizer.step,
     }
-    step_of_one = fastconv(model, threads, batch=1)
-    times = rounds(calls, {name: _first(call) for name, call in calls.items()}, seconds)
-    best = {name: round(1e6 * min(values), 2) for name, values in times.items()}
-    one = rounds({ONE: step_of_one}, {ONE: _first(step_of_one)}, seconds)
+    best = {name: round(1e6 * min(times), 2) for name, times in _turns(calls, limit).items()}
+    one = _turns({ONE: fastconv(model, threads, batch=1)}, limit)
     return best | {ONE: round(1e6 * min(one[ONE]) / STEPS, 2)}
 
 
@@ -139,7 +144,7 @@ def report(steps: Steps, fma_gflops: float) -> list[str]:
     ]
 
 
-def run(*, threads: int = 1, seconds: float = 20.0, out: Path | None = None) -> None:
+def run(*, threads: int = 1, limit: float = 20.0, out: Path | None = None) -> None:
     """Time both networks, print and keep the result.
 
     Raises
@@ -153,7 +158,7 @@ def run(*, threads: int = 1, seconds: float = 20.0, out: Path | None = None) -> 
     """
     slug = re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-")
     out = out or Path(f"training-{threads}-{slug}-{date.today()}.json")
-    job = json.dumps({"threads": threads, "seconds": seconds})
+    job = json.dumps({"threads": threads, "limit": limit})
     with confined(threads):
         done = subprocess.run(
             [sys.executable, "-m", "fastconv.bench.training", job],
@@ -174,7 +179,7 @@ def main() -> None:
     with os.fdopen(os.dup(1), "w") as channel:
         os.dup2(2, 1)
         rate = fma_rate()
-        steps = [asdict(measure(model, job["threads"], job["seconds"])) for model in MODELS]
+        steps = [asdict(measure(model, job["threads"], job["limit"])) for model in MODELS]
         result = {
             "cpu": cpu_name(), "threads": job["threads"], "batch": BATCH, "dtype": "float32",
             "fma_gflops": round(job["threads"] * max(rate, fma_rate()), 1), "versions": _versions(), "steps": steps,

@@ -19,7 +19,7 @@ from fastconv.mnist1d.data import DTYPES, MNIST1D, SHAPES
 from fastconv.mnist1d.models import WIDTHS
 
 BATCH, LR = 100, 0.01
-STEPS = 10  # in a call; an epoch of 4,000 examples is four of them
+STEPS = 4  # in a call: few, so that what else the machine does falls between calls; an epoch is ten of them
 
 Call = Callable[[], Any]
 
