@@ -1,4 +1,4 @@
-"""Width and kernel size of the convolutional network; the lengths 40 -> 19 -> 9 -> 4 of its layers stay."""
+"""Width and kernel size of the convolutional network; the lengths 40 -> 19 -> 9 -> 4 of its layers stay (20, 10, 5 for kernel 1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHANNELS, KERNELS = (4, 8, 15, 30), (1, 3, 5, 7, 11)
 def draw(metrics: Metrics, path: Path) -> None:
     """Test error over the kernel size, a line for each width."""
     figure, axes = plots.figure(1, 4.8)
-    plots.error_axes(axes, "MNIST-1D: convolutional networks by kernel size and channels, test error")
+    plots.error_axes(axes, "MNIST-1D, convolutional: test error by kernel size and channels")
     errors = final_errors(metrics)
     for channels, color in zip(CHANNELS, ("tab:gray", "tab:olive", plots.COLORS["conv"], "tab:red"), strict=True):
         values = np.array([errors[f"channels-{channels}-kernel-{kernel}"] for kernel in KERNELS])
