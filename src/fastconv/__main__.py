@@ -11,15 +11,20 @@ from typing import Any
 
 import fastconv as fc
 from fastconv.bench import command as benchmark
+from fastconv.bench import training as steps_benchmark
 from fastconv.demo import command as demonstrations
-from fastconv.mnist1d import compare as comparison
+from fastconv.mnist1d import compare, examples, kernels, locations, widths
 from fastconv.mnist1d.checkpoint import UsageError
+from fastconv.mnist1d.experiment import Experiment, conduct
 from fastconv.mnist1d.models import ABOUT, MODELS
 from fastconv.mnist1d.run import Interrupted, run
 from fastconv.mnist1d.train import OPTIMIZERS, TrainConfig
 from fastconv.nn.init import SCHEMES
 
 FAILED, MISUSED = 1, 2
+EXPERIMENTS: dict[str, Experiment] = {
+    module.__name__.rpartition(".")[2]: module.EXPERIMENT for module in (compare, locations, widths, kernels, examples)
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,6 +81,14 @@ def demo(*, threads: int | None, **options: Any) -> None:
     demonstrations.run(**options)
 
 
+def bench_steps(**options: Any) -> None:
+    """Time a training step of both networks beside PyTorch and JAX, in turns."""
+    try:
+        steps_benchmark.run(**options)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
 def train(*, threads: int | None, **options: Any) -> None:
     """Train one network."""
     _set_threads(threads)
@@ -90,9 +103,9 @@ def _set_threads(threads: int | None) -> None:
             raise UsageError(f"--threads: {error}") from error
 
 
-def compare(*, lr: float, eval_every: int, **options: Any) -> None:
-    """Train both networks over several seeds, and compare."""
-    print(comparison.compare(options=["--lr", str(lr), "--eval-every", str(eval_every)], **options))
+def conduct_experiment(*, experiment: Experiment, lr: float, eval_every: int, **options: Any) -> None:
+    """Train all that an experiment asks for."""
+    print(conduct(experiment, options=["--lr", str(lr), "--eval-every", str(eval_every)], **options))
 
 
 def _ints(text: str) -> tuple[int, ...]:
@@ -128,7 +141,14 @@ def _parser() -> argparse.ArgumentParser:
     _train_options(
         experiments.add_parser("train", help=train.__doc__, description=train.__doc__, epilog=ABOUT)
     )
-    _compare_options(experiments.add_parser("compare", help=compare.__doc__, description=compare.__doc__))
+    timing = experiments.add_parser("bench", help=bench_steps.__doc__, description=bench_steps.__doc__)
+    timing.add_argument("--threads", type=int, default=1, help="of every library (default: 1)")
+    timing.add_argument("--seconds", dest="limit", type=float, default=20.0, help="of turns for each network (default: 20)")
+    timing.add_argument("--out", type=Path, metavar="JSON", help="default: training-<threads>-<cpu>-<date>.json, here")
+    timing.set_defaults(command=bench_steps)
+    for name, experiment in EXPERIMENTS.items():
+        about = experiment.about
+        _experiment_options(experiments.add_parser(name, help=about, description=about), experiment)
     return parser
 
 
@@ -172,6 +192,13 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     option("lr_step", int, "multiply the learning rate by --lr-gamma every so many steps; 0: never")
     option("lr_gamma", float, "see --lr-step")
     option("init", str, "scheme of the initial weights", choices=[*SCHEMES])
+    option("kernel_size", int, "of the convolutions")
+    option("examples", int, "training examples, drawn from all 4,000; 0: all")
+    option("label_noise", float, "share of the training labels that are replaced by random ones")
+    parser.add_argument(
+        "--shuffled-locations", action="store_true", default=argparse.SUPPRESS,
+        help="put the samples of all signals in one other, random order",
+    )  # fmt: skip
     option("eval_every", int, "steps between lines of metrics")
     option("checkpoint_every", int, "steps between checkpoints")
     parser.add_argument("--threads", type=int, help="threads of the kernels")
@@ -186,20 +213,20 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=train)
 
 
-def _compare_options(parser: argparse.ArgumentParser) -> None:
+def _experiment_options(parser: argparse.ArgumentParser, experiment: Experiment) -> None:
     default = TrainConfig()
-    parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
-    parser.add_argument(
-        "--steps", type=int, default=default.steps, help=f"of each training (default: {default.steps})"
+    options = (
+        ("--seeds", int, experiment.seeds, "number of seeds"),
+        ("--steps", int, experiment.steps, "of each training"),
+        ("--lr", float, default.lr, "learning rate"),
+        ("--eval-every", int, default.eval_every, "steps between points of the figure"),
     )
-    parser.add_argument("--lr", type=float, default=default.lr, help=f"learning rate (default: {default.lr})")
-    parser.add_argument(
-        "--eval-every", type=int, default=default.eval_every, help="steps between points of the figure"
-    )
+    for name, type, value, text in options:
+        parser.add_argument(name, type=type, default=value, help=f"{text} (default: {value})")
     parser.add_argument("--jobs", type=int, help="trainings at a time (default: one per core)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory of the comparison")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory of the experiment")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.set_defaults(command=compare)
+    parser.set_defaults(command=conduct_experiment, experiment=experiment)
 
 
 if __name__ == "__main__":

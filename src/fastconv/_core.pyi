@@ -118,6 +118,7 @@ def relu_backward(
 def cross_entropy(
     logits: ArrayLike, labels: ArrayLike, divisor: float, workspace: Workspace | None = None
 ) -> tuple[float | None, NDArray[Any]]: ...
+def first_frozen(arrays: list[NDArray[Any]]) -> int: ...
 def sgd(
     data: list[NDArray[Any]],
     grads: list[NDArray[Any]],

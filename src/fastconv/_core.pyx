@@ -141,11 +141,10 @@ cdef tuple shape_of(cnp.ndarray a):
     return (<object>a).shape
 
 
-cdef cnp.ndarray output_array(object out, int ndim, cnp.npy_intp *shape, int type_num, tuple inputs,
-                              Workspace workspace=None):
+cdef cnp.ndarray output_array(object out, int ndim, cnp.npy_intp *shape, int type_num, tuple inputs):
     """A new array, or `out` once it has been shown to fit and to overlap no input."""
     if out is None:
-        return empty(ndim, shape, type_num, workspace)
+        return empty(ndim, shape, type_num)
     dtype = np.dtype(np.float64 if type_num == cnp.NPY_FLOAT64 else np.float32)
     _arguments.check_out(out, tuple([shape[i] for i in range(ndim)]), dtype, inputs)
     return out
@@ -180,6 +179,11 @@ cdef class Workspace:
     taken and does without.
     """
 
+    cdef conv_problem problem  # of the latest call, with the arguments that it was parsed from
+    cdef tuple settings
+    cdef int x_ndim, w_ndim
+    cdef cnp.npy_intp x_shape[NPY_MAXDIMS]
+    cdef cnp.npy_intp w_shape[NPY_MAXDIMS]
     cdef conv_plan plans[3]
     cdef int planned[3]
     cdef int threads[3]
@@ -240,6 +244,31 @@ cdef class Workspace:
         else:
             PyMem_RawFree(memory)
 
+    cdef bint recall(self, conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, object stride, object padding,
+                     object dilation, object groups, object padding_mode):
+        """Whether the latest call was one of the same shapes and settings; its problem then."""
+        cdef tuple kept = self.settings
+        if kept is None or cnp.PyArray_NDIM(x) != self.x_ndim or cnp.PyArray_NDIM(w) != self.w_ndim or \
+                not cnp.PyArray_CompareLists(cnp.PyArray_DIMS(x), self.x_shape, self.x_ndim) or \
+                not cnp.PyArray_CompareLists(cnp.PyArray_DIMS(w), self.w_shape, self.w_ndim) or \
+                kept[0] is not stride or kept[1] is not padding or kept[2] is not dilation or kept[3] is not groups or \
+                kept[4] is not padding_mode or self.problem.strict != strict or \
+                not (b is None or (cnp.PyArray_NDIM(b) == 1 and cnp.PyArray_DIM(b, 0) == cnp.PyArray_DIM(w, 0))):
+            return False
+        p[0] = self.problem
+        return True
+
+    cdef void remember(self, conv_problem *p, cnp.ndarray x, cnp.ndarray w, tuple settings):
+        cdef int i
+        if not OWNS_THREAD or not unchanging(settings):
+            return
+        self.problem, self.settings = p[0], settings
+        self.x_ndim, self.w_ndim = cnp.PyArray_NDIM(x), cnp.PyArray_NDIM(w)
+        for i in range(self.x_ndim):
+            self.x_shape[i] = cnp.PyArray_DIM(x, i)
+        for i in range(self.w_ndim):
+            self.w_shape[i] = cnp.PyArray_DIM(w, i)
+
     cdef conv_status plan(self, conv_plan *plan, conv_problem *p):
         """conv_plan_init, or what it gave for the same problem."""
         cdef int i = p.pass_
@@ -251,6 +280,13 @@ cdef class Workspace:
         if OWNS_THREAD:
             self.plans[i], self.threads[i], self.planned[i] = plan[0], max_threads, status == CONV_OK
         return status
+
+
+cdef bint unchanging(object value):
+    """Whether the same object will always have the same value."""
+    if type(value) is tuple:
+        return all([unchanging(item) for item in <tuple>value])
+    return value is None or type(value) is int or type(value) is str
 
 
 cdef inline void *scratch(idx size, Workspace workspace) except NULL:
@@ -338,9 +374,39 @@ cdef conv_problem parse(int ndim, tuple x_shape, tuple w_shape, tuple b_shape, o
     raise ValueError(f"fastconv: {conv_status_string(status).decode()}")
 
 
+cdef conv_problem problem_of(int ndim, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, object stride, object padding,
+                             object dilation, object groups, object padding_mode, Workspace workspace) except *:
+    """What `parse` makes of a call's arrays, or made of the layer's latest."""
+    cdef conv_problem p
+    if workspace is not None and workspace.recall(&p, x, w, b, stride, padding, dilation, groups, padding_mode):
+        return p
+    p = parse(ndim, shape_of(x), shape_of(w), None if b is None else shape_of(b), stride, padding, dilation, groups,
+              padding_mode)
+    if workspace is not None:
+        workspace.remember(&p, x, w, (stride, padding, dilation, groups, padding_mode))
+    return p
+
+
+cdef int result_dims(conv_problem *p, int ndim, bint batched, cnp.npy_intp *shape):
+    """Writes the shape of the output, and returns its rank."""
+    cdef int i = batched
+    if batched:
+        shape[0] = p.n
+    shape[i] = p.oc * p.groups
+    if ndim == 2:
+        shape[i + 1] = p.oh
+    shape[i + ndim] = p.ow
+    return i + ndim + 1
+
+
 cdef tuple result_shape(conv_problem *p, int ndim, bint batched):
-    full = (p.n, p.oc * p.groups, p.oh, p.ow)
-    return full[0 if batched else 1:2] + full[4 - ndim:]
+    cdef cnp.npy_intp shape[4]
+    cdef int rank = result_dims(p, ndim, batched, shape)
+    return tuple([shape[i] for i in range(rank)])
+
+
+cdef inline bint has_shape(cnp.ndarray a, int ndim, cnp.npy_intp *shape):
+    return cnp.PyArray_NDIM(a) == ndim and cnp.PyArray_CompareLists(cnp.PyArray_DIMS(a), shape, ndim)
 
 
 cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, Workspace workspace=None) except *:
@@ -395,35 +461,30 @@ def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_m
     cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
     cdef conv_problem p
     cdef cnp.npy_intp shape[4]
-    cdef int type_num = wider(xa, wa), batched, i = 0
+    cdef int type_num = wider(xa, wa), rank
     if bias is not None:
         ba = as_dense(bias, "bias", -1)
         type_num = wider(ba, wa) if type_num == cnp.NPY_FLOAT32 else type_num
         ba = as_dense(ba, "bias", type_num)
-    if activation is not None:
+    if activation is not None and (type(activation) is not str or activation not in ACTIVATIONS):
         _arguments.choice(activation, "activation", ACTIVATIONS)
     if algorithm != "auto":
         _arguments.choice(algorithm, "algorithm", _arguments.ALGORITHMS["fwd"])
-    p = parse(ndim, shape_of(xa), shape_of(wa), None if ba is None else shape_of(ba), stride, padding, dilation, groups,
-              padding_mode)
+    p = problem_of(ndim, xa, wa, ba, stride, padding, dilation, groups, padding_mode, workspace)
     p.pass_ = CONV_FWD
     p.dtype = dtype_of(type_num)
     p.activation = CONV_LINEAR if activation is None else ACTIVATIONS[activation]
     p.algorithm = ALGORITHMS[algorithm]
     xa, wa = as_dense(xa, "x", type_num), as_dense(wa, "weight", type_num)
-    batched = cnp.PyArray_NDIM(xa) == ndim + 2
-    if batched:
-        shape[0] = p.n
-        i = 1
-    shape[i] = p.oc * p.groups
-    if ndim == 2:
-        shape[i + 1] = p.oh
-    shape[i + ndim] = p.ow
-    y = output_array(out, i + 1 + ndim, shape, type_num, (x, weight, bias, xa, wa, ba), workspace)
+    rank = result_dims(&p, ndim, cnp.PyArray_NDIM(xa) == ndim + 2, shape)
+    if out is None:
+        y = empty(rank, shape, type_num, workspace)
+    else:
+        y = output_array(out, rank, shape, type_num, (x, weight, bias, xa, wa, ba))
     if cnp.PyArray_ISCARRAY(y):
         run(&p, xa, wa, ba, y, workspace)
         return y
-    dense = empty(i + 1 + ndim, shape, type_num)
+    dense = empty(rank, shape, type_num)
     run(&p, xa, wa, ba, dense)
     out[...] = dense
     return out
@@ -437,15 +498,16 @@ def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, g
     cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
     cdef conv_problem p
     cdef cnp.npy_intp channels
+    cdef cnp.npy_intp shape[4]
     cdef int type_num = cnp.NPY_FLOAT64 if wider(xa, wa) == cnp.NPY_FLOAT64 else wider(dy, wa)
     cdef bint batched = cnp.PyArray_NDIM(xa) == ndim + 2
     if type(need) is not tuple or len(<tuple>need) != 3:
         need = _arguments.check_need(need)
     need_input, need_weight, need_bias = need
-    p = parse(ndim, shape_of(xa), shape_of(wa), None, stride, padding, dilation, groups, padding_mode)
-    expected = result_shape(&p, ndim, batched)
-    if shape_of(dy) != expected:
-        raise ValueError(f"grad_output has shape {shape_of(dy)}; the output of this convolution has shape {expected}")
+    p = problem_of(ndim, xa, wa, None, stride, padding, dilation, groups, padding_mode, workspace)
+    if not has_shape(dy, result_dims(&p, ndim, batched, shape), shape):
+        raise ValueError(f"grad_output has shape {shape_of(dy)}; the output of this convolution has shape "
+                         f"{result_shape(&p, ndim, batched)}")
     p.dtype = dtype_of(type_num)
     dy = as_dense(dy, "grad_output", type_num)
     if need_input:
@@ -644,9 +706,10 @@ def linear_backward(grad_output, x, weight, need, bint through_relu=False, Works
         _arguments.check_linear(shape_of(xa), shape_of(wa), None)
     cdef cnp.npy_intp n = cnp.PyArray_DIM(wa, 0)
     cdef idx k = cnp.PyArray_DIM(wa, 1), m = cnp.PyArray_SIZE(xa) // k
-    x_shape = shape_of(xa)
-    expected = (*x_shape[:len(x_shape) - 1], n)
-    if shape_of(dy) != expected:
+    cdef int last = cnp.PyArray_NDIM(xa) - 1
+    if cnp.PyArray_NDIM(dy) != last + 1 or cnp.PyArray_DIM(dy, last) != n or \
+            not cnp.PyArray_CompareLists(cnp.PyArray_DIMS(dy), cnp.PyArray_DIMS(xa), last):
+        expected = (*shape_of(xa)[:last], n)
         raise ValueError(f"grad_output has shape {shape_of(dy)}; the output of this layer has shape {expected}")
     dy, xa, wa = (as_dense(dy, "grad_output", type_num), as_dense(xa, "x", type_num), as_dense(wa, "weight", type_num))
     if need_input:
@@ -689,7 +752,7 @@ def cross_entropy(logits, labels, double divisor, Workspace workspace=None) -> t
     """(sum of the losses, gradient of that sum over `divisor`) of logits (N, classes) for integer labels (N,); a sum of
     None says that a label is out of range."""
     cdef cnp.ndarray xa = as_dense(logits, "logits", -1), dx
-    cdef cnp.ndarray la = np.ascontiguousarray(labels, np.int64)
+    cdef cnp.ndarray la = cnp.PyArray_FROM_OTF(labels, cnp.NPY_INT64, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST)
     cdef double total
     dx = empty(2, cnp.PyArray_DIMS(xa), cnp.PyArray_TYPE(xa), workspace)
     total = cross_entropy_run(dtype_of(cnp.PyArray_TYPE(xa)), cnp.PyArray_DIM(xa, 0), cnp.PyArray_DIM(xa, 1),
@@ -699,6 +762,15 @@ def cross_entropy(logits, labels, double divisor, Workspace workspace=None) -> t
 
 
 # ---- optimizers: lists of arrays, one of each for every parameter ----
+
+def first_frozen(list arrays) -> int:
+    """Index of the first array that is read-only, -1 if there is none."""
+    cdef Py_ssize_t i
+    for i in range(len(arrays)):
+        if not cnp.PyArray_ISWRITEABLE(<cnp.ndarray?>arrays[i]):
+            return i
+    return -1
+
 
 cdef cnp.ndarray updated(object array, cnp.ndarray data, str name):
     """An array that an update reads and writes: dense, of the type and size of `data`."""

@@ -57,18 +57,14 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        data, grads, buffers = list[Array](), list[Array](), list[dict[str, Array]]()
-        for parameter, kept in zip(self.parameters, self._buffers, strict=True):
-            if parameter.grad is None:
-                continue
-            if not parameter.data.flags.writeable:
-                raise RuntimeError(
-                    f"{parameter} is read-only in eval(); call train() on its module before step()"
-                )
-            data.append(parameter.data)
-            grads.append(parameter.grad)
-            buffers.append(kept)
-        self._update(data, grads, buffers)
+        ready = [pair for pair in zip(self.parameters, self._buffers, strict=True) if pair[0].grad is not None]
+        data = [parameter._data for parameter, _ in ready]
+        grads: list[Any] = [parameter.grad for parameter, _ in ready]
+        if (frozen := _core.first_frozen(data)) >= 0:
+            raise RuntimeError(
+                f"{ready[frozen][0]} is read-only in eval(); call train() on its module before step()"
+            )
+        self._update(data, grads, [kept for _, kept in ready])
 
     def _update(self, data: list[Array], grads: list[Array], buffers: list[dict[str, Array]]) -> None:
         """Update `data` in place; each has its gradient and its buffers, which are empty before its first step."""
@@ -77,7 +73,10 @@ class Optimizer:
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Zero all gradients in place, or forget them with ``set_to_none=True``."""
         for parameter in self.parameters:
-            parameter.zero_grad(set_to_none)
+            if set_to_none:
+                parameter.grad = None
+            else:
+                parameter.zero_grad()
 
     def state_dict(self) -> dict[str, Array]:
         """Settings as 0-d float64 arrays, buffers under ``<name>.<index of the parameter>``; copies."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import fastconv as fc
 from fastconv import nn, optim
-from fastconv.mnist1d import models
+from fastconv.mnist1d import checkpoint, models
 from fastconv.mnist1d.data import MNIST1D
 from fastconv.mnist1d.train import Batches, TrainConfig, Trainer, generator
 
@@ -127,3 +130,28 @@ def test_first_200_losses_equal_pytorchs(
 ) -> None:
     ours, theirs = losses_of_both(name, dtype, lr, dataset)
     np.testing.assert_allclose(ours, theirs, rtol=rtol)
+
+
+@pytest.mark.parametrize("name", ["conv", "fc"])
+def test_the_same_bits_for_any_number_of_threads_and_after_resume(
+    name: str, dataset: MNIST1D, tmp_path: Path
+) -> None:
+    def train(trainer: Trainer, threads: int, step: int) -> Trainer:
+        with fc.threads(threads):
+            trainer.train_until(step)
+        return trainer
+
+    config = TrainConfig(model=name, batch_size=400, seed=5)  # large enough for more than one thread to be used
+    one, two, both = (Trainer(config, dataset) for _ in range(3))
+    train(one, 1, 60)
+    train(two, 2, 60)
+    train(both, 2, 23)
+    checkpoint.save(tmp_path / "checkpoint.npz", both)
+    saved, state = checkpoint.load(tmp_path / "checkpoint.npz")
+    resumed = Trainer(saved, dataset)
+    checkpoint.restore(tmp_path / "checkpoint.npz", resumed, state)
+    train(resumed, 1, 60)
+    for other in (two, resumed):
+        assert other.loss_sum == one.loss_sum
+        for key, value in one.model.state_dict().items():
+            assert other.model.state_dict()[key].tobytes() == value.tobytes(), key

@@ -30,25 +30,33 @@ that to 59,065, which is what these widths give, and no chain of widths that are
 150,185. Other widths: --widths 285,135,60 (channels of conv, units of fc)."""
 
 
-def conv(widths: Sequence[int], init: str, rng: np.random.Generator, dtype: DTypeLike) -> nn.Sequential:
-    """Convolutions of the given channels, each followed by ReLU, and one linear layer."""
+def conv(
+    widths: Sequence[int], kernel_size: int, init: str, rng: np.random.Generator, dtype: DTypeLike
+) -> nn.Sequential:
+    """Convolutions of the given channels, each followed by ReLU, and one linear layer.
+
+    Padding makes up for what a kernel is longer than the lecture's, so that the lengths 40 -> 19 -> 9 -> 4 stay.
+    """
     layers: list[nn.Module] = []
+    padding = max(0, kernel_size - KERNEL_SIZE) // 2
     channels, length = 1, LENGTH
     for width in widths:
-        if length < KERNEL_SIZE:
+        if length + 2 * padding < kernel_size:
             raise ValueError(
                 f"widths must be at most {len(layers) // 2} for conv: no samples are left, got {widths}"
             )
         layers += [
-            nn.Conv1d(channels, width, KERNEL_SIZE, STRIDE, init=init, rng=rng, dtype=dtype),
+            nn.Conv1d(channels, width, kernel_size, STRIDE, padding, init=init, rng=rng, dtype=dtype),
             nn.ReLU(),
         ]
-        channels, length = width, conv_output_size(length, KERNEL_SIZE, STRIDE)
+        channels, length = width, conv_output_size(length, kernel_size, STRIDE, padding)
     layers += [nn.Flatten(), nn.Linear(channels * length, CLASSES, init=init, rng=rng, dtype=dtype)]
     return nn.Sequential(*layers)
 
 
-def fc(widths: Sequence[int], init: str, rng: np.random.Generator, dtype: DTypeLike) -> nn.Sequential:
+def fc(
+    widths: Sequence[int], kernel_size: int, init: str, rng: np.random.Generator, dtype: DTypeLike
+) -> nn.Sequential:
     """Linear layers of the given units, each followed by ReLU, and one more linear layer."""
     layers: list[nn.Module] = [nn.Flatten()]
     units = LENGTH
@@ -64,6 +72,7 @@ MODELS: dict[str, Callable[..., nn.Sequential]] = {"conv": conv, "fc": fc}
 def build(
     name: str,
     widths: Sequence[int] | None = None,
+    kernel_size: int = KERNEL_SIZE,
     *,
     init: str = "he_uniform",
     rng: RNG = None,
@@ -77,6 +86,8 @@ def build(
         Convolutional or fully connected.
     widths : sequence of int, optional
         Channels of each convolution, or units of each hidden layer; by default the lecture's.
+    kernel_size : int
+        Of the convolutions; a fully connected network has none.
     init, rng, dtype
         As of the layers; the layers draw from one generator, first layer first.
 
@@ -90,7 +101,7 @@ def build(
     chosen = tuple(WIDTHS[name] if widths is None else widths)
     if any(width < 1 for width in chosen):
         raise ValueError(f"widths must be 1 or more, got {chosen}")
-    return MODELS[name](chosen, init, np.random.default_rng(rng), dtype)
+    return MODELS[name](chosen, kernel_size, init, np.random.default_rng(rng), dtype)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -14,28 +14,32 @@ from fastconv.serialization import atomic_write
 
 NAMES = {"conv": "convolutional", "fc": "fully connected"}
 COLORS = {"conv": "tab:orange", "fc": "tab:cyan"}
+BOTH = {"train": "-", "test": "--"}  # parts of the data and their lines
 
 
 def require() -> None:
     """Raise the ImportError of a missing matplotlib now, rather than at the end of a training."""
-    _figure(1, 1)
+    figure(1, 1)
 
 
-def _figure(columns: int, height: float) -> tuple[Any, Any]:
+def figure(columns: int, height: float) -> tuple[Any, Any]:
+    """A figure and its axes, side by side; `height` in inches."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError('pictures need an extra: pip install "fastconv[mnist1d]"') from error
-    figure = Figure(figsize=(6.0 * columns, height), layout="constrained")
-    return figure, figure.subplots(1, columns)
+    picture = Figure(figsize=(6.0 * columns, height), layout="constrained")
+    return picture, picture.subplots(1, columns)
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(picture: Any, path: Path) -> None:
+    """Write a PNG, atomically."""
     with atomic_write(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+        picture.savefig(file, format="png", dpi=120)
 
 
-def _error_axes(axes: Any, title: str) -> None:
+def error_axes(axes: Any, title: str) -> None:
+    """Make axes ready for errors in percent over steps."""
     axes.set(title=title, xlabel="step", ylabel="error (%)", ylim=(0, 100))
     axes.grid(alpha=0.3)
 
@@ -54,8 +58,8 @@ def curves(rows: Sequence[Row], model: str, title: str, path: Path) -> None:
     path : Path
         Of the ``.png`` file.
     """
-    figure, (left, right) = _figure(2, 4.5)
-    figure.suptitle(title)
+    picture, (left, right) = figure(2, 4.5)
+    picture.suptitle(title)
     steps = [row.step for row in rows]
     left.plot(steps, [row.loss for row in rows], color="tab:gray", alpha=0.7, label="train, running batches")
     left.plot(steps, [row.train_loss for row in rows], color=COLORS[model], label="train")
@@ -64,44 +68,33 @@ def curves(rows: Sequence[Row], model: str, title: str, path: Path) -> None:
     left.set_ylim(bottom=0)
     left.grid(alpha=0.3)
     left.legend()
-    _error_axes(right, "Error")
+    error_axes(right, "Error")
     right.plot(steps, [row.train_error for row in rows], color=COLORS[model], label="train")
     right.plot(steps, [row.test_error for row in rows], color=COLORS[model], linestyle="--", label="test")
-    _mark_published(right, model)
+    mark_published(right, model)
     right.legend()
-    _save(figure, path)
+    save(picture, path)
 
 
-def _mark_published(axes: Any, model: str) -> None:
+def mark_published(axes: Any, model: str) -> None:
+    """A dotted line where the published error is."""
     value = PUBLISHED[model]
     axes.axhline(value, color=COLORS[model], linestyle=":", label=f"published, test, 100k steps: {value} %")
 
 
-def performance(runs: Mapping[str, Sequence[Sequence[Row]]], path: Path) -> None:
-    """The lecture's "Performance" figure: both networks, mean and spread over seeds, published values marked.
+def band(axes: Any, x: Sequence[float], values: Any, color: str, style: str, label: str) -> None:
+    """The mean of `values` (seeds, points) over `x`, and one standard deviation on either side."""
+    mean, spread = values.mean(axis=0), values.std(axis=0)
+    axes.plot(x, mean, style, color=color, label=label)
+    axes.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.25, linewidth=0)
 
-    Parameters
-    ----------
-    runs : mapping of str to sequences of metrics
-        For each model, the metrics of each seed.
-    path : Path
-        Of the ``.png`` file.
-    """
-    figure, panels = _figure(len(runs), 4.8)
-    figure.suptitle("MNIST-1D: mean and standard deviation over seeds")
-    for axes, (model, seeds) in zip(np.atleast_1d(panels), runs.items(), strict=True):
-        _error_axes(axes, f"{NAMES[model]} (seeds: {len(seeds)})")
-        # Of trainings that went on after an earlier end, one may have a point that another lacks.
-        steps = sorted(set.intersection(*({row.step for row in rows} for rows in seeds)))
-        for part, style in (("train", "-"), ("test", "--")):
-            errors = np.array(
-                [[getattr(row, f"{part}_error") for row in rows if row.step in steps] for rows in seeds]
-            )
-            mean, spread = errors.mean(axis=0), errors.std(axis=0)
-            axes.plot(steps, mean, style, color=COLORS[model], label=f"{part}: {mean[-1]:.1f} % at the end")
-            axes.fill_between(
-                steps, mean - spread, mean + spread, color=COLORS[model], alpha=0.25, linewidth=0
-            )
-        _mark_published(axes, model)
-        axes.legend()
-    _save(figure, path)
+
+def error_bands(
+    axes: Any, seeds: Sequence[Sequence[Row]], color: str, styles: Mapping[str, str] = BOTH, lead: str = ""
+) -> None:
+    """Errors over the steps, mean and spread of the seeds, with the last mean in the label behind `lead`."""
+    # Of trainings that went on after an earlier end, one may have a point that another lacks.
+    steps = sorted(set.intersection(*({row.step for row in rows} for rows in seeds)))
+    for part, style in styles.items():
+        values = np.array([[getattr(row, f"{part}_error") for row in rows if row.step in steps] for rows in seeds])
+        band(axes, steps, values, color, style, f"{lead}{part}: {values[:, -1].mean():.1f} % at the end")

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import nn, optim
-from fastconv.mnist1d.data import MNIST1D
-from fastconv.mnist1d.models import MODELS, WIDTHS, build
+from fastconv.mnist1d.data import CLASSES, LENGTH, MNIST1D
+from fastconv.mnist1d.models import KERNEL_SIZE, MODELS, WIDTHS, build
 
 Array = NDArray[Any]
 
 # What the children of the seed are for: independent streams, by name.
-INIT, SHUFFLE = 0, 1
+INIT, SHUFFLE, LOCATIONS, EXAMPLES, NOISE = range(5)
 EVALUATION_BATCH = 500
 
 
@@ -30,6 +30,14 @@ class TrainConfig:
     model : {"conv", "fc"}
     widths : tuple of int
         Channels or hidden units; by default the lecture's.
+    kernel_size : int
+        Of the convolutions.
+    shuffled_locations : bool
+        Whether the samples of all signals stand in one other, random order.
+    examples : int
+        How many training examples there are, drawn from all; 0: all.
+    label_noise : float
+        The share of training labels that are replaced by random ones.
     steps, batch_size : int
     lr, momentum, weight_decay : float
     optimizer : {"sgd", "adam"}
@@ -39,7 +47,7 @@ class TrainConfig:
     init : str
         A scheme of `fastconv.nn.init`.
     seed : int
-        Of the initial weights and of the order of the examples.
+        Of the initial weights, of the order of the examples, and of whatever else is drawn.
     eval_every, checkpoint_every : int
         In steps.
     """
@@ -58,6 +66,10 @@ class TrainConfig:
     init: str = "he_uniform"
     eval_every: int = 1000
     checkpoint_every: int = 5000
+    kernel_size: int = KERNEL_SIZE
+    shuffled_locations: bool = False
+    examples: int = 0
+    label_noise: float = 0.0
 
     def __post_init__(self) -> None:
         for name, choices in (("model", MODELS), ("optimizer", OPTIMIZERS), ("init", nn.init.SCHEMES)):
@@ -66,12 +78,19 @@ class TrainConfig:
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}")
+        if self.kernel_size != KERNEL_SIZE and self.model != "conv":
+            raise ValueError(f"kernel_size is an option of conv, not of {self.model}")
+        if not 0 <= self.label_noise <= 1:
+            raise ValueError(f"label_noise must be from 0 to 1, got {self.label_noise}")
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum is an option of sgd, not of {self.optimizer}")
         object.__setattr__(self, "widths", tuple(self.widths) or WIDTHS[self.model])
 
 
-LEAST = {"steps": 1, "batch_size": 1, "seed": 0, "lr_step": 0, "eval_every": 1, "checkpoint_every": 1}
+LEAST = {
+    "steps": 1, "batch_size": 1, "seed": 0, "lr_step": 0, "eval_every": 1, "checkpoint_every": 1, "kernel_size": 1,
+    "examples": 0,
+}  # fmt: skip
 
 OPTIMIZERS: dict[str, Callable[[nn.Module, TrainConfig], optim.Optimizer]] = {
     "sgd": lambda model, c: optim.SGD(
@@ -95,6 +114,24 @@ class Row(NamedTuple):
 def generator(seed: int, *purpose: int) -> np.random.Generator:
     """The random generator for one purpose: a child of the seed, independent of all others."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=purpose)))
+
+
+def varied(data: MNIST1D, config: TrainConfig) -> MNIST1D:
+    """The data as `config` wants them: other locations, fewer training examples, noisy training labels."""
+    x_train, y_train, x_test = data.x_train, data.y_train, data.x_test
+    if config.shuffled_locations:
+        order = generator(config.seed, LOCATIONS).permutation(LENGTH)
+        x_train, x_test = (np.ascontiguousarray(x[:, :, order]) for x in (x_train, x_test))
+    if config.examples:
+        if config.examples > len(x_train):
+            raise ValueError(f"examples must be at most {len(x_train)}, got {config.examples}")
+        chosen = generator(config.seed, EXAMPLES).permutation(len(x_train))[: config.examples]
+        x_train, y_train = x_train[chosen], y_train[chosen]
+    if config.label_noise:
+        rng = generator(config.seed, NOISE)
+        noisy = rng.random(len(y_train)) < config.label_noise
+        y_train = np.where(noisy, rng.integers(0, CLASSES, len(y_train)), y_train)
+    return MNIST1D(x_train, y_train, x_test, data.y_test)
 
 
 class Batches:
@@ -137,14 +174,16 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, data: MNIST1D) -> None:
-        self.config, self.data = config, data
-        self.model = build(config.model, config.widths, init=config.init, rng=generator(config.seed, INIT))
+        self.config, self.data = config, varied(data, config)
+        self.model = build(
+            config.model, config.widths, config.kernel_size, init=config.init, rng=generator(config.seed, INIT)
+        )
         self.loss = nn.CrossEntropyLoss()
         self.optimizer = OPTIMIZERS[config.optimizer](self.model, config)
         self.schedule = (
             optim.StepLR(self.optimizer, config.lr_step, config.lr_gamma) if config.lr_step else None
         )
-        self.batches = Batches(data.x_train, data.y_train, config.batch_size, config.seed)
+        self.batches = Batches(self.data.x_train, self.data.y_train, config.batch_size, config.seed)
         self.step = 0
         self.loss_sum, self.loss_count = 0.0, 0
         self.rows: list[Row] = []

@@ -15,6 +15,10 @@ from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
 RELU = (ReLU,)
 NORMS = (BatchNorm1d, BatchNorm2d)
 
+# A layer; the ReLU that it applies along the way; the batch normalization behind it that may be folded into it, and the ReLU behind that.
+_Forward = tuple[Module, Module | None, Module | None, Module | None]
+_Backward = tuple[int, Module, int]  # index of a layer; the layer; index of the ReLU that it goes back through, -1 for none
+
 
 class Sequential(Module):
     """Layers one after another, as `torch.nn.Sequential`: indexable, iterable, with keys ``0.weight``, ...
@@ -30,27 +34,24 @@ class Sequential(Module):
     """
 
     def __init__(self, *layers: Module) -> None:
-        for index, layer in enumerate(layers):
-            if not isinstance(layer, Module):
-                raise TypeError(f"Sequential takes modules, got {layer!r} at position {index}")
-        self._layers = list(layers)
+        self._layers: list[Module] = []
+        self.append(*layers)
 
     def forward(self, x: ArrayLike) -> Array:
-        layers, index, folded = self._layers, 0, list[int]()
-        while index < len(layers):
-            layer, fold = layers[index], None
-            index += 1
-            if layer._folds_norm and self._is(index, NORMS):
-                fold = layer._folded(layers[index], x)  # type: ignore[attr-defined]
-                if fold is not None:
-                    folded.append(index)
-                    index += 1
-            if layer._fuses_relu and self._is(index, RELU):
-                arguments = ("relu",) if fold is None else ("relu", fold)
-                x = layers[index]._saved = layer.forward(x, *arguments)
-                index += 1
+        steps, folded = iter(self._forward_steps), list[tuple[Module, Module]]()
+        for layer, relu, norm, relu_behind in steps:
+            fold = None if norm is None else layer._folded(norm, x)  # type: ignore[attr-defined]
+            if fold is not None:
+                folded.append((layer, norm))  # type: ignore[arg-type]
+                x = layer.forward(x, None if relu_behind is None else "relu", fold)  # type: ignore[call-arg]
+                next(steps)
+                if relu_behind is not None:
+                    relu_behind._saved = x
+                    next(steps)
+            elif relu is None:
+                x = layer(x)
             else:
-                x = layer(x) if fold is None else layer.forward(x, None, fold)  # type: ignore[call-arg]
+                x = relu._saved = layer.forward(x, "relu")  # type: ignore[call-arg]
         self._saved = folded
         return x  # type: ignore[return-value]  # of an empty Sequential it is the input
 
@@ -58,22 +59,22 @@ class Sequential(Module):
         self._see_again(self._recall())
         grad, passed = grad_output, -1
         first = 0 if need_input_grad else self._first_with_parameters()
-        for index in range(len(self._layers) - 1, first - 1, -1):
-            layer = self._layers[index]
+        for index, layer, relu in self._backward_steps:
+            if index < first:
+                break
             needed = need_input_grad or index > first
             if index == passed:  # the layer behind has gone back through this ReLU
                 continue
-            if needed and layer._fuses_relu and (relu := self._relu_before(index)) >= first:
+            if relu >= first and needed:
                 passed = relu
                 grad = layer.backward(grad, True, True)  # type: ignore
             else:
                 grad = layer.backward(grad, needed)  # type: ignore[assignment]  # an array, where it is needed
         return grad if need_input_grad else None  # type: ignore[return-value]
 
-    def _see_again(self, folded: list[int]) -> None:
+    def _see_again(self, folded: list[tuple[Module, Module]]) -> None:
         """Give batch normalizations that were folded away what their ``backward`` needs: the output of the convolution."""
-        for index in folded:
-            convolution, norm = self._layers[index - 1 : index + 1]
+        for convolution, norm in folded:
             norm._see(convolution.forward(convolution._recall()[0]))  # type: ignore[attr-defined]
         self._saved = []
 
@@ -90,25 +91,48 @@ class Sequential(Module):
     def _first_with_parameters(self) -> int:
         """Index of the layer at which a backward pass that wants no input gradient can stop."""
         for index, layer in enumerate(self._layers):
-            if next(layer.parameters(), None) is not None:
+            if layer.has_parameters():
                 return index
         return len(self._layers)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         return ((str(index), layer) for index, layer in enumerate(self._layers))
 
-    def append(self, layer: Module) -> Sequential:
-        """Add a layer at the end; return self.
+    def append(self, *layers: Module) -> Sequential:
+        """Add layers at the end; return self.
 
         Raises
         ------
         ValueError
             For a layer with parameters where `keyed` has named all that the state holds.
         """
-        if self._parts is not None and next(Sequential(layer)._tree(), None) is not None:
+        for index, layer in enumerate(layers, len(self._layers)):
+            if not isinstance(layer, Module):
+                raise TypeError(f"Sequential takes modules, got {layer!r} at position {index}")
+        if self._parts is not None and next(Sequential(*layers)._tree(), None) is not None:
             raise ValueError("the state of this Sequential has the keys of keyed(), which has none for another layer")
-        self._layers += Sequential(layer)._layers
+        self._layers += layers
+        self._forward_steps, self._backward_steps = self._plan()
         return self
+
+    def _plan(self) -> tuple[list[_Forward], list[_Backward]]:
+        """What forward and backward go through, decided once, since a step asks every time."""
+        layers = self._layers
+        fused = {i + 1 for i, layer in enumerate(layers) if layer._fuses_relu and self._is(i + 1, RELU)}
+        forward = [
+            (
+                layer,
+                layers[i + 1] if i + 1 in fused else None,
+                layers[i + 1] if layer._folds_norm and self._is(i + 1, NORMS) else None,
+                layers[i + 2] if layer._folds_norm and self._is(i + 1, NORMS) and self._is(i + 2, RELU) else None,
+            )
+            for i, layer in enumerate(layers)
+            if i not in fused
+        ]
+        backward = [
+            (i, layer, self._relu_before(i) if layer._fuses_relu else -1) for i, layer in enumerate(layers)
+        ]
+        return forward, backward[::-1]
 
     def __len__(self) -> int:
         return len(self._layers)

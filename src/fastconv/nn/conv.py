@@ -127,7 +127,7 @@ class _ConvNd(Module):
     def forward(self, x: ArrayLike, activation: str | None = None, folded: _Fold | None = None) -> Array:
         activation = activation or self.activation
         if folded is None:
-            weight, bias = self.weight.data, None if self.bias is None else self.bias.data
+            weight, bias = self.weight._data, None if self.bias is None else self.bias._data
         else:
             weight, bias = folded.weight, folded.bias
         plan = None if self.training else self._plan_for(x, weight, bias, activation)
@@ -205,7 +205,7 @@ class _ConvNd(Module):
         if self.activation:
             grad_output = _core.relu_backward(grad_output, y, self._workspace)
         grad_input, grad_weight, grad_bias = _core.conv_backward(
-            self._rank, grad_output, x, self.weight.data, self.stride, self.padding, self.dilation, self.groups,
+            self._rank, grad_output, x, self.weight._data, self.stride, self.padding, self.dilation, self.groups,
             self.padding_mode, (need_input_grad, True, self.bias is not None), through_relu=through_relu,
             workspace=self._workspace,
         )  # fmt: skip

@@ -20,6 +20,9 @@ class Flatten(Module):
     def forward(self, x: ArrayLike) -> Array:
         array = np.asarray(x)
         shape, rank = array.shape, array.ndim
+        if self.start_dim == 1 and self.end_dim == -1 and rank > 1 and array.size:  # as nearly always
+            self._saved = shape
+            return array.reshape(shape[0], -1)
         start, end = self.start_dim % max(rank, 1), self.end_dim % max(rank, 1)
         if not (-rank <= self.start_dim < rank and -rank <= self.end_dim < rank and start <= end):
             raise ValueError(

@@ -58,15 +58,15 @@ class Linear(Module):
 
     def forward(self, x: ArrayLike, activation: str | None = None) -> Array:
         self._saved = x
-        bias = None if self.bias is None else self.bias.data
-        return _core.linear(x, self.weight.data, bias, activation == "relu", self._workspace)
+        bias = None if self.bias is None else self.bias._data
+        return _core.linear(x, self.weight._data, bias, activation == "relu", self._workspace)
 
     def backward(
         self, grad_output: ArrayLike, need_input_grad: bool = True, through_relu: bool = False
     ) -> Array | None:
         need = (need_input_grad, True, self.bias is not None)
         grad_input, grad_weight, grad_bias = _core.linear_backward(
-            grad_output, self._recall(), self.weight.data, need, through_relu, self._workspace
+            grad_output, self._recall(), self.weight._data, need, through_relu, self._workspace
         )
         self.weight.accumulate(grad_weight)
         if self.bias is not None:

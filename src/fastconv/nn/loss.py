@@ -67,10 +67,11 @@ class CrossEntropyLoss(_Loss):
         classes, self._places = scores.shape[1], wanted.shape
         if scores.ndim > 2:  # one row a place
             scores, wanted = np.moveaxis(scores, 1, -1).reshape(-1, classes), wanted.reshape(-1)
-        total, self._saved = _core.cross_entropy(scores, wanted, self._divisor(wanted.size), self._workspace)
+        divisor = self._divisor(wanted.size)
+        total, self._saved = _core.cross_entropy(scores, wanted, divisor, self._workspace)
         if total is None:
             raise ValueError(f"labels must be in [0, {classes}), got {wanted[(wanted < 0) | (wanted >= classes)][0]}")
-        return float(total) / self._divisor(wanted.size)
+        return total / divisor
 
     def backward(self) -> Array:
         """Gradient of the latest loss with respect to its logits: ``(softmax - one_hot) / N``."""

@@ -32,7 +32,7 @@ class Buffer:
         into the buffer, after a check of shape and dtype.
     """
 
-    __slots__ = ("_data", "name")
+    __slots__ = ("_data", "name")  # `_data` is `data`, without a call; within the package
 
     def __init__(self, data: ArrayLike, name: str = "buffer") -> None:
         self._data: Array = np.array(data, order="C")
@@ -265,6 +265,13 @@ class Module:
     def parameters(self) -> Iterator[Parameter]:
         """All parameters of this module and the modules inside it."""
         return (parameter for _, parameter in self.named_parameters())
+
+    def has_parameters(self) -> bool:
+        """Whether there is a parameter in this module or in one inside it."""
+        for value in vars(self).values():
+            if isinstance(value, Parameter):
+                return True
+        return any(child.has_parameters() for _, child in self.named_children())
 
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Zero all gradients in place, or forget them with ``set_to_none=True``."""
