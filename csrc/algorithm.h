@@ -9,6 +9,7 @@
 #include "kernels.h"
 
 #define CACHE_BYTES 262144      /* of packed source in one task: half of the smallest second-level cache we care for */
+#define FIRST_CACHE 24576       /* bytes of all that a tile reads in turn, which the first-level cache holds */
 #define DIRECT_LIMIT 33554432   /* beyond this a single channel's rows are not "packed once" any more */
 #define PANEL_LIMIT 268435456
 

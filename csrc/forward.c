@@ -51,7 +51,6 @@ static idx direct_chunks(const conv_plan *plan)
 /* ---- channels: the same box, read element by element; the weights are the panel ---- */
 
 #define CHANNELS_LEAST 32    /* points of a task, below which packing all the weights for it weighs */
-#define CHANNELS_PANEL 24576   /* bytes of packed weights, with which the source has to share the first-level cache */
 #define CHANNELS_POINTS 1024 /* of a unit: its rows stay in cache until they are turned round */
 
 static void channels_block(conv_plan *plan)
@@ -426,6 +425,17 @@ static double tile_cycles(const conv_plan *plan, idx rows, double crossing)
     return tiles * (products > loads ? products : loads) / nv;
 }
 
+/* Cycles in which the rows of a vector of columns come from the second-level cache for one channel, where a small tile waits
+ * for them: each is a line or two for few products, and taps that share a row share its lines. */
+static double direct_misses(const conv_plan *plan, const lattice *lat)
+{
+    const double lines = (double)(tile_columns(plan) * element_bytes(plan)) / ALIGNMENT + 1;
+    const double rows = (double)lat->h.taps * (double)axis_row_layout(&lat->w).period;
+    const double passes = (double)ceil_div(lat->result_channels, plan->kernels->mr);
+    return plan->kernels->mr < 14 && (double)lat->source_channels * rows * lines * ALIGNMENT > FIRST_CACHE
+        ? passes * rows * lines * 2.5 / plan->nv : 0;
+}
+
 static double direct_cost(const conv_plan *plan)
 {
     const lattice lat = largest_lattice(plan);
@@ -444,6 +454,7 @@ static double direct_cost(const conv_plan *plan)
     const double ends = alone ? 400 + 15 * columns / lanes : 0;
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
     return lattices * ((double)lat.source_channels * (1.15 * few * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps +
+                                                      columns / lanes * direct_misses(plan, &lat) +
                                                       packs * packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step))) +
                        ends + (pitch % nr == 0 && lat.w.out_step == 1 ? 0 : stores));
 }
@@ -461,10 +472,13 @@ static double channels_cost(const conv_plan *plan)
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     const double packs = points < CHANNELS_LEAST ? points / CHANNELS_LEAST : 1; /* of the weights, for an image */
     const double few = lat.source_channels == 1 ? 1.7 : 1; /* which leaves a tile after a few products: measured */
-    /* a small tile reads a panel that is larger than the first-level cache faster than that comes: measured */
-    const int streams = plan->kernels->mr < 14 && k * (double)(tile_columns(plan) * element_bytes(plan)) > CHANNELS_PANEL;
+    /* a small tile takes terms faster than they come where panel and lines of the source fill the first-level cache: measured */
+    const double lines = (double)lat.source_channels * (double)lat.h.taps * ALIGNMENT;
+    const int streams = plan->kernels->mr < 14 && k * (double)(tile_columns(plan) * element_bytes(plan)) + lines > FIRST_CACHE;
     const double step = streams ? 0.75 : 0.55;
-    return few * (boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * step + boxes * points * columns * 0.6 +
+    /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
+    const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
+    return few * (boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * step + boxes * points * columns * store +
            (lattice_inside(&all) ? 0 : rows * (16 + (double)(all.w.grid * all.w.step) / lanes * 2)));
 }
 
@@ -478,7 +492,8 @@ static double gemm_cost(const conv_plan *plan)
     const double runs = (double)points / (double)min_idx(nr, max_idx(1, lat.w.grid)) + (double)points / (double)nr;
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double stores = points % nr == 0 ? 0 : (double)lat.result_channels * 15; /* of the tile that an image ends in */
-    const double few = lat.source_channels == 1 ? 2.7 : 1; /* one row of a panel for each row of the kernel: measured */
+    /* one row of a panel for each row of the kernel, and for one row of weights: measured */
+    const double few = lat.source_channels == 1 ? 2.7 * (1 + 1 / (double)lat.result_channels) : 1;
     return few * lattices * (columns / lanes * tile_cycles(plan, lat.result_channels, 0) * k + stores +
                        k * (runs * 12 + columns / lanes * step_cycles(lat.w.step)));
 }
