@@ -128,7 +128,8 @@ def jax(model: str, threads: int, scanned: bool = False) -> Call:
 
     def several(parameters: Any, x: Any, labels: Any, start: Any) -> Any:
         starts = start + BATCH * jnp.arange(STEPS)
-        return lax.scan(lambda p, at: step(p, x, labels, at), parameters, starts)
+        parameters, values = lax.scan(lambda p, at: step(p, x, labels, at), parameters, starts)
+        return parameters, values[-1]
 
     compiled = jax.jit(several if scanned else step, donate_argnums=0)
     ordered = _epochs(noise())
