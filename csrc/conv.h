@@ -89,6 +89,7 @@ typedef struct {
                                       columns of dw; winograd: tiles, of which chunk_h are
                                       transformed at a time */
     idx pitch;                  /* direct: elements from one packed row to the next */
+    int in_place;               /* direct: rows are read where they lie */
     idx tile_h, tile_w;         /* winograd: outputs of a tile; 1: the axis is not transformed */
     idx block_rows;             /* winograd: of the result, at a time */
     idx depth;                  /* weights: positions reduced over at a time; outer: output channels of a task;

@@ -3,15 +3,43 @@
  */
 #include "algorithm.h"
 
-/* ---- direct: a box of source rows packed once, every tap a shift of it ---- */
+/* ---- direct: a box of source rows packed once or read where it lies, every tap a shift of it ---- */
+
+#define DIRECT_STREAMS 16 /* of a block that is read in place: more than the prefetcher follows */
+#define IN_PLACE_LIMIT 536870912.0 /* offsets have 32 bits */
+
+/* Rows of stride 1 that nothing pads, for so few rows of the result that each is read once: a copy would not pay. */
+static int direct_in_place(const conv_plan *plan, const lattice *lat)
+{
+    const lattice all = plan_envelope(plan);
+    return lat->result_channels <= plan->kernels->mr && (plan->p.pass == CONV_FWD || plan->p.pad_mode == CONV_ZEROS) && lat->h.step == 1 && lat->w.step == 1 && lattice_inside(&all) &&
+           (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size < IN_PLACE_LIMIT;
+}
+
+/* Streams of the source, a few at a time. */
+static void direct_block_in_place(conv_plan *plan, const lattice *lat, idx shortest)
+{
+    plan->channels = even(lat->source_channels, max_idx(DIRECT_STREAMS, shortest));
+    plan->chunk_n = 1;
+    plan->chunk_h = max_idx(1, lat->h.grid);
+    plan->chunk_w = max_idx(1, lat->w.grid);
+    plan->pitch = lat->w.size;
+}
 
 static void direct_block(conv_plan *plan)
 {
     const lattice lat = largest_lattice(plan);
     const direct_shape s = direct_shape_of(&lat);
     const double budget = CACHE_BYTES / (double)element_bytes(plan);
+    /* blocks of channels cut every sum: none shorter than half of what the error bound allows for */
+    const idx shortest = ceil_div(accumulation_block(lat.source_channels * s.taps), 2 * s.taps);
     plan->nv = vectors_for(plan, &lat);
     plan->m_rows = lat.result_channels;
+    plan->in_place = direct_in_place(plan, &lat);
+    if (plan->in_place) {
+        direct_block_in_place(plan, &lat, shortest);
+        return;
+    }
     const idx nr = tile_columns(plan);
     plan->channels = lat.source_channels;
     plan->chunk_n = plan->chunk_h = 1;
@@ -20,8 +48,6 @@ static void direct_block(conv_plan *plan)
         plan->chunk_w = even(lat.w.grid, plan->chunk_w / 2);
     plan->pitch = direct_pitch(plan->chunk_w, s.span_w, nr, lanes_of(plan));
     const double channel = direct_box(plan, &s, 1, 1, plan->chunk_w);
-    /* blocks of channels cut every sum: none shorter than half of what the error bound allows for */
-    const idx shortest = ceil_div(accumulation_block(lat.source_channels * s.taps), 2 * s.taps);
     if (channel * (double)plan->channels > 2 * budget)
         plan->channels = even(lat.source_channels, max_idx((idx)(budget / channel), shortest));
     if (plan->chunk_w >= lat.w.grid) {
@@ -36,8 +62,12 @@ static double direct_task_bytes(const conv_plan *plan)
 {
     const lattice lat = largest_lattice(plan);
     const direct_shape s = direct_shape_of(&lat);
+    const double terms = (double)plan->channels * (double)s.taps;
     double box = direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
-    return (double)tile_bytes(plan) + (double)plan->channels * (double)s.taps * sizeof(int32_t) + 2 * ALIGNMENT +
+    if (plan->in_place) /* but for the tile that ends where the array does */
+        return (double)tile_bytes(plan) + 2 * terms * sizeof(int32_t) + 2 * ALIGNMENT +
+               terms * (double)tile_columns(plan) * (double)element_bytes(plan);
+    return (double)tile_bytes(plan) + terms * sizeof(int32_t) + 2 * ALIGNMENT +
            (box + (double)s.span_w + 2 * (double)tile_columns(plan)) * (double)element_bytes(plan);
 }
 
@@ -446,7 +476,7 @@ static double direct_cost(const conv_plan *plan)
     const double row = pitch % nr == 0 ? (double)round_up(plan->chunk_w, lanes_of(plan)) : (double)pitch;
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     const double columns = boxes * (double)plan->chunk_h * row;
-    const double packed_rows = boxes * (double)(plan->chunk_h + s.span_h) * (double)s.planes;
+    const double packed_rows = plan->in_place ? 0 : boxes * (double)(plan->chunk_h + s.span_h) * (double)s.planes;
     const double stores = boxes * (double)plan->chunk_h * (double)lat.result_channels * 6; /* rows end within tiles */
     /* a tile of one channel ends after a few products, each with a load of its own, and its rows are packed for it: measured */
     const int alone = lat.source_channels == 1;

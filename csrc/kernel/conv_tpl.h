@@ -133,21 +133,21 @@ static NAME(box) NAME(task_box)(const conv_plan *plan, const NAME(task) *t)
     return box;
 }
 
-/* Where the rows of a tap of channel c start in the packed source. */
-static idx NAME(tap_shift)(const lattice *lat, const NAME(box) *box, idx c, idx th, idx tw)
+/* Where the rows of a tap of channel c start in the packed source, whose planes are `area` apart. */
+static idx NAME(tap_shift)(const lattice *lat, const NAME(box) *box, idx area, idx c, idx th, idx tw)
 {
     const idx row = floor_div(tap_position(&lat->h, th), lat->h.step) - box->fh.lowest;
     const idx column = floor_div(tap_position(&lat->w, tw), lat->w.step) - box->fw.lowest;
     const idx plane = (c * box->fh.period + th % box->fh.period) * box->fw.period + tw % box->fw.period;
-    return plane * box->area + row * box->pitch + column;
+    return plane * area + row * box->pitch + column;
 }
 
-static void NAME(direct_offsets)(int32_t *off, const lattice *lat, const NAME(box) *box, idx channels)
+static void NAME(direct_offsets)(int32_t *off, const lattice *lat, const NAME(box) *box, idx area, idx channels)
 {
     for (idx c = 0; c < channels; c++)
         for (idx th = 0; th < lat->h.taps; th++)
             for (idx tw = 0; tw < lat->w.taps; tw++)
-                *off++ = (int32_t)NAME(tap_shift)(lat, box, c, th, tw);
+                *off++ = (int32_t)NAME(tap_shift)(lat, box, area, c, th, tw);
 }
 
 /* The column tile that starts at packed element j: its segments, and where the next one starts (returned). Elements
@@ -176,6 +176,17 @@ static idx NAME(direct_segments)(NAME(segment) *s, int *segments, const lattice 
     return -1;
 }
 
+/* The tile of k rows at b as a panel, for one that begins before the end of the array and would be read beyond it. */
+static void NAME(direct_panel)(REAL *panel, const REAL *b, const int32_t *off, idx k, idx nr, const REAL *end)
+{
+    for (idx i = 0; i < k; i++, panel += nr) {
+        const idx inside = max_idx(0, min_idx(nr, end - (b + off[i])));
+        NAME(copy)(panel, b + off[i], inside);
+        for (idx j = inside; j < nr; j++)
+            panel[j] = 0;
+    }
+}
+
 static void NAME(direct_task)(const void *context, idx index, int worker)
 {
     const conv_call *call = context;
@@ -183,36 +194,50 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
     const NAME(task) t = NAME(task_decode)(plan, index);
     const lattice *lat = &t.lat;
     const NAME(box) box = NAME(task_box)(plan, &t);
-    const idx taps = lat->h.taps * lat->w.taps;
+    const idx terms = plan->channels * lat->h.taps * lat->w.taps, nr = plan->nv * LANES;
     if (box.n <= 0 || box.h <= 0 || box.w <= 0 || t.m0 >= t.m1)
         return;
 
     REAL *buffer = (REAL *)(call->scratch + worker * plan->task_bytes);
-    int32_t *off = (int32_t *)(buffer + BUFFER_ROWS * NV * LANES);
-    REAL *packed = (REAL *)((char *)off + round_up(plan->channels * taps * (idx)sizeof *off, ALIGNMENT));
+    int32_t *off = (int32_t *)(buffer + BUFFER_ROWS * NV * LANES), *dense = off + terms;
+    REAL *packed = (REAL *)((char *)off + round_up((plan->in_place ? 2 : 1) * terms * (idx)sizeof *off, ALIGNMENT));
     NAME(block) g = NAME(task_block)(call, &t, buffer);
     const NAME(source) src = NAME(task_source)(call, &t);
     const idx image = plan->p.groups * lat->result_channels * g.dst_row;
     const conv_pad_mode fold = g.fold ? plan->p.pad_mode : CONV_ZEROS;
-    const REAL *a = g.a;
+    const REAL *a = g.a, *rows = packed, *readable = NULL; /* from there on a tile would pass the end of the array */
     NAME(segment) s[4 * NV * LANES];
 
-    g.at = off;
-    NAME(direct_offsets)(off, lat, &box, plan->channels);
+    NAME(direct_offsets)(off, lat, &box, plan->in_place ? src.plane : box.area, plan->channels);
+    if (plan->in_place)
+        for (idx k = 0; k < terms; k++)
+            dense[k] = (int32_t)(k * nr);
     for (idx c0 = 0; c0 < lat->source_channels; c0 += plan->channels) {
         const idx c1 = min_idx(c0 + plan->channels, lat->source_channels);
         g.first = c0 == 0;
         g.last = c1 == lat->source_channels;
-        g.a = a + c0 * taps;
-        g.k = (c1 - c0) * taps;
-        NAME(pack_rows)(packed, &src, lat, &box, c0, c1);
-        const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL));
-        for (idx m = t.m0; m < t.m1; m += rows)
+        g.a = a + c0 * lat->h.taps * lat->w.taps;
+        g.k = (c1 - c0) * lat->h.taps * lat->w.taps;
+        if (plan->in_place) {
+            rows = src.first + box.n0 * src.image + c0 * src.plane + (box.h0 + box.fh.lowest) * box.pitch + box.w0 + box.fw.lowest;
+            readable = src.end - nr - ((c1 - c0 - 1) * src.plane + box.fh.span * box.pitch + box.fw.span);
+        } else {
+            NAME(pack_rows)(packed, &src, lat, &box, c0, c1);
+        }
+        const idx block = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL));
+        for (idx m = t.m0; m < t.m1; m += block)
             for (idx j = 0, next; j >= 0; j = next) {
+                const REAL *b = rows + j;
                 int segments;
-                next = NAME(direct_segments)(s, &segments, lat, &box, fold, image, plan->nv * LANES, j);
+                next = NAME(direct_segments)(s, &segments, lat, &box, fold, image, (int)nr, j);
                 g.nv = NAME(narrowest)(plan->nv, s[segments - 1].column + s[segments - 1].count);
-                NAME(block_column)(&g, m, min_idx(m + rows, t.m1), packed + j, s, segments);
+                g.at = off;
+                if (plan->in_place && b > readable) {
+                    NAME(direct_panel)(packed, b, off, g.k, nr, src.end);
+                    g.at = dense;
+                    b = packed;
+                }
+                NAME(block_column)(&g, m, min_idx(m + block, t.m1), b, s, segments);
             }
     }
 }

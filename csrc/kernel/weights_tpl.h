@@ -122,7 +122,7 @@ static void NAME(weights_rows)(idx *row, const lattice *lat, const NAME(box) *bo
     for (idx c = 0; c < channels; c++)
         for (idx th = 0; th < h->taps; th++)
             for (idx tw = 0; tw < w->taps; tw++)
-                *row++ = NAME(tap_shift)(lat, box, c, th, tw);
+                *row++ = NAME(tap_shift)(lat, box, box->area, c, th, tw);
 }
 
 typedef struct {
