@@ -52,6 +52,7 @@ typedef struct kernel_table {
 
 #define BUFFER_ROWS 14   /* of nv vectors: a tile's results */
 #define PREPARE_ROWS 16  /* input channels of a task that lays out weights */
+#define PREPARE_AHEAD 3  /* output channels, whose weights are so far apart that they come one by one if not called */
 #define MATMUL_DEPTH 512 /* of the reduction, at a time: a packed column tile of it stays in cache */
 
 static inline idx matmul_task_bytes(idx nr, idx element)

@@ -265,7 +265,11 @@ static void NAME(prepare_task)(const void *context, idx index, int worker)
                     NAME(pack_matrix)(dst + c * pitch, pitch, w + c, 1, p->ic, min_idx(LANES, c1 - c), p->oc, end);
                 continue;
             }
-            for (idx o = 0; o < p->oc; o++)
+            for (idx o = 0; o < p->oc; o++) {
+                const REAL *const soon = w + (o + PREPARE_AHEAD) * from;
+                if (o + PREPARE_AHEAD < p->oc)
+                    for (idx i = c0 * taps; i < c1 * taps; i += ALIGNMENT / (idx)sizeof(REAL))
+                        __builtin_prefetch(soon + i);
                 for (idx c = c0; c < c1; c++) {
                     const REAL *const kernel = w + o * from + c * taps;
                     REAL *const to = dst + c * pitch + o * count;
@@ -278,6 +282,7 @@ static void NAME(prepare_task)(const void *context, idx index, int worker)
                             to[th * lat.w.taps + tw] = kernel[(lat.h.tap_first + th * lat.h.tap_step) * p->kw +
                                                               lat.w.tap_first + tw * lat.w.tap_step];
                 }
+            }
         }
 }
 
