@@ -304,19 +304,23 @@ static void NAME(pack_positions)(REAL *panel, int nr, const NAME(source) *src, c
 static void NAME(pack_matrix)(REAL *restrict dst, idx width, const REAL *restrict src, idx row, idx col, idx rows,
                               idx columns, const REAL *end)
 {
+    enum { LINE = ALIGNMENT / sizeof(REAL) };
     if (col == 1) {
         for (idx i = 0; i < rows; i++)
             NAME(copy)(dst + i * width, src + i * row, columns);
-    } else {
-        for (idx i0 = 0; i0 < rows; i0 += LANES) {
-            const idx i1 = min_idx(i0 + LANES, rows);
-            idx j = 0;
-            /* whole squares, read and written past the last row and column where there is something to read */
-            for (; row == 1 && j < columns && src + i0 + (j + LANES - 1) * col + LANES <= end; j += LANES)
-                NAME(transpose)(dst + i0 * width + j, width, src + i0 + j * col, col);
-            for (; j < columns; j++)
-                for (idx i = i0; i < i1; i++)
-                    dst[i * width + j] = src[i * row + j * col];
-        }
+        return;
     }
+    /* a whole line of LANES columns before the next: more of them than the first-level cache has ways may share a set */
+    for (idx line = 0; line < rows; line += LINE)
+        for (idx j = 0; j < columns; j += LANES)
+            for (idx i = line; i < min_idx(line + LINE, rows); i += LANES) {
+                /* whole squares, read and written past the last row and column where there is something to read */
+                if (row == 1 && src + i + (j + LANES - 1) * col + LANES <= end) {
+                    NAME(transpose)(dst + i * width + j, width, src + i + j * col, col);
+                    continue;
+                }
+                for (idx c = j; c < min_idx(j + LANES, columns); c++)
+                    for (idx r = i; r < min_idx(i + LANES, rows); r++)
+                        dst[r * width + c] = src[r * row + c * col];
+            }
 }

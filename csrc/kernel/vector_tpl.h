@@ -103,8 +103,11 @@ static inline void NAME(transpose_rows)(REAL *dst, idx to, const REAL *const *sr
 static inline void NAME(transpose)(REAL *dst, idx to, const REAL *src, idx from)
 {
     const REAL *rows[LANES];
-    for (int i = 0; i < LANES; i++)
-        rows[i] = src + i * from;
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++, src += from) {
+        __asm__("" : "+r"(src)); /* one addition each; the compiler would multiply in vectors */
+        rows[i] = src;
+    }
     NAME(transpose_rows)(dst, to, rows);
 }
 
