@@ -27,7 +27,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "unet": (lambda: models.unet(3, 4, rng=0), (1, 3, 256, 256)),
     "unet64": (lambda: models.unet(3, 4, width=64, depth=4, rng=0), (1, 3, 256, 256)),
 }
-SECONDS = 12.0  # of turns for each network
+SECONDS = 20.0  # of turns for each network
 TOLERANCE = 1e-4  # of the largest output
 
 
