@@ -22,6 +22,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "NETWORKS", SMALL)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's tracing
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("library", [name for name in network_peers.PEERS if name != "fastconv"])
 def test_outputs_are_ours(library: str, name: str) -> None:
