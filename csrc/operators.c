@@ -106,17 +106,22 @@ void batch_norm_grad_run(const batch_norm *b, int max_threads)
     run((region){set(b->dtype)->batch_norm_grad, b, b->channels}, 2 * norm_cycles(b), max_threads);
 }
 
-static void activate(operator_kernel *kernel, const activation *a, double cycles, int max_threads)
+static void elementwise(operator_kernel *kernel, const void *call, idx count, double cycles, int max_threads)
 {
-    run((region){kernel, a, ceil_div(a->count, ACTIVATION_UNIT)}, cycles * (double)a->count, max_threads);
+    run((region){kernel, call, ceil_div(count, ACTIVATION_UNIT)}, cycles * (double)count, max_threads);
 }
 
 void leaky_relu_run(const activation *a, int max_threads)
 {
-    activate(set(a->dtype)->leaky_relu, a, 0.5, max_threads);
+    elementwise(set(a->dtype)->leaky_relu, a, a->count, 0.5, max_threads);
 }
 
 void gelu_run(const activation *a, int max_threads)
 {
-    activate(set(a->dtype)->gelu, a, 20, max_threads);
+    elementwise(set(a->dtype)->gelu, a, a->count, 20, max_threads);
+}
+
+void add_run(const addition *a, int max_threads)
+{
+    elementwise(set(a->dtype)->add, a, a->count, 0.5, max_threads);
 }

@@ -1,5 +1,5 @@
 /* operators -- what surrounds convolutions in a network: max pooling, resampling (average pooling and interpolation),
- * batch normalization. The API beside conv.h.
+ * batch normalization, activations, sums. The API beside conv.h.
  *
  * Arrays are dense, C-ordered, aligned for their dtype, and made of planes: a plane is one channel of one image, of
  * height 1 in 1-D. Sizes are those of arrays that exist, so no product of them overflows; strides, padding and dilation
@@ -97,5 +97,16 @@ typedef struct {
 
 void leaky_relu_run(const activation *a, int max_threads);
 void gelu_run(const activation *a, int max_threads);
+
+/* y = a + b, with `relu` its positive part, of `count` elements. */
+typedef struct {
+    idx count;
+    conv_dtype dtype;
+    const void *a, *b;
+    void *y;
+    int relu;
+} addition;
+
+void add_run(const addition *a, int max_threads);
 
 #endif

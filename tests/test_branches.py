@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from test_nn import central_difference
 
+import fastconv as fc
 from fastconv import nn
 
 D = np.float64
@@ -55,6 +56,21 @@ def test_what_branches_compute() -> None:
     np.testing.assert_array_equal(concat(x), np.concatenate([x, np.maximum(x, 0), x], axis=1))
     np.testing.assert_array_equal(concat.backward(np.ones((1, 6, 6))), 2 + (x > 0))
     assert nn.Concat(nn.Identity(), nn.MaxPool1d(2), dim=-1)(x).shape == (1, 2, 9)
+
+
+@pytest.mark.parametrize("activation", [None, "relu"])
+@pytest.mark.parametrize("size", [0, 1, 1061, 1_000_003])  # the last is worth two threads
+def test_sums_are_numpys(isa: str, size: int, activation: str | None) -> None:
+    x = np.random.default_rng(0).standard_normal((1, size), dtype=np.float32)
+    x[0, ::5] = np.nan
+    expected = x + np.maximum(x, 0)
+    if activation:
+        expected = np.maximum(expected, 0)
+    layer = nn.Residual(nn.Identity(), nn.ReLU(), activation)
+    for threads in (1, 2):
+        with fc.threads(threads):
+            np.testing.assert_array_equal(layer(x), expected)
+    assert layer(x.astype(np.float64)).dtype == np.float64
 
 
 def test_keys_are_the_names_of_the_parts() -> None:

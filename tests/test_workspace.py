@@ -26,10 +26,11 @@ def conv() -> nn.Sequential:
 
 
 def separate() -> nn.Sequential:
-    """ReLUs that no layer takes over."""
+    """ReLUs that no layer takes over, and a sum."""
     return nn.Sequential(
-        nn.ReLU(), nn.Conv1d(1, 8, 3, 2, rng=0), nn.Sequential(nn.ReLU()), nn.Flatten(), nn.Linear(144, CLASSES, rng=1)
-    )
+        nn.ReLU(), nn.Conv1d(1, 8, 3, 2, rng=0), nn.Sequential(nn.ReLU()), nn.Residual(nn.Sequential(nn.ReLU()), activation="relu"),
+        nn.Flatten(), nn.Linear(144, CLASSES, rng=1),
+    )  # fmt: skip
 
 
 class Training:

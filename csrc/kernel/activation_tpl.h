@@ -1,4 +1,4 @@
-/* activation -- leaky ReLU and GELU, and their gradients. */
+/* activation -- leaky ReLU and GELU, and their gradients; a sum and its ReLU. */
 
 static void NAME(leaky_relu_run)(const void *call, idx begin, idx end, char *scratch)
 {
@@ -34,4 +34,21 @@ static void NAME(gelu_run)(const void *call, idx begin, idx end, char *scratch)
             y[i] = dy[i] * (phi + x[i] * density);
         }
     }
+}
+
+static void NAME(add_run)(const void *call, idx begin, idx end, char *scratch)
+{
+    const addition *s = call;
+    const REAL *a = s->a, *b = s->b;
+    REAL *y = s->y;
+    (void)scratch;
+    end = min_idx(s->count, end * ACTIVATION_UNIT);
+    if (!s->relu)
+        for (idx i = begin * ACTIVATION_UNIT; i < end; i++)
+            y[i] = a[i] + b[i];
+    else
+        for (idx i = begin * ACTIVATION_UNIT; i < end; i++) {
+            const REAL sum = a[i] + b[i];
+            y[i] = sum < 0 ? 0 : sum; /* keeps a NaN */
+        }
 }

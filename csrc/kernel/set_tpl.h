@@ -58,6 +58,7 @@ static const kernel_set NAME(set) = {
     .batch_norm_grad = NAME(batch_norm_grad_run),
     .leaky_relu = NAME(leaky_relu_run),
     .gelu = NAME(gelu_run),
+    .add = NAME(add_run),
 };
 
 #undef LANES

@@ -66,8 +66,17 @@ cdef extern from "operators.h" nogil:
         double slope
         int approximate
 
+    ctypedef struct addition:
+        idx count
+        conv_dtype dtype
+        const void *a
+        const void *b
+        void *y
+        int relu
+
     void leaky_relu_run(const activation *a, int max_threads)
     void gelu_run(const activation *a, int max_threads)
+    void add_run(const addition *a, int max_threads)
     void max_pool_run(const max_pool *p, int max_threads)
     int scatter_run(const plane_map *m, int max_threads)
     int gather_run(const plane_map *m, int max_threads)

@@ -2,7 +2,7 @@
 #
 # Arguments come checked from `fastconv.pooling`, `resampling` and `normalization`; sizes are (h, w), 1-D has height 1.
 
-from fastconv._operators cimport (activation, band, band_adaptive, band_linear, band_nearest, band_transpose_runs,
+from fastconv._operators cimport (activation, add_run, addition, band, band_adaptive, band_linear, band_nearest, band_transpose_runs,
                                   band_transpose_weights, band_window, batch_norm, batch_norm_grad_run, batch_norm_run,
                                   gather_run, gelu_run, leaky_relu_run, max_pool, max_pool_run, plane_map, resample, resample_run,
                                   resample_scratch_bytes, scatter_run)
@@ -222,6 +222,22 @@ def gelu(x, bint approximate):
 
 def gelu_backward(grad_output, x, bint approximate):
     return activate(x, grad_output, 0, approximate, gelu_run)
+
+
+def add(a, b, bint relu=False, Workspace workspace=None):
+    """a + b, with `relu` its positive part: arrays of one shape."""
+    cdef cnp.ndarray aa = as_dense(a, "a", -1), ba = as_dense(b, "b", -1), y
+    cdef int type_num = wider(aa, ba)
+    cdef addition s
+    if shape_of(aa) != shape_of(ba):
+        raise ValueError(f"a and b must have one shape, got {shape_of(aa)} and {shape_of(ba)}")
+    aa, ba = as_dense(aa, "a", type_num), as_dense(ba, "b", type_num)
+    y = empty(cnp.PyArray_NDIM(aa), cnp.PyArray_DIMS(aa), type_num, workspace)
+    s.count, s.dtype, s.relu = cnp.PyArray_SIZE(aa), dtype_of(type_num), relu
+    s.a, s.b, s.y = cnp.PyArray_DATA(aa), cnp.PyArray_DATA(ba), cnp.PyArray_DATA(y)
+    with nogil:
+        add_run(&s, max_threads)
+    return y
 
 
 # ---- transposed convolutions: the gradients of convolutions, with the roles of input and output exchanged ----

@@ -6,7 +6,6 @@ import argparse
 import fnmatch
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from fastconv.bench import cases as shapes
+from fastconv.bench import networks as whole
 from fastconv.bench import picture, report
-from fastconv.bench.machine import confined, cpu_name, environment
+from fastconv.bench.machine import confined, environment, slug
 from fastconv.bench.measure import Job
 from fastconv.bench.peers import PEERS, RIVALS, has_plans
 from fastconv.bench.results import Machine, Result, Timing
@@ -33,6 +33,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     files.add_argument("--random", dest="file", action="store_const", const=shapes.RANDOM_CASES,
                        help="the package's 60 shapes drawn at random")  # fmt: skip
+    files.add_argument("--networks", type=_names, metavar="NAMES",
+                       help=f"inference of whole networks, of {','.join(whole.NETWORKS)}: with --threads and --out alone")  # fmt: skip
     parser.add_argument("--cases", type=_names, default=["*"], metavar="PATTERNS",
                         help="such as 'tiny,r50_*' (default: all)")  # fmt: skip
     parser.add_argument("--pass", dest="passes", choices=PASSES, action="append", help="default: both")
@@ -55,6 +57,7 @@ def _names(text: str) -> list[str]:
 def run(
     *,
     file: Path = shapes.CASES,
+    networks: Sequence[str] | None = None,
     cases: Sequence[str] = ("*",),
     passes: Sequence[str] | None = None,
     dtype: str = "float32",
@@ -78,9 +81,12 @@ def run(
     RuntimeError
         If the process that measures failed.
     """
+    if networks is not None:
+        whole.run(networks, threads, out)
+        return
     names = _libraries(peers)
     job = Job(_chosen(file, cases), list(passes or PASSES), names, dtype, threads, seconds_per_case)
-    out = out or Path(f"{file.stem}-{_slug(cpu_name())}-{date.today()}.json")
+    out = out or Path(f"{file.stem}-{slug()}-{date.today()}.json")
     if plot is not None:
         picture.require()
     for path in filter(None, (out, plot)):
@@ -133,10 +139,6 @@ def _chosen(file: Path, patterns: Sequence[str]) -> dict[str, str]:
     if not chosen:
         raise ValueError(f"--cases: {file.name} has no case called {' or '.join(patterns)}")
     return chosen
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def _measured(job: Job) -> Iterator[Machine | Result]:

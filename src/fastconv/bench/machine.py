@@ -67,6 +67,11 @@ def cpu_name() -> str:
     return found.group(1).strip() if found else platform.processor() or platform.machine()
 
 
+def slug() -> str:
+    """That name, for the name of a file."""
+    return re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-")
+
+
 def fma_rate(dtype: str = "float32", repeats: int = 20) -> float:
     """The arithmetic limit, in GF/s of one core: the best rate of multiply-adds on registers alone.
 

@@ -8,10 +8,7 @@ threads and has that number in its environment before any library is imported. (
 from __future__ import annotations
 
 import json
-import os
-import re
 import statistics
-import subprocess
 import sys
 import time
 from collections import deque
@@ -19,8 +16,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
-from fastconv.bench.machine import confined, cpu_name, environment, fma_rate
+from fastconv.bench.apart import answer, result_of, versions
+from fastconv.bench.machine import cpu_name, fma_rate, slug
 from fastconv.bench.timing import Call, seconds
 from fastconv.bench.training_peers import BATCH, PEERS, STEPS, fastconv
 from fastconv.mnist1d.models import MODELS, build
@@ -156,42 +155,22 @@ def run(*, threads: int = 1, limit: float = 20.0, out: Path | None = None) -> No
     OSError
         If the file cannot be written.
     """
-    slug = re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-")
-    out = out or Path(f"training-{threads}-{slug}-{date.today()}.json")
-    job = json.dumps({"threads": threads, "limit": limit})
-    with confined(threads):
-        done = subprocess.run(
-            [sys.executable, "-m", "fastconv.bench.training", job],
-            stdout=subprocess.PIPE, text=True, env=os.environ | environment(threads), check=False,
-        )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(f"the process that measures ended with exit code {done.returncode}")
-    result = json.loads(done.stdout)
+    out = out or Path(f"training-{threads}-{slug()}-{date.today()}.json")
+    result = result_of("fastconv.bench.training", threads, {"threads": threads, "limit": limit})
     for steps in result["steps"]:
         print(*report(Steps(**steps), result["fma_gflops"]), sep="\n")
     out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"written: {out}")
 
 
-def main() -> None:
-    """Do the job of the command line; the result goes to standard output, all else to standard error."""
-    job = json.loads(sys.argv[1])
-    with os.fdopen(os.dup(1), "w") as channel:
-        os.dup2(2, 1)
-        rate = fma_rate()
-        steps = [asdict(measure(model, job["threads"], job["limit"])) for model in MODELS]
-        result = {
-            "cpu": cpu_name(), "threads": job["threads"], "batch": BATCH, "dtype": "float32",
-            "fma_gflops": round(job["threads"] * max(rate, fma_rate()), 1), "versions": _versions(), "steps": steps,
-        }  # fmt: skip
-        print(json.dumps(result), file=channel)
-
-
-def _versions() -> dict[str, str]:
+def _work(job: dict[str, Any]) -> dict[str, Any]:
+    rate = fma_rate()
+    steps = [asdict(measure(model, job["threads"], job["limit"])) for model in MODELS]
     return {
-        name: str(sys.modules[name].__version__) for name in ("fastconv", "numpy", "torch", "jax") if name in sys.modules
-    }
+        "cpu": cpu_name(), "threads": job["threads"], "batch": BATCH, "dtype": "float32",
+        "fma_gflops": round(job["threads"] * max(rate, fma_rate()), 1), "versions": versions(), "steps": steps,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    answer(_work)

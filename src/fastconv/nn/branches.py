@@ -49,9 +49,7 @@ class Residual(Module):
         beside = array if self.shortcut is None else self.shortcut(array)
         if through.shape != beside.shape:
             raise ValueError(f"Residual adds arrays of one shape, got {through.shape} from body and {beside.shape} beside it")
-        y: Array = through + beside
-        if self.activation:
-            y = _core.relu(y, self._workspace)
+        y = _core.add(through, beside, self.activation == "relu", self._workspace)
         self._saved = y if self.activation else True
         return y
 
@@ -60,7 +58,7 @@ class Residual(Module):
         grad = _core.relu_backward(grad_output, y, self._workspace) if self.activation else grad_output
         through = self.body.backward(grad, need_input_grad)
         beside = grad if self.shortcut is None else self.shortcut.backward(grad, need_input_grad)
-        return np.add(through, beside) if need_input_grad else None  # type: ignore[arg-type]
+        return _core.add(through, beside, False, self._workspace) if need_input_grad else None  # type: ignore[arg-type]
 
 
 class Concat(Module):
