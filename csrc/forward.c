@@ -101,8 +101,8 @@ static void channels_block(conv_plan *plan)
     if (whole || (plan->chunk_h >= lat.h.grid && plan->chunk_w >= lat.w.grid)) {
         const idx points = channels_unit_points(plan);
         plan->chunk_n = max_idx(1, plan->p.n);
-        /* images whose points do not fill two tiles of each lattice go several at a time */
-        plan->depth = min_idx(plan->chunk_n, max_idx(1, 2 * CHANNELS_ROWS * plan->phases_h * plan->phases_w / points));
+        /* images whose points do not fill four tiles of each lattice go several at a time */
+        plan->depth = min_idx(plan->chunk_n, max_idx(1, 4 * CHANNELS_ROWS * plan->phases_h * plan->phases_w / points));
     }
 }
 

@@ -22,7 +22,7 @@ typedef struct {
     int parts;
     REAL *rows;           /* (row, nr) */
     REAL *bias;           /* nr */
-    idx *order;           /* by output: its row */
+    idx *order;           /* by output: where its row is in `rows` */
     NAME(segment) *segment; /* of each LANES outputs, from LANES * block on: where they belong */
     int *segments;
     idx outputs;          /* of the unit */
@@ -39,10 +39,10 @@ static idx NAME(channels_output)(const conv_plan *plan, const lattice *lat, cons
 }
 
 /* The tables of a unit of so many images. */
-static void NAME(channels_tables)(NAME(channels_unit) *u, const conv_plan *plan, const NAME(box) *box,
-                                  const NAME(view) *view, idx images)
+static void NAME(channels_tables)(NAME(channels_unit) *u, const conv_plan *plan, const NAME(view) *view, idx images)
 {
     const int whole = plan->p.pass == CONV_BWD_DATA;
+    const idx nr = plan->nv * LANES;
     idx row = 0;
     for (int q = 0; q < u->parts; q++) {
         NAME(channels_part) *part = u->part + q;
@@ -58,17 +58,22 @@ static void NAME(channels_tables)(NAME(channels_unit) *u, const conv_plan *plan,
                     order = u->order + n * plane + (lat->h.out_first + y * lat->h.out_step) * pitch + lat->w.out_first;
                 for (idx x = 0; x < part->w; x++, order += step) {
                     *point++ = NAME(view_point)(view, n, y, x);
-                    *order = row++;
+                    *order = nr * row++;
                 }
             }
     }
     u->outputs = row;
     for (idx i = 0; i < LANES; i++)
         u->order[row + i] = 0; /* the last turn is whole; its surplus is not stored */
-    for (idx i = 0; i < row; i += LANES) {
+}
+
+/* Where the outputs of a unit that is a chunk of an image belong. */
+static void NAME(channels_segments)(NAME(channels_unit) *u, const conv_plan *plan, const NAME(box) *box)
+{
+    for (idx i = 0; i < u->outputs; i += LANES) {
         NAME(segment) *s = u->segment + i;
         int segments = 0;
-        for (int j = 0; j < min_idx(LANES, row - i); j++) {
+        for (int j = 0; j < min_idx(LANES, u->outputs - i); j++) {
             const idx out = NAME(channels_output)(plan, &u->part->lat, box, i + j);
             if (segments > 0 && out == s[segments - 1].out + s[segments - 1].count)
                 s[segments - 1].count++;
@@ -86,67 +91,75 @@ static void NAME(channels_rows)(const NAME(channels_unit) *u, const NAME(channel
     const idx count = images * part->h * part->w, kblock = even(part->k, accumulation_block(part->k)), nr = nv * LANES;
     int highest;
     NAME(tile_run) *const run = NAME(tile_of)(nv, NAME(GATHER_A), &highest);
-    const idx most = min_idx(highest, CHANNELS_ROWS);
+    const idx tiles = max_idx(1, ceil_div(count, min_idx(highest, CHANNELS_ROWS))), low = count / tiles, higher = (low + 1) * (count % tiles);
     for (idx i = 0, height; i < count; i += height) {
         REAL *rows = u->rows + (part->first + i) * nr;
         const NAME(tile_args) args = {.k = part->k, .kblock = kblock, .a = source + part->shift, .row = part->point + i,
                                       .b = part->panel, .at = part->at, .out = rows, .ldout = nr, .prev = bias, .relu = relu};
-        height = ceil_div(count - i, ceil_div(count - i, most));
+        height = low + (i < higher);
         run(&args, (int)height);
     }
 }
 
-/* Up to LANES outputs that follow one another in `count` channels, to dst (channel, plane), N at a time, from the last to
- * the first, by whole vectors of N: what these write past the last output is written again by the channels that come
- * after. Those whose vector would end beyond `limit`, where what the caller's loop writes does, go element by element. */
-__attribute__((always_inline)) static inline void NAME(channels_turn)(REAL *dst, idx plane, const REAL *const *row, idx count,
-                                                                      idx outputs, const REAL *limit, const int N)
-{
-    REAL turned[LANES * LANES];
-    for (idx i = (outputs - 1) / N * N; i >= 0; i -= N) {
-        vec r[LANES];
-        NAME(turn)(r, row + i, N);
-#pragma GCC unroll 16
-        for (int c = 0; c < LANES; c++) {
-            REAL *to = dst + c * plane + i;
-            to = c < count && to + N <= limit ? to : turned + c * N;
-            __builtin_memcpy(to, (const char *)&r[c % N] + c / N * N * (int)sizeof(REAL), N * sizeof(REAL));
-        }
-        for (idx c = count - 1; c >= 0 && dst + c * plane + i + N > limit; c--)
-            NAME(copy)(dst + c * plane + i, turned + c * N, min_idx(N, outputs - i));
-    }
-}
-
-/* The unit's outputs for `count` channels where it is whole images, to dst (image, channel, point); the end of a plane
- * before its beginning. */
-static void NAME(channels_planes)(const NAME(channels_unit) *u, idx nr, REAL *dst, idx image, idx plane, idx count,
-                                  const REAL *limit, idx next_limit)
+/* The rows of N outputs that follow one another, LANES channels of them, to dst (channel, plane). */
+__attribute__((always_inline)) static inline void NAME(channels_turn)(REAL *dst, idx plane, const REAL *rows, const idx *order,
+                                                                      const int N)
 {
     const REAL *row[LANES];
+    vec r[LANES];
+#pragma GCC unroll 16
+    for (int j = 0; j < N; j++)
+        row[j] = rows + order[j];
+    NAME(turn)(r, row, N);
+#pragma GCC unroll 16
+    for (int c = 0; c < LANES; c++, dst += plane)
+        __builtin_memcpy(dst, (const char *)&r[c % N] + c / N * N * (int)sizeof(REAL), N * sizeof(REAL));
+}
+
+/* The same of fewer outputs and channels: whole vectors but for those that would end beyond `limit`. */
+static void NAME(channels_turn_some)(REAL *dst, idx plane, const REAL *rows, const idx *order, idx outputs, idx channels,
+                                     const REAL *limit)
+{
+    REAL turned[LANES * LANES];
+    NAME(channels_turn)(turned, LANES, rows, order, LANES);
+    for (const REAL *from = turned; from < turned + channels * LANES; from += LANES, dst += plane)
+        if (dst + LANES <= limit)
+            NAME(store)(dst, NAME(load)(from));
+        else
+            NAME(copy)(dst, from, outputs);
+}
+
+/* The unit's outputs for `count` channels where it is whole images, to dst (image, channel, point). What a vector writes
+ * past the end of its plane, or of the channels, is written again: the end of a plane goes before its beginning, and its
+ * channel before the next. `limit`: where what the caller's loop writes ends. */
+static void NAME(channels_planes)(const NAME(channels_unit) *u, REAL *dst, idx image, idx plane, idx count, const REAL *limit,
+                                  idx next_limit)
+{
+    const int few = LANES < 4 ? LANES : 4;
     for (const idx *order = u->order; order < u->order + u->outputs; order += plane, dst += image, limit += next_limit)
         for (idx o = 0; o < count; o += LANES)
-            for (idx i = (plane - 1) / LANES * LANES; i >= 0; i -= LANES) {
-                for (int j = 0; j < LANES; j++)
-                    row[j] = u->rows + order[i + j] * nr + o;
-                const idx outputs = min_idx(LANES, plane - i), channels = min_idx(LANES, count - o);
-                if (4 * outputs <= 3 * LANES) /* where turning by fours is cheaper */
-                    NAME(channels_turn)(dst + o * plane + i, plane, row, channels, outputs, limit, min_idx(4, LANES));
+            for (idx end = plane, i; end > 0; end = i) {
+                const idx left = end % LANES, fours = left > 0 && 4 * left <= 3 * LANES; /* which is cheaper */
+                i = (end - 1) & (fours ? -few : -LANES);
+                const REAL *const rows = u->rows + o;
+                REAL *const to = dst + o * plane + i;
+                if (to + (LANES - 1) * plane + LANES > limit)
+                    NAME(channels_turn_some)(to, plane, rows, order + i, end - i, min_idx(LANES, count - o), limit);
+                else if (fours)
+                    NAME(channels_turn)(to, plane, rows, order + i, few);
                 else
-                    NAME(channels_turn)(dst + o * plane + i, plane, row, channels, outputs, limit, LANES);
+                    NAME(channels_turn)(to, plane, rows, order + i, LANES);
             }
 }
 
 /* The same of a chunk of an image, to dst (channel, point). */
-static void NAME(channels_chunk)(const NAME(channels_unit) *u, idx nr, REAL *dst, idx plane, idx count)
+static void NAME(channels_chunk)(const NAME(channels_unit) *u, REAL *dst, idx plane, idx count)
 {
     REAL turned[LANES * LANES];
-    const REAL *row[LANES];
     for (idx i = 0; i < u->outputs; i += LANES)
         for (idx o = 0; o < count; o += LANES) {
             const NAME(segment) *s = u->segment + i;
-            for (int j = 0; j < LANES; j++)
-                row[j] = u->rows + u->order[i + j] * nr + o;
-            NAME(transpose_rows)(turned, LANES, row);
+            NAME(channels_turn)(turned, LANES, u->rows + o, u->order + i, LANES);
             for (idx c = 0; c < min_idx(LANES, count - o); c++)
                 for (int q = 0; q < u->segments[i / LANES]; q++)
                     NAME(copy)(dst + (o + c) * plane + s[q].out, turned + c * LANES + s[q].column, s[q].count);
@@ -249,17 +262,19 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
             for (int q = 0; q < u.parts && anew; q++)
                 NAME(channels_taps)(u.part + q, &all, view);
             if (anew)
-                NAME(channels_tables)(&u, plan, &box, &view, unit.n);
+                NAME(channels_tables)(&u, plan, &view, unit.n);
+            if (anew && !whole)
+                NAME(channels_segments)(&u, plan, &box);
             for (int q = 0; q < u.parts; q++)
                 NAME(channels_rows)(&u, u.part + q, plan->nv, unit.n, view.base, g.bias ? u.bias : NULL, g.relu);
             REAL *const first = g.dst + (box.n0 + n) * image, *const dst = first + o * g.dst_row;
             const REAL *const end = first + t.m1 * g.dst_row;
             if (!whole)
-                NAME(channels_chunk)(&u, nr, dst, g.dst_row, channels);
+                NAME(channels_chunk)(&u, dst, g.dst_row, channels);
             else if (alone)
-                NAME(channels_planes)(&u, nr, dst, image, g.dst_row, channels, end + (box.n - 1 - n) * image, 0);
+                NAME(channels_planes)(&u, dst, image, g.dst_row, channels, end + (box.n - 1 - n) * image, 0);
             else
-                NAME(channels_planes)(&u, nr, dst, image, g.dst_row, channels, end, image);
+                NAME(channels_planes)(&u, dst, image, g.dst_row, channels, end, image);
         }
     }
 }

@@ -18,27 +18,37 @@ static inline conv_axis NAME(unit_axis)(const conv_axis *axis)
     return unit;
 }
 
-/* pack_rows of step 1 and zeros where a padded row is shorter than a vector: each is moved whole, the surplus lanes and
- * what lies before and behind the row cleared; the next row overwrites them. */
+/* Vectors of a padded row that is moved whole. */
+#define VIEW_VECTORS 4
+
+/* pack_rows of step 1 and zeros for short rows: whole vectors, what lies before and behind the row cleared. What they hold
+ * past the end of a padded row, the next overwrites. */
 static void NAME(pack_short_rows)(REAL *dst, const NAME(source) *src, const lattice *lat, const NAME(box) *box, idx c0,
                                   idx c1)
 {
     const conv_axis *h = &lat->h, *w = &lat->w;
     const idx width = box->w + box->fw.span, left = box->w0 + box->fw.lowest, top = box->h0 + box->fh.lowest;
+    const idx vectors = ceil_div(width, LANES);
     const NAME(inside) r = NAME(run_inside)(left, 1, w->size, width);
-    const mask lanes = NAME(iota)(), inside = (lanes >= (mask){0} + (WORD)r.lo) & (lanes < (mask){0} + (WORD)r.hi);
-    const REAL *const begin = src->begin;
+    const REAL *const begin = src->begin, *const end = src->end - vectors * LANES;
+    mask inside[VIEW_VECTORS];
+    for (idx v = 0; v < vectors; v++) {
+        const mask lane = NAME(iota)() + (WORD)(v * LANES);
+        inside[v] = (lane >= (mask){0} + (WORD)r.lo) & (lane < (mask){0} + (WORD)r.hi);
+    }
     for (idx c = c0; c < c1; c++)
         for (idx n = box->n0; n < box->n0 + box->n; n++) {
             const REAL *row = src->first + n * src->image + c * src->plane + top * w->size + left;
             for (idx y = top; y < top + box->rows; y++, row += w->size, dst += box->pitch) {
-                const int there = y >= 0 && y < h->size;
-                if (there && (row < begin || row + LANES > src->end)) {
+                if (y < 0 || y >= h->size)
+                    for (idx v = 0; v < vectors; v++)
+                        NAME(store)(dst + v * LANES, (vec){0});
+                else if (row >= begin && row <= end)
+                    for (idx v = 0; v < vectors; v++)
+                        NAME(store)(dst + v * LANES, (vec)((mask)NAME(load)(row + v * LANES) & inside[v]));
+                else
                     for (idx i = 0; i < width; i++)
                         dst[i] = i >= r.lo && i < r.hi ? row[i] : 0;
-                    continue;
-                }
-                NAME(store)(dst, there ? (vec)((mask)NAME(load)(row) & inside) : (vec){0});
             }
         }
 }
@@ -61,7 +71,7 @@ static NAME(view) NAME(box_view)(const NAME(source) *src, const lattice *lat, co
     b.rows = b.h + b.fh.span;
     b.pitch = view_pitch(b.w + b.fw.span, LANES);
     b.area = b.n * b.rows * b.pitch;
-    if (b.pitch <= LANES && src->mode == CONV_ZEROS)
+    if (b.w + b.fw.span <= VIEW_VECTORS * LANES && src->mode == CONV_ZEROS)
         NAME(pack_short_rows)(packed, src, &unit, &b, c0, c1);
     else
         NAME(pack_rows)(packed, src, &unit, &b, c0, c1);
