@@ -6,7 +6,7 @@
 #ifndef FASTCONV_ALGORITHM_H
 #define FASTCONV_ALGORITHM_H
 
-#include "kernels.h"
+#include "layouts.h"
 
 #define CACHE_BYTES 262144      /* of packed source in one task: half of the smallest second-level cache we care for */
 #define FIRST_CACHE 24576       /* bytes of all that a tile reads in turn, which the first-level cache holds */

@@ -1,7 +1,7 @@
 /* band -- the tables of linear maps along one axis: means over windows, interpolation, and their transposes. */
 #include <math.h>
 
-#include "kernels.h"
+#include "layouts.h"
 
 /* The end of a window for PyTorch's count of its elements is that of the padding, where ceil_mode lets it reach further. */
 void band_window(band *b, idx kernel, idx stride, idx pad, int count_include_pad)

@@ -2,6 +2,7 @@
 #include "operators.h"
 
 #include "cpu.h"
+#include "layouts.h"
 #include "threads.h"
 
 #define CYCLES_PER_THREAD 1.5e5 /* with less, waking a thread costs more than it saves */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cpu.h"
+#include "layouts.h"
 #include "threads.h"
 
 /* One region of the pool: the kernel, and for folded gradients the tasks that must follow one another. */

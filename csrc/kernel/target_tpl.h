@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "../kernels.h"
+#include "../layouts.h"
 
 #define REAL float
 #define WIDE double

@@ -1,0 +1,235 @@
+/* layouts.h -- where a task keeps its pieces: planning counts the bytes with it, the templates find their way by it. */
+#ifndef FASTCONV_LAYOUTS_H
+#define FASTCONV_LAYOUTS_H
+
+#include "kernels.h"
+#include "lattices.h"
+
+/* ---- tiles and products of matrices ---- */
+
+#define BUFFER_ROWS 14   /* of nv vectors: a tile's results */
+#define PREPARE_ROWS 16  /* input channels of a task that lays out weights */
+#define PREPARE_AHEAD 3  /* output channels, whose weights are so far apart that they come one by one if not called */
+#define MATMUL_DEPTH 512 /* of the reduction, at a time: a packed column tile of it stays in cache */
+
+static inline idx matmul_task_bytes(idx nr, idx element)
+{
+    idx bytes = (BUFFER_ROWS + 1 + MATMUL_DEPTH + 16) * nr * element + MATMUL_DEPTH * (idx)sizeof(int32_t);
+    return (bytes + 63) / 64 * 64;
+}
+
+/* ---- channels: units of images, and the tables of one ---- */
+
+#define CHANNELS_ROWS 10 /* of a tile: so many positions of the source stay in general registers */
+
+/* Outputs of a unit: plan->depth images of a task, all of their points or those of its chunk. */
+static inline idx channels_unit_points(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const idx image = p->pass == CONV_BWD_DATA ? p->ih * p->iw : plan->chunk_h * plan->chunk_w;
+    return plan->depth * image;
+}
+
+/* Scratch of a task, but for the padded source. */
+static inline idx channels_table_bytes(const conv_plan *plan, idx element)
+{
+    const idx lanes = plan->kernels->set[plan->p.dtype]->lanes, parts = plan->phases_h * plan->phases_w;
+    const idx k = plan->channels * plan->p.kh * plan->p.kw, points = channels_unit_points(plan) + lanes;
+    const idx part = (idx)(sizeof(lattice) + 10 * sizeof(idx));
+    return round_up((k + parts * lanes + points) * plan->nv * lanes * element + parts * part +
+                        points * (idx)(4 * sizeof(idx) + sizeof(int)) + k * (idx)sizeof(int32_t), ALIGNMENT);
+}
+
+/* ---- stencil: where the copy of a plane lies in a task's scratch ---- */
+
+typedef struct {
+    idx low, reach;          /* first source row of result row 0; source rows that a result row spans */
+    idx pitch, plane;        /* of a row, and of all rows of a residue */
+    idx packed, weights, at, total; /* offsets in elements; a tile's results come first */
+} stencil_box;
+
+static inline stencil_box stencil_box_of(const conv_plan *plan, idx lanes)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const axis_rows fw = axis_row_layout(&lat.w);
+    const idx a = tap_position(&lat.h, 0), b = tap_position(&lat.h, lat.h.taps - 1), taps = lat.h.taps * lat.w.taps;
+    stencil_box box = {.low = min_idx(a, b), .reach = max_idx(a, b) - min_idx(a, b) + 1, .pitch = lat.w.grid + fw.span};
+    box.plane = ((min_idx(plan->chunk_h, lat.h.grid) - 1) * lat.h.step + box.reach) * box.pitch;
+    box.weights = 8 * lanes;
+    box.at = box.weights + round_up(taps, lanes);
+    box.packed = box.at + round_up((lat.h.taps + (plan->depth - 1) * lat.h.step) * lat.w.taps, lanes);
+    box.total = box.packed + round_up(fw.period * box.plane + 9 * lanes, lanes); /* a tile may read past the last row */
+    return box;
+}
+
+/* ---- slide: how a window of accumulators moves down a plane, and where a task keeps what it needs ---- */
+
+#define SLIDE_MOST 7 /* results that a source row may meet */
+
+/* Vectors of a strip where a source row meets `across` results: they, the source and a weight are registers. */
+static inline int slide_vectors(const kernel_table *k, idx across)
+{
+    static const int few[] = {4, 4, 3, 3, 2, 2, 1}, many[] = {4, 4, 4, 4, 4, 3, 3};
+    return (k->mr >= 14 ? many : few)[across - 1];
+}
+
+/* Tap rows whose gradients are registers at a time; with a stride of 2 all of them. */
+static inline idx slide_tap_rows(const kernel_table *k, idx stride, idx taps)
+{
+    return stride == 2 ? taps : k->mr >= 14 || taps == 3 ? 3 : 1;
+}
+
+typedef struct {
+    idx across;            /* results that a source row meets */
+    idx step, apart, unit; /* rows r, r + apart, ... of the result are a correlation of their own; step and distance
+                              of its taps, in source rows: step * unit, unit */
+    idx depth, full;       /* source rows of a step, and those of them that meet all of `across` */
+    idx low, table;        /* first source row of result row 0; rows from there that a band reads */
+    idx lowest, highest;   /* columns of point 0 that its taps reach */
+    idx period, pitch;     /* of a copied row: residues, elements of one */
+    idx vectors, strips, edges; /* vectors of a strip at most; strips; those that reach padding at most */
+    idx slots;             /* rows copied at a time */
+    int in_place;          /* rows are read where they lie, all but a few */
+    idx rows, at, weights, keep, copies, total; /* offsets in bytes */
+} slide_shape;
+
+static inline slide_shape slide_shape_of(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const conv_axis *h = &lat.h, *w = &lat.w;
+    const idx element = p->dtype == CONV_F32 ? 4 : 8, lanes = plan->kernels->set[p->dtype]->lanes;
+    const idx dil = h->delta < 0 ? -h->delta : h->delta, common = gcd_idx(h->step, dil);
+    const idx rows = max_idx(1, min_idx(plan->chunk_h, h->grid)), columns = max_idx(1, min_idx(plan->chunk_w, w->grid));
+    const axis_rows fw = axis_row_layout(w);
+    const idx a = tap_position(w, 0), b = tap_position(w, w->taps - 1), first = tap_position(h, 0), last = tap_position(h, h->taps - 1);
+    slide_shape s = {.step = h->step / common, .apart = dil / common, .unit = dil, .low = min_idx(first, last),
+                     .lowest = min_idx(a, b), .highest = max_idx(a, b), .period = fw.period,
+                     .in_place = w->step <= 2 && (p->pass == CONV_BWD_DATA || p->pad_mode == CONV_ZEROS)};
+    s.across = ceil_div(h->taps, s.step);
+    s.depth = min_idx(s.step, h->taps);
+    s.full = h->taps - (s.across - 1) * s.step;
+    s.table = (rows - 1) * h->step + s.apart * h->step * (s.across - 1) + s.unit * (s.depth - 1) + 1;
+    s.vectors = p->pass == CONV_BWD_WEIGHTS ? 1 : slide_vectors(plan->kernels, min_idx(s.across, SLIDE_MOST));
+    s.strips = ceil_div(ceil_div(columns, lanes), s.vectors);
+    const idx end = (max_idx(columns, lanes) + (w->step == 2 ? lanes / 2 : 0)) * w->step + s.highest; /* one past what is read of a row */
+    const idx reach = round_up(w->grid, columns) * w->step - columns * w->step + end - w->size; /* beyond a row */
+    if (s.in_place) {
+        s.period = 1;
+        s.pitch = end - s.lowest;
+        s.slots = min_idx(s.table, ceil_div(max_idx(0, -s.lowest), w->size) + ceil_div(max_idx(0, reach), w->size));
+        /* strips of one vector at least, of which the last overlaps the one before */
+        const idx left = max_idx(0, -s.lowest), right = max_idx(0, (w->grid - 1) * w->step + s.highest - w->size + 1);
+        s.edges = min_idx(s.strips, 3 + left / (w->step * lanes) + right / (w->step * lanes));
+    } else {
+        s.pitch = max_idx(columns, lanes) + fw.span;
+        s.slots = s.table;
+    }
+    s.at = s.table * (idx)sizeof(void *);
+    s.weights = s.at + w->taps * (idx)sizeof(idx);
+    s.keep = round_up(s.weights + s.depth * s.across * w->taps * element, ALIGNMENT);
+    s.copies = s.keep + s.edges * max_idx(3, w->taps) * s.vectors * lanes * element;
+    s.total = s.copies + (1 + s.slots) * s.period * s.pitch * element; /* a row of zeros, and the copied ones */
+    return s;
+}
+
+/* ---- Winograd: a cut into tiles and groups of three taps, and where its pieces lie in a task's scratch ---- */
+
+#define WINOGRAD_LEAST 16 /* terms, for each axis transformed, from which on tiles of four keep the error bound: fewer
+                             do not average. F(4, 3) on normal data: 8 u S with 16 terms, F(4x4, 3x3) 10 with 32. */
+
+typedef struct {
+    idx tile_h, tile_w, frequencies;
+    idx groups_h, groups_w, spare_h, spare_w; /* groups of three taps; those that the last group lacks */
+    idx tiles_h, tiles_w;                     /* of an image */
+    idx k;                                    /* terms: groups * channels */
+} winograd_shape;
+
+static inline winograd_shape winograd_shape_of(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    winograd_shape s = {.tile_h = plan->tile_h, .tile_w = plan->tile_w, .groups_h = 1, .groups_w = 1};
+    if (s.tile_h > 1)
+        s.groups_h = ceil_div(lat.h.taps, 3);
+    if (s.tile_w > 1)
+        s.groups_w = ceil_div(lat.w.taps, 3);
+    s.spare_h = s.tile_h > 1 ? 3 * s.groups_h - lat.h.taps : 0;
+    s.spare_w = s.tile_w > 1 ? 3 * s.groups_w - lat.w.taps : 0;
+    s.frequencies = (s.tile_h > 1 ? s.tile_h + 2 : 1) * (s.tile_w > 1 ? s.tile_w + 2 : 1);
+    s.tiles_h = ceil_div(lat.h.grid, s.tile_h);
+    s.tiles_w = ceil_div(lat.w.grid, s.tile_w);
+    s.k = lat.source_channels * s.groups_h * s.groups_w;
+    return s;
+}
+
+/* Terms that are summed before they are added to the others: tiles of four multiply the roundings of these sums by ten. */
+static inline idx winograd_terms(idx k)
+{
+    return max_idx(8, min_idx(32, k / 4));
+}
+
+#define WINOGRAD_KEPT 3145728 /* bytes: more transformed weights come slower from memory than they are made anew */
+
+/* Whether a plan's packed weights are transformed ones. */
+static inline int winograd_keeps(const conv_plan *plan)
+{
+    const winograd_shape s = winograd_shape_of(plan);
+    return plan->p.packed && s.frequencies * s.k * plan->p.oc * (plan->p.dtype == CONV_F32 ? 4 : 8) <= WINOGRAD_KEPT;
+}
+
+/* Offsets in elements. */
+typedef struct {
+    idx ldv, ldu;          /* columns of all strips; of a row of u */
+    idx next_v, next_u, next_m, strip; /* from one frequency to the next, and from one strip */
+    idx buffer, v, u, m, rows, zeros, pixels, suspect, taps, panel, again, at, total;
+} winograd_scratch;
+
+static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
+{
+    const idx nr = plan->nv * lanes;
+    const winograd_shape s = winograd_shape_of(plan);
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const idx rows = plan->block_rows, taps = lat.h.taps * lat.w.taps, depth = lat.source_channels * taps;
+    const idx width = min_idx(plan->chunk_h, s.tiles_w) * s.tile_w + 2 + 3 * s.groups_w;
+    winograd_scratch at = {.ldv = round_up(plan->chunk_h, nr), .ldu = odd_pitch(s.k, lanes)};
+    at.v = BUFFER_ROWS * plan->kernels->nv * lanes;
+    at.next_v = odd_pitch(s.k * nr, lanes);
+    at.next_u = odd_pitch((winograd_keeps(plan) ? lat.result_channels : rows) * at.ldu, lanes);
+    at.next_m = odd_pitch(rows * nr, lanes);
+    at.strip = s.frequencies * at.next_v;
+    at.u = at.v + ceil_div(plan->chunk_h, nr) * at.strip + lanes;
+    at.m = at.u + (winograd_keeps(plan) ? 0 : s.frequencies * at.next_u);
+    at.rows = at.m + s.frequencies * at.next_m;
+    at.zeros = at.rows + 6 * (round_up(width, lanes) + 5 * lanes);
+    at.pixels = at.zeros + round_up(width, lanes) + lanes;
+    at.suspect = at.pixels + 16 * nr;
+    at.taps = at.suspect + rows * at.ldv;
+    at.panel = at.taps + round_up(taps, lanes) * lanes;
+    at.again = at.panel + depth * lanes;
+    at.at = at.again + round_up(plan->kernels->mr * depth, lanes);
+    at.total = at.at + round_up(max_idx(s.k, depth), lanes);
+    return at;
+}
+
+/* Elements of all groups' transformed weights, and of a row's taps, which are regrouped behind them. */
+static inline idx winograd_packed(const conv_plan *plan)
+{
+    const idx lanes = plan->kernels->set[plan->p.dtype]->lanes;
+    return plan->p.groups * winograd_shape_of(plan).frequencies * winograd_layout(plan, lanes).next_u +
+           round_up(plan->p.kh * plan->p.kw, lanes) * lanes;
+}
+
+/* ---- operators ---- */
+
+#define ACTIVATION_UNIT 1024 /* elements */
+
+/* How resample makes a block of outputs; UNIFORM: SHUFFLED, and all counts are taps. */
+enum { ONE_BY_ONE, SHUFFLED, UNIFORM };
+
+/* Elements of the row between the two steps of resample: a vector beyond the last tap of the last run may be read. */
+static inline idx resample_row(const resample *r, idx lanes)
+{
+    return round_up(r->w.size + r->w.taps, lanes) + 2 * lanes;
+}
+
+#endif
