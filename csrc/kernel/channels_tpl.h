@@ -144,7 +144,7 @@ static void NAME(channels_planes)(const NAME(channels_unit) *u, REAL *dst, idx i
                 const REAL *const rows = u->rows + o;
                 REAL *const to = dst + o * plane + i;
                 if (to + (LANES - 1) * plane + LANES > limit)
-                    NAME(channels_turn_some)(to, plane, rows, order + i, end - i, min_idx(LANES, count - o), limit);
+                    NAME(channels_turn_some)(to, plane, rows, order + i, min_idx(LANES, plane - i), min_idx(LANES, count - o), limit);
                 else if (fours)
                     NAME(channels_turn)(to, plane, rows, order + i, few);
                 else
