@@ -456,14 +456,16 @@ static double tile_cycles(const conv_plan *plan, idx rows, double crossing)
 }
 
 /* Cycles in which the rows of a vector of columns come from the second-level cache for one channel, where a small tile waits
- * for them: each is a line or two for few products, and taps that share a row share its lines. */
+ * for them: each is a line or two for few products, and taps that lie close together share lines. */
 static double direct_misses(const conv_plan *plan, const lattice *lat)
 {
-    const double lines = (double)(tile_columns(plan) * element_bytes(plan)) / ALIGNMENT + 1;
-    const double rows = (double)lat->h.taps * (double)axis_row_layout(&lat->w).period;
+    const axis_rows w = axis_row_layout(&lat->w);
+    const double columns = (double)tile_columns(plan), line = (double)ALIGNMENT / (double)element_bytes(plan);
+    const double apart = (double)lat->w.taps * (columns / line + 1);
+    const double together = (double)w.period * (((double)w.span + columns) / line + 1);
+    const double lines = (double)lat->h.taps * min_double(apart, together);
     const double passes = (double)ceil_div(lat->result_channels, plan->kernels->mr);
-    return plan->kernels->mr < 14 && (double)lat->source_channels * rows * lines * ALIGNMENT > FIRST_CACHE
-        ? passes * rows * lines * 2.5 / plan->nv : 0;
+    return plan->kernels->mr < 14 && (double)lat->source_channels * lines * ALIGNMENT > FIRST_CACHE ? passes * lines * 2.5 / plan->nv : 0;
 }
 
 static double direct_cost(const conv_plan *plan)
@@ -482,8 +484,9 @@ static double direct_cost(const conv_plan *plan)
     const int alone = lat.source_channels == 1;
     const double few = alone ? 1 + 1 / (double)lat.result_channels : 1, packs = alone ? 2 : 1;
     const double ends = alone ? 400 + 15 * columns / lanes : 0;
+    const double small = alone && plan->kernels->mr < 14 ? 1.7 : 1; /* tiles, of which there are more: measured */
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
-    return lattices * ((double)lat.source_channels * (1.15 * few * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps +
+    return small * lattices * ((double)lat.source_channels * (1.15 * few * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps +
                                                       columns / lanes * direct_misses(plan, &lat) +
                                                       packs * packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step))) +
                        ends + (pitch % nr == 0 && lat.w.out_step == 1 ? 0 : stores));
