@@ -110,7 +110,7 @@ static inline slide_shape slide_shape_of(const conv_plan *plan)
     s.depth = min_idx(s.step, h->taps);
     s.full = h->taps - (s.across - 1) * s.step;
     s.table = (rows - 1) * h->step + s.apart * h->step * (s.across - 1) + s.unit * (s.depth - 1) + 1;
-    s.vectors = p->pass == CONV_BWD_WEIGHTS ? 1 : slide_vectors(plan->kernels, min_idx(s.across, SLIDE_MOST));
+    s.vectors = p->pass == CONV_BWD_WEIGHTS ? 1 : slide_vectors(plan->kernels, max_idx(1, min_idx(s.across, SLIDE_MOST))); /* no taps: no lattice for this */
     s.strips = ceil_div(ceil_div(columns, lanes), s.vectors);
     const idx end = (max_idx(columns, lanes) + (w->step == 2 ? lanes / 2 : 0)) * w->step + s.highest; /* one past what is read of a row */
     const idx reach = round_up(w->grid, columns) * w->step - columns * w->step + end - w->size; /* beyond a row */
