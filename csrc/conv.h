@@ -34,7 +34,7 @@ typedef enum {
     CONV_SLIDE,
     CONV_STENCIL,
     CONV_GEMM,
-    CONV_FFT, /* planned here, run by the caller: conv_run does not know it */
+    CONV_FFT,
     CONV_OUTER,
     CONV_DOT,
     CONV_REF,
@@ -87,10 +87,10 @@ typedef struct {
     idx channels;               /* channels in one block of the packed source */
     idx chunk_n, chunk_h, chunk_w; /* of one task: images, rows, columns; gemm: chunk_w counts points of an image, or
                                       columns of dw; winograd: tiles, of which chunk_h are
-                                      transformed at a time */
+                                      transformed at a time; fft: chunk_h counts pairs of tiles */
     idx pitch;                  /* direct: elements from one packed row to the next */
     int in_place;               /* direct: rows are read where they lie */
-    idx tile_h, tile_w;         /* winograd: outputs of a tile; 1: the axis is not transformed */
+    idx tile_h, tile_w;         /* winograd: outputs of a tile; fft: length of a transform; 1: the axis is not transformed */
     idx block_rows;             /* winograd: of the result, at a time */
     idx depth;                  /* weights: positions reduced over at a time; outer: output channels of a task;
                                       stencil: rows at a time */

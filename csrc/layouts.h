@@ -219,6 +219,83 @@ static inline idx winograd_packed(const conv_plan *plan)
            round_up(plan->p.kh * plan->p.kw, lanes) * lanes;
 }
 
+/* ---- FFT: a cut into tiles, and where a task keeps its pieces ---- */
+
+/* An axis as `apart` correlations without dilation, each of which gives every so manyth result. */
+typedef struct {
+    idx length;          /* of a transform */
+    idx taps, chunk, least; /* results of a tile at most, and of the shortest */
+    idx step, stride;    /* source positions from one element to the next; elements from one result to the next */
+    idx apart, phases, number; /* results between neighbours; correlations that have any; tiles of all */
+    idx grid, low, move; /* results; source position where the first begins; from there to where the next does */
+} fft_axis;
+
+static inline fft_axis fft_axis_of(const conv_axis *axis, idx length)
+{
+    const idx dil = axis->taps == 1 ? axis->step : axis->delta < 0 ? -axis->delta : axis->delta;
+    const idx common = gcd_idx(axis->step, dil);
+    fft_axis a = {.length = length, .taps = axis->taps, .step = dil, .stride = axis->step / common, .apart = dil / common,
+                  .grid = axis->grid, .move = axis->step,
+                  .low = min_idx(tap_position(axis, 0), tap_position(axis, axis->taps - 1))};
+    const idx points = max_idx(1, ceil_div(axis->grid, a.apart));
+    a.phases = max_idx(1, min_idx(a.apart, axis->grid));
+    a.chunk = even(points, (length - a.taps) / a.stride + 1);
+    a.number = a.phases * ceil_div(points, a.chunk);
+    a.least = max_idx(1, axis->grid / a.apart - (ceil_div(points, a.chunk) - 1) * a.chunk);
+    return a;
+}
+
+/* A tile along an axis: source position of its first element, and how many are read; its first result, and how many. */
+typedef struct {
+    idx source, used, result, count;
+} fft_place;
+
+static inline fft_place fft_tile(const fft_axis *a, idx tile)
+{
+    const idx result = tile % a->phases + tile / a->phases * a->chunk * a->apart;
+    const idx count = min_idx(a->chunk, ceil_div(max_idx(0, a->grid - result), a->apart));
+    return (fft_place){a->low + result * a->move, (count - 1) * a->stride + a->taps, result, count};
+}
+
+typedef struct {
+    fft_axis h, w;
+    int plane;                  /* both axes are transformed; else tiles have one row, and as many as lanes lie in a bundle */
+    idx rows;                   /* of a bundle, which for planes is a tile */
+    idx tiles, units;           /* of an image; pairs of bundles */
+    idx strips_h, strips_w;     /* vectors along an axis */
+    idx next_h, next_w;         /* elements of a strip along w, from one to the next along h; and the other way round */
+    idx bundle, spectrum, share; /* elements */
+    idx at_spectra, at_strip, at_bank, at_shares, at_norms, at_sums, at_power, at_turns, at_line, total;
+} fft_shape;
+
+static inline fft_shape fft_shape_of(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const idx lanes = plan->kernels->set[plan->p.dtype]->lanes, m = lat.result_channels, c = lat.source_channels;
+    fft_shape s = {.h = fft_axis_of(&lat.h, plan->tile_h), .w = fft_axis_of(&lat.w, plan->tile_w), .plane = plan->tile_h > 1};
+    s.rows = s.plane ? s.h.length : lanes;
+    s.tiles = s.h.number * s.w.number;
+    s.units = ceil_div(s.plane ? s.tiles : ceil_div(s.tiles, lanes), 2);
+    s.strips_h = s.rows / lanes;
+    s.strips_w = s.w.length / lanes;
+    s.next_h = 2 * (s.w.length + 1) * lanes; /* strips a power of two apart would share sets of the cache */
+    s.next_w = 2 * (s.rows + 1) * lanes;
+    s.bundle = s.strips_w * s.next_w;
+    s.spectrum = s.strips_h * s.next_h;
+    s.share = s.plane ? s.rows * s.w.length : s.w.length * lanes;
+    s.at_spectra = s.bundle;
+    s.at_strip = s.at_spectra + c * s.spectrum;
+    s.at_bank = s.at_strip + s.next_h;
+    s.at_shares = s.at_bank + m * c * s.spectrum;
+    s.at_norms = s.at_shares + m * c * s.share;
+    s.at_sums = s.at_norms + round_up(3 * m * c, lanes);
+    s.at_power = s.at_sums + 3 * m * lanes;
+    s.at_turns = s.at_power + lanes;
+    s.at_line = s.at_turns + 2 * (s.h.length + s.w.length);
+    s.total = s.at_line + 2 * s.w.length + 4 * lanes;
+    return s;
+}
+
 /* ---- operators ---- */
 
 #define ACTIVATION_UNIT 1024 /* elements */

@@ -43,7 +43,7 @@ static void share(conv_plan *plan)
     plan->m_chunks = 1;
     if (plan->algorithm->share && plan->threads > 1)
         plan->algorithm->share(plan);
-    if (plan->threads == 1 || plan->algorithm->share || kernel == KERNEL_REF || plan->algorithm->spans || kernel == KERNEL_FFT)
+    if (plan->threads == 1 || plan->algorithm->share || kernel == KERNEL_REF || plan->algorithm->spans)
         return;
     if (p->pass != CONV_BWD_WEIGHTS && (p->oc * p->kh * p->kw < p->n * p->ih * p->iw || kernel == KERNEL_CHANNELS)) {
         while (plan->chunk_n > 1 && others * plan->algorithm->chunks(plan) < wanted)

@@ -15,6 +15,10 @@
 
 #include "winograd_tpl.h"
 
+#include "fft_tpl.h"
+
+#include "fft_conv_tpl.h"
+
 #include "slide_tpl.h"
 
 #include "slide_weights_tpl.h"
@@ -35,8 +39,8 @@
 static const kernel_set NAME(set) = {
     .lanes = LANES,
     .conv = {[KERNEL_DIRECT] = NAME(direct_task), [KERNEL_CHANNELS] = NAME(channels_task),
-             [KERNEL_WINOGRAD] = NAME(winograd_task), [KERNEL_SLIDE] = NAME(slide_task),
-             [KERNEL_SLIDE_WEIGHTS] = NAME(slide_weights_task), [KERNEL_STENCIL] = NAME(stencil_task),
+             [KERNEL_WINOGRAD] = NAME(winograd_task), [KERNEL_FFT] = NAME(fft_task),
+             [KERNEL_SLIDE] = NAME(slide_task), [KERNEL_SLIDE_WEIGHTS] = NAME(slide_weights_task), [KERNEL_STENCIL] = NAME(stencil_task),
              [KERNEL_GEMM] = NAME(gemm_task),
              [KERNEL_WEIGHTS] = NAME(weights_task), [KERNEL_OUTER] = NAME(outer_task),
              [KERNEL_DOT] = NAME(dot_task), [KERNEL_REF] = NAME(ref_task)},

@@ -4,12 +4,14 @@
  */
 #define STENCIL_WIDE (MR >= 14 ? 8 : 4) /* vectors: two rows of them and the source are registers */
 
+#include <float.h>
 #include <math.h>
 
 #include "../layouts.h"
 
 #define REAL float
 #define WIDE double
+#define TINY FLT_MIN
 #define WORD int32_t
 #define EXP expf
 #define SQRT sqrtf
@@ -19,6 +21,7 @@
 #include "set_tpl.h"
 #undef REAL
 #undef WIDE
+#undef TINY
 #undef WORD
 #undef EXP
 #undef SQRT
@@ -28,6 +31,7 @@
 
 #define REAL double
 #define WIDE long double
+#define TINY DBL_MIN
 #define WORD int64_t
 #define EXP exp
 #define SQRT sqrt
@@ -37,6 +41,7 @@
 #include "set_tpl.h"
 #undef REAL
 #undef WIDE
+#undef TINY
 #undef WORD
 #undef EXP
 #undef SQRT

@@ -415,10 +415,7 @@ cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.
     if status != CONV_OK:
         raise ValueError(f"algorithm {conv_algorithm_name(p.algorithm).decode()!r} is not applicable to this problem; "
                          "'auto' always is")
-    if conv_plan_algorithm(&plan) == CONV_FFT:
-        transform(&plan, x, w, b, y)
-    else:
-        execute(&plan, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), b, y, workspace)
+    execute(&plan, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), b, y, workspace)
 
 
 cdef void execute(conv_plan *plan, const void *x, const void *w, cnp.ndarray b, cnp.ndarray y,
@@ -433,19 +430,6 @@ cdef void execute(conv_plan *plan, const void *x, const void *w, cnp.ndarray b, 
     if report is not None:
         report(problem_numbers(&plan.p), plan.threads, conv_algorithm_name(conv_plan_algorithm(plan)).decode(),
                perf_counter() - started)
-
-
-cdef void transform(conv_plan *plan, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y) except *:
-    """The one algorithm that is not C: `fastconv.fft`, on four axes."""
-    from fastconv import fft
-    cdef conv_problem *p = &plan.p
-    started = perf_counter()
-    fft.conv(np.reshape(x, (p.n, p.groups * p.ic, p.ih, p.iw)), np.reshape(w, (p.groups * p.oc, p.ic, p.kh, p.kw)), b,
-             np.reshape(y, (p.n, p.groups * p.oc, p.oh, p.ow)), (p.stride_h, p.stride_w),
-             ((p.pad_top, p.pad_bottom), (p.pad_left, p.pad_right)), (p.dil_h, p.dil_w), p.groups,
-             list(PAD_MODES)[p.pad_mode], "relu" if p.activation == CONV_RELU else None)
-    if report is not None:
-        report(problem_numbers(p), 1, "fft", perf_counter() - started)
 
 
 cdef dict problem_numbers(conv_problem *p):
@@ -557,7 +541,7 @@ cdef class Plan:
     cdef conv_plan plan
     cdef void *memory
     cdef char *packed
-    cdef cnp.ndarray bias, weight
+    cdef cnp.ndarray bias
     cdef int ndim, type_num
     cdef readonly tuple x_shape
     cdef readonly tuple output_shape
@@ -586,7 +570,6 @@ cdef class Plan:
             raise ValueError(f"algorithm {algorithm!r} is not applicable to this problem; 'auto' always is")
         wa = as_dense(wa, "weight", self.type_num)
         self.bias = ba
-        self.weight = np.array(wa) if conv_plan_algorithm(&self.plan) == CONV_FFT else None
         self.output_shape = result_shape(&p, ndim, len(self.x_shape) == ndim + 2)
         self.memory = allocate(self.plan.packed_bytes)
         self.packed = align(self.memory)
@@ -627,11 +610,8 @@ cdef class Plan:
         y = output_array(out, rank, shape, self.type_num, (x, xa))
         if not cnp.PyArray_ISCARRAY(y):
             y = empty(rank, shape, self.type_num)
-        if self.weight is not None:
-            transform(&plan, xa, self.weight, self.bias, y)
-        else:
-            conv_plan_threads(&plan, max_threads)
-            execute(&plan, cnp.PyArray_DATA(xa), self.packed, self.bias, y)
+        conv_plan_threads(&plan, max_threads)
+        execute(&plan, cnp.PyArray_DATA(xa), self.packed, self.bias, y)
         if out is not None and y is not out:
             out[...] = y
             return out
