@@ -54,7 +54,7 @@ static void share(conv_plan *plan)
     }
     const idx tasks = others * plan->algorithm->chunks(plan);
     if (tasks < wanted) /* each packs the source again: not for less than two tiles of rows, but for a thread's sake */
-        plan->m_chunks = max_idx(min_idx(ceil_div(wanted, tasks), plan->m_rows / (2 * plan->kernels->mr)),
+        plan->m_chunks = max_idx(min_idx(ceil_div(wanted, max_idx(1, tasks)), plan->m_rows / (2 * plan->kernels->mr)),
                                  tasks < plan->threads ? min_idx(plan->threads, plan->m_rows) : 1);
 }
 
