@@ -1,7 +1,7 @@
 /* algorithm.h -- a row of the table of algorithms, and the arithmetic that their blockings and costs share.
  *
- * forward.c holds the rows of fwd and bwd_data, backward.c those of bwd_weights; plan.c chooses among them. Arithmetic
- * alone: no allocation, nothing shared.
+ * forward.c holds the table of fwd and bwd_data, whose rows are there, in planes.c and in transforms.c, each beside its arithmetic;
+ * backward.c the table of bwd_weights; plan.c chooses among the rows. Arithmetic alone: no allocation, nothing shared.
  */
 #ifndef FASTCONV_ALGORITHM_H
 #define FASTCONV_ALGORITHM_H
@@ -27,8 +27,8 @@ struct conv_algorithm {
     int spans; /* tasks are chunks of all groups together, cut for the batch and not for the threads */
 };
 
-extern const conv_algorithm forward_algorithms[], backward_algorithms[];
-extern const int forward_count, backward_count;
+extern const conv_algorithm *const forward_algorithms[], *const backward_algorithms[]; /* they end with NULL */
+extern const conv_algorithm winograd_algorithm, slide_algorithm, stencil_algorithm;
 
 static inline double min_double(double a, double b)
 {

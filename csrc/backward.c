@@ -211,17 +211,26 @@ static int slide_weights_fits(const conv_plan *plan)
            p->pad_left <= lanes_of(plan) && p->ow < 1 << 20 && p->oh < 1 << 20 && slide_weights_bytes(plan) < DIRECT_LIMIT;
 }
 
-/* ---- the rows ---- */
+/* ---- the table: where two cost the same, the first ---- */
 
-const conv_algorithm backward_algorithms[] = {
-    {CONV_OUTER, KERNEL_OUTER, "outer products of gradient and source rows read at the shift of each tap",
-     outer_block, outer_fits, outer_cost, outer_chunks, outer_task_bytes},
-    {CONV_DOT, KERNEL_DOT, "few output channels: dot products along the rows",
-     dot_block, dot_fits, dot_cost, dot_chunks, dot_task_bytes},
-    {CONV_SLIDE, KERNEL_SLIDE_WEIGHTS, "one channel to each result: taps are accumulators that slide down over rows read where they lie",
-     slide_weights_block, slide_weights_fits, slide_weights_cost, slide_weights_chunks, slide_weights_bytes, .spans = 1},
-    {CONV_GEMM, KERNEL_WEIGHTS, "positions are reduced over in panels of transposed im2col",
-     weights_block, NULL, weights_cost, weights_chunks, weights_task_bytes},
+static const conv_algorithm outer_algorithm = {
+    CONV_OUTER, KERNEL_OUTER, "outer products of gradient and source rows read at the shift of each tap",
+    outer_block, outer_fits, outer_cost, outer_chunks, outer_task_bytes,
 };
 
-const int backward_count = sizeof backward_algorithms / sizeof *backward_algorithms;
+static const conv_algorithm dot_algorithm = {
+    CONV_DOT, KERNEL_DOT, "few output channels: dot products along the rows",
+    dot_block, dot_fits, dot_cost, dot_chunks, dot_task_bytes,
+};
+
+static const conv_algorithm slide_weights_algorithm = {
+    CONV_SLIDE, KERNEL_SLIDE_WEIGHTS, "one channel to each result: taps are accumulators that slide down over rows read where they lie",
+    slide_weights_block, slide_weights_fits, slide_weights_cost, slide_weights_chunks, slide_weights_bytes, .spans = 1,
+};
+
+static const conv_algorithm gemm_algorithm = {
+    CONV_GEMM, KERNEL_WEIGHTS, "positions are reduced over in panels of transposed im2col",
+    weights_block, NULL, weights_cost, weights_chunks, weights_task_bytes,
+};
+
+const conv_algorithm *const backward_algorithms[] = {&outer_algorithm, &dot_algorithm, &slide_weights_algorithm, &gemm_algorithm, NULL};

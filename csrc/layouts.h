@@ -69,8 +69,8 @@ static inline stencil_box stencil_box_of(const conv_plan *plan, idx lanes)
 /* Vectors of a strip where a source row meets `across` results: they, the source and a weight are registers. */
 static inline int slide_vectors(const kernel_table *k, idx across)
 {
-    static const int few[] = {4, 4, 3, 3, 2, 2, 1}, many[] = {4, 4, 4, 4, 4, 3, 3};
-    return (k->mr >= 14 ? many : few)[across - 1];
+    static const int vectors[2][SLIDE_MOST] = {{4, 4, 3, 3, 2, 2, 1}, {4, 4, 4, 4, 4, 3, 3}};
+    return vectors[k->mr >= 14][across - 1];
 }
 
 /* Tap rows whose gradients are registers at a time; with a stride of 2 all of them. */

@@ -14,9 +14,9 @@
 static int choose(conv_plan *plan)
 {
     const int weights = plan->p.pass == CONV_BWD_WEIGHTS;
-    const conv_algorithm *table = weights ? backward_algorithms : forward_algorithms;
     conv_plan best = {.algorithm = NULL};
-    for (const conv_algorithm *a = table; a < table + (weights ? backward_count : forward_count); a++) {
+    for (const conv_algorithm *const *row = weights ? backward_algorithms : forward_algorithms; *row; row++) {
+        const conv_algorithm *const a = *row;
         if (plan->p.algorithm != CONV_AUTO && a->id != plan->p.algorithm)
             continue;
         plan->algorithm = a;

@@ -1,0 +1,179 @@
+/* planes -- one channel to each result, in fwd and bwd_data: depthwise convolutions, signals, images of one channel.
+ */
+#include "algorithm.h"
+
+#define BAND_BYTES 131072 /* of the copy of a band of rows: it stays in the second-level cache while its tiles pass */
+#define PLANES_WORK 1e5    /* cycles of a task at most, where planes are small */
+
+/* ---- stencil: bands of rows of some planes ---- */
+
+/* Cycles of a step for `rows` by `vectors`: the loads, of two lines for most vectors, two a cycle; or the products. */
+static double stencil_step(double rows, double vectors)
+{
+    const double loads = (1.9 * vectors + rows) / 2, products = rows * vectors / 2;
+    return loads > products ? loads : products;
+}
+
+/* Cycles for one row of the result, `rows` at a time by `vectors`. */
+static double stencil_row(const conv_plan *plan, const lattice *lat, int rows, int vectors)
+{
+    const double lanes = (double)lanes_of(plan), taps = (double)(lat->h.taps * lat->w.taps);
+    const double columns = rows == 1 ? (double)stencil_box_of(plan, lanes_of(plan)).pitch * (double)lat->h.step
+                                     : (double)round_up(lat->w.grid, vectors * lanes_of(plan));
+    const double lag = (double)(lat->h.step * lat->w.taps);
+    double cycles = (taps - (rows - 1) * lag) * stencil_step(rows, vectors) + 30 + 12 * rows * vectors; /* stores, and the copy from the second-level cache: measured */
+    for (int r = 1; r < rows; r++)
+        cycles += 2 * lag * stencil_step(r, vectors) + 5;
+    return columns / lanes / vectors * cycles / rows;
+}
+
+static void stencil_block(conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const idx lanes = lanes_of(plan), taps = lat.h.taps * lat.w.taps;
+    const int wide = plan->kernels->mr >= 14 ? 8 : 4;
+    const int shapes[][2] = {{2, wide}, {2, 2}, {4, wide / 2}, {4, 2}};
+    /* neighbours share source rows; long sums are cut between the rows of the kernel */
+    const int dense = lat.h.delta * lat.h.delta == 1 && (taps <= 53 || lat.w.taps <= accumulation_block(taps));
+    plan->chunk_h = max_idx(1, lat.h.grid);
+    plan->depth = 1;
+    plan->nv = wide;
+    double least = stencil_row(plan, &lat, 1, wide);
+    for (int i = 0; i < 4; i++) {
+        const int rows = shapes[i][0], vectors = shapes[i][1];
+        if (!dense || (rows - 1) * lat.h.step >= lat.h.taps || lat.w.grid < vectors * lanes)
+            continue;
+        const double cycles = stencil_row(plan, &lat, rows, vectors);
+        if (cycles < least) {
+            least = cycles;
+            plan->depth = rows;
+            plan->nv = vectors;
+        }
+    }
+    const stencil_box box = stencil_box_of(plan, lanes);
+    const double row = (double)box.pitch * (double)element_bytes(plan) * (double)axis_row_layout(&lat.w).period;
+    const double rows = (BAND_BYTES / row - (double)box.reach) / (double)lat.h.step;
+    plan->chunk_h = round_up(even(plan->chunk_h, (idx)(rows > 8 ? min_double(rows, 1e9) : 8)), plan->depth);
+    const double plane = least * (double)lat.h.grid * (double)lat.result_channels;
+    plan->chunk_n = max_idx(1, min_idx(plan->p.n * plan->p.groups, (idx)(PLANES_WORK / (plane + 1))));
+}
+
+static idx stencil_chunks(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    return ceil_div(plan->p.n * plan->p.groups, plan->chunk_n) * ceil_div(lat.h.grid, plan->chunk_h);
+}
+
+static double stencil_task_bytes(const conv_plan *plan)
+{
+    return (double)stencil_box_of(plan, lanes_of(plan)).total * (double)element_bytes(plan) + 2 * ALIGNMENT;
+}
+
+static double stencil_cost(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const double rows = (double)(lat.h.grid * lat.h.step), pitch = (double)stencil_box_of(plan, lanes_of(plan)).pitch;
+    const double plane = 80 + 3 * (double)(lat.h.taps * lat.w.taps) + 25 * (double)lat.h.grid;
+    return (stencil_row(plan, &lat, (int)plan->depth, plan->nv) * (double)lat.h.grid + plane) * (double)lat.result_channels +
+           rows * (double)axis_row_layout(&lat.w).period * (8 + pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : 8));
+}
+
+/* One channel to a result, and for the gradient one lattice that belongs to the outputs point by point. */
+static int stencil_fits(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const lattice lat = plan_lattice(plan, 0, 0);
+    return lat.source_channels == 1 && stencil_task_bytes(plan) < DIRECT_LIMIT &&
+           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1));
+}
+
+const conv_algorithm stencil_algorithm = {
+    CONV_STENCIL, KERNEL_STENCIL, "one channel to each result: rows summed side by side from one padded copy",
+    stencil_block, stencil_fits, stencil_cost, stencil_chunks, stencil_task_bytes, .regroups = 1, .spans = 1,
+};
+
+/* ---- slide: bands of rows and runs of columns of some planes ---- */
+
+#define SLIDE_COLUMNS 16384
+#define SLIDE_WALK 150 /* cycles to begin and end a strip, measured: 1-D is not for this */
+
+/* Cycles of a strip's step: products, two vectors a cycle and eight in flight; or loads, likewise, of two lines for most. */
+static double slide_step(const conv_plan *plan, const slide_shape *s, double vectors)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const double kw = (double)lat.w.taps, rows = (double)s->depth;
+    const double chains = vectors * (double)s->across;
+    const double products = vectors * kw * (double)lat.h.taps * (chains < 8 ? 8 / chains : 1);
+    const double loads = rows * kw * (vectors * (s->edges == s->strips ? 2.9 : 1.9)) + (double)lat.h.taps * kw / 2;
+    return ((products > loads ? products : loads) + 3 * vectors) / 2 + 8 + 2 * rows * kw;
+}
+
+/* Cycles of one result plane's row. */
+static double slide_row(const conv_plan *plan, const slide_shape *s)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const double vectors = (double)ceil_div(lat.w.grid, lanes_of(plan)), strips = (double)ceil_div((idx)vectors, s->vectors);
+    return strips * slide_step(plan, s, vectors / strips);
+}
+
+/* Windows so short that a table of their rows is a small thing, and no product of sizes overflows. */
+static int slide_short(const lattice *lat)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    const double rows = (double)h->taps * __builtin_fabs((double)h->delta) + 16.0 * (double)h->step;
+    const double columns = (double)w->taps * __builtin_fabs((double)w->delta) + (double)w->step;
+    return rows < DIRECT_LIMIT / 64 && columns < DIRECT_LIMIT / 64;
+}
+
+static void slide_block(conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    if (!slide_short(&lat))
+        return;
+    plan->chunk_h = max_idx(1, lat.h.grid);
+    plan->chunk_w = even(max_idx(1, lat.w.grid), SLIDE_COLUMNS);
+    slide_shape s = slide_shape_of(plan);
+    const double row = slide_row(plan, &s), bytes = (double)(s.period * s.pitch * element_bytes(plan));
+    const double rows = min_double(2 * PLANES_WORK / row, 2 * BAND_BYTES / bytes / (double)lat.h.step);
+    plan->chunk_h = even(plan->chunk_h, max_idx((idx)min_double(rows, 1e9), 8 * s.across * s.apart));
+    plan->chunk_n = plan->chunk_h < lat.h.grid ? 1 :
+        max_idx(1, min_idx(plan->p.n * plan->p.groups, (idx)(PLANES_WORK / (row * (double)(lat.h.grid * lat.result_channels) + 1))));
+}
+
+static idx slide_chunks(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    return ceil_div(plan->p.n * plan->p.groups, plan->chunk_n) * ceil_div(lat.h.grid, plan->chunk_h) * ceil_div(lat.w.grid, plan->chunk_w);
+}
+
+static double slide_task_bytes(const conv_plan *plan)
+{
+    return (double)slide_shape_of(plan).total + ALIGNMENT;
+}
+
+static double slide_cost(const conv_plan *plan)
+{
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const slide_shape s = slide_shape_of(plan);
+    const double steps = (double)(lat.h.grid + (s.across - 1) * s.apart * ceil_div(lat.h.grid, plan->chunk_h));
+    const double copy = s.in_place ? 2 : (double)s.period * (60 + (double)s.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 4 : 16));
+    const double walks = (double)s.apart * (double)ceil_div(lat.h.grid, plan->chunk_h) * (double)ceil_div(lat.w.grid, s.vectors * lanes_of(plan));
+    return (double)lat.result_channels * (slide_row(plan, &s) * steps + SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40) +
+           (double)(lat.h.grid * lat.h.step) * copy;
+}
+
+/* The same, for kernels of so few rows that the window is registers, and so few taps that a sum needs no blocks. */
+static int slide_fits(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const idx taps = lat.h.taps * lat.w.taps;
+    return lat.source_channels == 1 && slide_short(&lat) && slide_shape_of(plan).across <= SLIDE_MOST && accumulation_block(taps) == taps &&
+           slide_task_bytes(plan) < DIRECT_LIMIT &&
+           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1));
+}
+
+const conv_algorithm slide_algorithm = {
+    CONV_SLIDE, KERNEL_SLIDE, "one channel to each result, few kernel rows: accumulators slide down over rows read where they lie",
+    slide_block, slide_fits, slide_cost, slide_chunks, slide_task_bytes, .regroups = 1, .spans = 1,
+};
