@@ -186,7 +186,7 @@ static double weights_cost(const conv_plan *plan)
            (double)p->oc * columns / (double)lanes_of(plan) * 2 * k / (double)plan->depth;
 }
 
-/* ---- applicable: one sentence each ---- */
+/* ---- what applies and fits: one sentence each ---- */
 
 /* The same of a box of positions. */
 static int outer_fits(const conv_plan *plan)
@@ -200,7 +200,7 @@ static int dot_fits(const conv_plan *plan)
 }
 
 /* One source channel to each result, rows of 3, 5 or 7 taps side by side, and with a stride of 2 squares that registers hold. */
-static int slide_weights_fits(const conv_plan *plan)
+static int slide_weights_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const int wide = plan->kernels->mr >= 14 && lanes_of(plan) >= 8;
@@ -208,29 +208,34 @@ static int slide_weights_fits(const conv_plan *plan)
     const int strides = p->stride_h == p->stride_w &&
                         (p->stride_h == 1 || (p->stride_h == 2 && p->kh == p->kw && (p->kw == 3 || (p->kw == 5 && wide))));
     return p->ic == 1 && row && strides && p->dil_w == 1 && (p->dil_h == 1 || p->kh == 1) && p->pad_mode == CONV_ZEROS &&
-           p->pad_left <= lanes_of(plan) && p->ow < 1 << 20 && p->oh < 1 << 20 && slide_weights_bytes(plan) < DIRECT_LIMIT;
+           p->pad_left <= lanes_of(plan) && p->ow < 1 << 20 && p->oh < 1 << 20;
+}
+
+static int slide_weights_fits(const conv_plan *plan)
+{
+    return slide_weights_bytes(plan) < DIRECT_LIMIT;
 }
 
 /* ---- the table: where two cost the same, the first ---- */
 
 static const conv_algorithm outer_algorithm = {
     CONV_OUTER, KERNEL_OUTER, "outer products of gradient and source rows read at the shift of each tap",
-    outer_block, outer_fits, outer_cost, outer_chunks, outer_task_bytes,
+    NULL, outer_block, outer_cost, outer_fits, outer_chunks, outer_task_bytes,
 };
 
 static const conv_algorithm dot_algorithm = {
     CONV_DOT, KERNEL_DOT, "few output channels: dot products along the rows",
-    dot_block, dot_fits, dot_cost, dot_chunks, dot_task_bytes,
+    NULL, dot_block, dot_cost, dot_fits, dot_chunks, dot_task_bytes,
 };
 
 static const conv_algorithm slide_weights_algorithm = {
     CONV_SLIDE, KERNEL_SLIDE_WEIGHTS, "one channel to each result: taps are accumulators that slide down over rows read where they lie",
-    slide_weights_block, slide_weights_fits, slide_weights_cost, slide_weights_chunks, slide_weights_bytes, .spans = 1,
+    slide_weights_applies, slide_weights_block, slide_weights_cost, slide_weights_fits, slide_weights_chunks, slide_weights_bytes, .spans = 1,
 };
 
 static const conv_algorithm gemm_algorithm = {
     CONV_GEMM, KERNEL_WEIGHTS, "positions are reduced over in panels of transposed im2col",
-    weights_block, NULL, weights_cost, weights_chunks, weights_task_bytes,
+    NULL, weights_block, weights_cost, NULL, weights_chunks, weights_task_bytes,
 };
 
 const conv_algorithm *const backward_algorithms[] = {&outer_algorithm, &dot_algorithm, &slide_weights_algorithm, &gemm_algorithm, NULL};

@@ -145,7 +145,7 @@ static int rows_fit(const conv_plan *plan)
 
 static const conv_algorithm direct_algorithm = {
     CONV_DIRECT, KERNEL_DIRECT, "source rows are packed once and every tap is a shift of them",
-    direct_block, rows_fit, direct_cost, direct_chunks, direct_task_bytes,
+    NULL, direct_block, direct_cost, rows_fit, direct_chunks, direct_task_bytes,
 };
 
 /* ---- channels: the same box, read element by element; the weights are the panel ---- */
@@ -210,18 +210,22 @@ static double channels_cost(const conv_plan *plan)
            (lattice_inside(&all) ? 0 : rows * (16 + (double)(all.w.grid * all.w.step) / lanes * 2)));
 }
 
-/* The same of a box and the weights, and every output belongs to exactly one point. */
-static int channels_fit(const conv_plan *plan)
+/* Every output belongs to exactly one point. */
+static int channels_apply(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    return channels_task_bytes(plan) < 32 * CACHE_BYTES &&
-           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && plan->phases_h == p->stride_h &&
-                                    plan->phases_w == p->stride_w));
+    return p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && plan->phases_h == p->stride_h && plan->phases_w == p->stride_w);
+}
+
+/* A box and the weights fit. */
+static int box_fits(const conv_plan *plan)
+{
+    return channels_task_bytes(plan) < 32 * CACHE_BYTES;
 }
 
 static const conv_algorithm channels_algorithm = {
     CONV_CHANNELS, KERNEL_CHANNELS, "short rows: lanes over channels, the source broadcast from where it lies",
-    channels_block, channels_fit, channels_cost, direct_chunks, channels_task_bytes,
+    channels_apply, channels_block, channels_cost, box_fits, direct_chunks, channels_task_bytes,
 };
 
 /* ---- gemm: panels of im2col, columns run on over rows and short images ---- */
@@ -282,7 +286,7 @@ static int panel_fits(const conv_plan *plan)
 
 static const conv_algorithm gemm_algorithm = {
     CONV_GEMM, KERNEL_GEMM, "panels of im2col: dense columns are worth a copy for each tap",
-    gemm_block, panel_fits, gemm_cost, gemm_chunks, gemm_task_bytes,
+    NULL, gemm_block, gemm_cost, panel_fits, gemm_chunks, gemm_task_bytes,
 };
 
 /* ---- ref: a task is an output channel of an image ---- */
@@ -317,7 +321,7 @@ static int forward_pass(const conv_plan *plan)
 
 static const conv_algorithm ref_algorithm = {
     CONV_REF, KERNEL_REF, "the seven loops, asked for by name or where nothing else fits",
-    ref_block, forward_pass, last_resort, ref_chunks, no_scratch,
+    forward_pass, ref_block, last_resort, NULL, ref_chunks, no_scratch,
 };
 
 /* ---- fft: the cut of src/fastconv/fft.py, whose arithmetic this repeats to know what it costs ---- */
@@ -374,17 +378,23 @@ static double fft_cost(const conv_plan *plan)
 }
 
 /* Forward, and a kernel so large that transforms may pay. */
-static int fft_fits(const conv_plan *plan)
+static int fft_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const int asked = p->algorithm == CONV_FFT;
     return p->pass == CONV_FWD && (asked || !p->strict) && p->kh * p->kw > 1 &&
-           (asked || p->kh * p->kw >= (p->dtype == CONV_F64 ? 2 * FFT_TAPS : FFT_TAPS)) && fft_cost(plan) < 1e300;
+           (asked || p->kh * p->kw >= (p->dtype == CONV_F64 ? 2 * FFT_TAPS : FFT_TAPS));
+}
+
+/* The spectra of one kernel are not too long. */
+static int fft_is_cut(const conv_plan *plan)
+{
+    return plan->cycles < 1e300;
 }
 
 static const conv_algorithm fft_algorithm = {
     CONV_FFT, KERNEL_FFT, "a large kernel on few channels: overlap-save through numpy.fft",
-    ref_block, fft_fits, fft_cost, ref_chunks, no_scratch,
+    fft_applies, ref_block, fft_cost, fft_is_cut, ref_chunks, no_scratch,
 };
 
 /* ---- the table: where two cost the same, the first ---- */

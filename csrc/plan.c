@@ -22,11 +22,11 @@ static int choose(conv_plan *plan)
         plan->algorithm = a;
         plan->laid_out = plan->p.pass == CONV_BWD_DATA ? !a->regroups
                                                        : plan->p.packed && (a->kernel == KERNEL_DIRECT || a->kernel == KERNEL_GEMM);
-        a->block(plan);
         if (a->applicable && !a->applicable(plan))
             continue;
+        a->block(plan);
         plan->cycles = a->cost(plan);
-        if (!best.algorithm || plan->cycles < best.cycles)
+        if ((!best.algorithm || plan->cycles < best.cycles) && (!a->fits || a->fits(plan)))
             best = *plan;
     }
     *plan = best;

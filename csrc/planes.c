@@ -79,17 +79,21 @@ static double stencil_cost(const conv_plan *plan)
 }
 
 /* One channel to a result, and for the gradient one lattice that belongs to the outputs point by point. */
-static int stencil_fits(const conv_plan *plan)
+static int plane_by_plane(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const lattice lat = plan_lattice(plan, 0, 0);
-    return lat.source_channels == 1 && stencil_task_bytes(plan) < DIRECT_LIMIT &&
-           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1));
+    return p->pass == CONV_FWD ? p->ic == 1
+                               : p->oc == 1 && p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1;
+}
+
+static int stencil_fits(const conv_plan *plan)
+{
+    return stencil_task_bytes(plan) < DIRECT_LIMIT;
 }
 
 const conv_algorithm stencil_algorithm = {
     CONV_STENCIL, KERNEL_STENCIL, "one channel to each result: rows summed side by side from one padded copy",
-    stencil_block, stencil_fits, stencil_cost, stencil_chunks, stencil_task_bytes, .regroups = 1, .spans = 1,
+    plane_by_plane, stencil_block, stencil_cost, stencil_fits, stencil_chunks, stencil_task_bytes, .regroups = 1, .spans = 1,
 };
 
 /* ---- slide: bands of rows and runs of columns of some planes ---- */
@@ -128,8 +132,6 @@ static int slide_short(const lattice *lat)
 static void slide_block(conv_plan *plan)
 {
     const lattice lat = plan_lattice(plan, 0, 0);
-    if (!slide_short(&lat))
-        return;
     plan->chunk_h = max_idx(1, lat.h.grid);
     plan->chunk_w = even(max_idx(1, lat.w.grid), SLIDE_COLUMNS);
     slide_shape s = slide_shape_of(plan);
@@ -162,18 +164,23 @@ static double slide_cost(const conv_plan *plan)
            (double)(lat.h.grid * lat.h.step) * copy;
 }
 
-/* The same, for kernels of so few rows that the window is registers, and so few taps that a sum needs no blocks. */
-static int slide_fits(const conv_plan *plan)
+/* The same, for so few taps that a sum needs no blocks. */
+static int slide_applies(const conv_plan *plan)
 {
-    const conv_problem *p = &plan->p;
+    if (!plane_by_plane(plan))
+        return 0;
     const lattice lat = plan_lattice(plan, 0, 0);
     const idx taps = lat.h.taps * lat.w.taps;
-    return lat.source_channels == 1 && slide_short(&lat) && slide_shape_of(plan).across <= SLIDE_MOST && accumulation_block(taps) == taps &&
-           slide_task_bytes(plan) < DIRECT_LIMIT &&
-           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1));
+    return slide_short(&lat) && accumulation_block(taps) == taps;
+}
+
+/* Kernels of so few rows that the window is registers. */
+static int slide_fits(const conv_plan *plan)
+{
+    return slide_shape_of(plan).across <= SLIDE_MOST && slide_task_bytes(plan) < DIRECT_LIMIT;
 }
 
 const conv_algorithm slide_algorithm = {
     CONV_SLIDE, KERNEL_SLIDE, "one channel to each result, few kernel rows: accumulators slide down over rows read where they lie",
-    slide_block, slide_fits, slide_cost, slide_chunks, slide_task_bytes, .regroups = 1, .spans = 1,
+    slide_applies, slide_block, slide_cost, slide_fits, slide_chunks, slide_task_bytes, .regroups = 1, .spans = 1,
 };
