@@ -33,7 +33,7 @@ static double tile_cycles(const conv_plan *plan, idx rows, double crossing)
 /* Rows of stride 1 that nothing pads, for so few rows of the result that each is read once: a copy would not pay. */
 static int direct_in_place(const conv_plan *plan, const lattice *lat)
 {
-    const lattice all = plan_envelope(plan);
+    const lattice all = plan->envelope;
     return lat->result_channels <= plan->kernels->mr && (plan->p.pass == CONV_FWD || plan->p.pad_mode == CONV_ZEROS) && lat->h.step == 1 && lat->w.step == 1 && lattice_inside(&all) &&
            (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size < IN_PLACE_LIMIT;
 }
@@ -50,7 +50,7 @@ static void direct_block_in_place(conv_plan *plan, const lattice *lat, idx short
 
 static void direct_block(conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const double budget = CACHE_BYTES / (double)element_bytes(plan);
     /* blocks of channels cut every sum: none shorter than half of what the error bound allows for */
@@ -82,7 +82,7 @@ static void direct_block(conv_plan *plan)
 
 static double direct_task_bytes(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const double terms = (double)plan->channels * (double)s.taps;
     double box = direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
@@ -95,7 +95,7 @@ static double direct_task_bytes(const conv_plan *plan)
 
 static idx direct_chunks(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     return ceil_div(lat.w.grid, plan->chunk_w) * ceil_div(lat.h.grid, plan->chunk_h) *
            ceil_div(plan->p.n, plan->chunk_n);
 }
@@ -115,7 +115,7 @@ static double direct_misses(const conv_plan *plan, const lattice *lat)
 
 static double direct_cost(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const double lanes = (double)lanes_of(plan);
     const double lattices = (double)(plan->phases_h * plan->phases_w);
@@ -155,7 +155,7 @@ static const conv_algorithm direct_algorithm = {
 
 static void channels_block(conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan), all = plan_envelope(plan);
+    const lattice lat = plan->largest, all = plan->envelope;
     const double budget = CACHE_BYTES / (double)element_bytes(plan);
     const int whole = plan->p.pass == CONV_BWD_DATA;
     plan->nv = lat.result_channels <= lanes_of(plan) ? 1 : plan->kernels->nv;
@@ -178,7 +178,7 @@ static void channels_block(conv_plan *plan)
 
 static double channels_task_bytes(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0), all = plan_envelope(plan);
+    const lattice lat = plan_lattice(plan, 0, 0), all = plan->envelope;
     const int whole = plan->p.pass == CONV_BWD_DATA;
     const double box = view_box(plan, &all, plan->depth, whole ? all.h.grid : plan->chunk_h, whole ? all.w.grid : plan->chunk_w);
     if ((double)lat.source_channels * (double)plan->p.kh * (double)plan->p.kw + (double)plan->p.ih * (double)plan->p.iw > DIRECT_LIMIT)
@@ -189,7 +189,7 @@ static double channels_task_bytes(const conv_plan *plan)
 
 static double channels_cost(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0), all = plan_envelope(plan);
+    const lattice lat = plan_lattice(plan, 0, 0), all = plan->envelope;
     const double lanes = (double)lanes_of(plan);
     const double points = (double)(channels_unit_points(plan) / plan->depth); /* of one image: the choice knows no batch */
     const double columns = (double)round_up(lat.result_channels, tile_columns(plan));
@@ -234,7 +234,7 @@ static const conv_algorithm channels_algorithm = {
 
 static void gemm_block(conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const idx taps = lat.h.taps * lat.w.taps, points = max_idx(1, lat.h.grid * lat.w.grid);
     plan->nv = vectors_for(plan, &lat);
     plan->m_rows = lat.result_channels;
@@ -250,7 +250,7 @@ static void gemm_block(conv_plan *plan)
 
 static double gemm_task_bytes(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const double depth = (double)plan->channels * (double)lat.h.taps * (double)lat.w.taps;
     const double columns = (double)round_up(plan->chunk_n * plan->chunk_w, tile_columns(plan));
     return (double)tile_bytes(plan) + 2 * ALIGNMENT + depth * (sizeof(int32_t) + columns * (double)element_bytes(plan));
@@ -258,13 +258,13 @@ static double gemm_task_bytes(const conv_plan *plan)
 
 static idx gemm_chunks(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     return ceil_div(plan->p.n, plan->chunk_n) * ceil_div(max_idx(1, lat.h.grid * lat.w.grid), plan->chunk_w);
 }
 
 static double gemm_cost(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const double lanes = plan->kernels->set[plan->p.dtype]->lanes;
     const idx nr = tile_columns(plan), points = max_idx(1, lat.h.grid * lat.w.grid);
     const double columns = (double)round_up(points, nr);

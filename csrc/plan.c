@@ -92,6 +92,8 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
         plan->phases_h = axis_phases(p->kh, p->stride_h, p->dil_h);
         plan->phases_w = axis_phases(p->kw, p->stride_w, p->dil_w);
     }
+    plan->largest = largest_lattice(plan);
+    plan->envelope = plan_envelope(plan);
     if (!choose(plan))
         return CONV_NOT_APPLICABLE;
     if (p->pass == CONV_BWD_DATA && plan->laid_out) {
