@@ -17,7 +17,7 @@ static void box_of(conv_plan *plan, idx positions)
  * ragged boxes would add up to too many of them for the error bound. */
 static void outer_block(conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const conv_problem *p = &plan->p;
     const idx budget = CACHE_BYTES / element_bytes(plan), positions = p->n * p->oh * p->ow;
     plan->nv = p->oc <= lanes_of(plan) ? 1 : plan->kernels->nv;
@@ -31,7 +31,7 @@ static void outer_block(conv_plan *plan)
 
 static double outer_task_bytes(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const double positions = (double)(plan->chunk_n * plan->chunk_h * plan->chunk_w), lanes = (double)lanes_of(plan);
     const double box = view_box(plan, &lat, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
@@ -48,7 +48,7 @@ static idx outer_chunks(const conv_plan *plan)
 
 static void dot_block(conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     plan->nv = 1;
     plan->m_rows = s.taps;
@@ -60,7 +60,7 @@ static void dot_block(conv_plan *plan)
 
 static double dot_task_bytes(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     return (double)s.taps * sizeof(idx) + 2 * ALIGNMENT +
            (direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) + (double)(s.span_w + 2 * lanes_of(plan))) *
@@ -148,7 +148,7 @@ static double boxes_of(const conv_plan *plan)
 
 static double outer_cost(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const conv_problem *p = &plan->p;
     const double k = (double)p->oh * (double)p->ow, m = (double)p->ic * (double)s.taps, lanes = (double)lanes_of(plan);
@@ -161,7 +161,7 @@ static double outer_cost(const conv_plan *plan)
 
 static double dot_cost(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const conv_problem *p = &plan->p;
     const double m = (double)p->ic * (double)s.taps * (double)p->oc;

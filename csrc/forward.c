@@ -329,17 +329,19 @@ static const conv_algorithm ref_algorithm = {
 #define FFT_BANK 4194304 /* points of kernels whose spectra are kept at a time */
 #define FFT_TAPS 200     /* fewer never pay, and in double precision twice as many keep the error bound */
 
+#define FFT_LENGTHS 200  /* {8, 9, 10, 12, 15} * 2^i, i < 40 */
+
 typedef struct {
     double length, number, levels;
 } fft_cut;
 
-/* The next longer cut of an axis into fewer tiles than `fewest`; *size counts the lengths {8,9,10,12,15} * 2^i. */
+/* The next longer cut of an axis into fewer tiles than `fewest`; *size counts the lengths. */
 static int fft_next(fft_cut *cut, idx *size, double *fewest, idx kernel, idx outputs, idx stride, idx dilation)
 {
     static const double factors[] = {8, 9, 10, 12, 15};
     const idx step = kernel > 1 ? dilation : stride, common = gcd_idx(stride, step);
     const idx phases = min_idx(step / common, outputs), points = outputs / phases, s = stride / common;
-    for (; *fewest > 1 && *size < 5 * 40; (*size)++) {
+    for (; *fewest > 1 && *size < FFT_LENGTHS; (*size)++) {
         const double length = factors[*size % 5] * (double)((idx)1 << (*size / 5));
         const idx chunk = ((idx)length - kernel) / s + 1, number = chunk > 0 ? ceil_div(points, chunk) : points;
         if (length < (double)kernel || (double)number >= *fewest)
@@ -352,28 +354,32 @@ static int fft_next(fft_cut *cut, idx *size, double *fewest, idx kernel, idx out
     return 0;
 }
 
-static double fft_cut_cost(double ic, double oc, const fft_cut *h, const fft_cut *w)
+/* What a cut costs, or `least` where that is less. */
+static double fft_cut_cost(double ic, double oc, const fft_cut *h, const fft_cut *w, double least)
 {
     const double points = h->length * w->length, number = h->number * w->number;
+    const double products = number * (3 * ic * oc * points + 4e4);
+    if (products >= least)
+        return least; /* without a logarithm */
     const double longest = h->levels > w->levels ? h->levels : w->levels, size = __builtin_log2(points);
     const double transform = points * (12 + 0.75 * (h->levels + w->levels) + (size > 17 ? 4.5 * (size - 17) : 0) +
                                        (longest > 15 ? 6.6 * (longest - 15) : 0));
     const double blocks = __builtin_ceil(oc * ic * points / FFT_BANK);
-    return transform * (ic * oc + number * (blocks * ic + oc)) + number * (3 * ic * oc * points + 4e4);
+    return min_double(least, transform * (ic * oc + number * (blocks * ic + oc)) + products);
 }
 
 static double fft_cost(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    double least = 1e300, fewest_h = 1e300;
-    fft_cut h, w;
-    for (idx i = 0; fft_next(&h, &i, &fewest_h, p->kh, p->oh, p->stride_h, p->dil_h);) {
-        double fewest_w = 1e300;
-        for (idx j = 0; fft_next(&w, &j, &fewest_w, p->kw, p->ow, p->stride_w, p->dil_w);)
-            least = (double)p->ic * h.length * w.length > FFT_BANK
-                        ? least
-                        : min_double(least, fft_cut_cost((double)p->ic, (double)p->oc, &h, &w));
-    }
+    double least = 1e300, fewest_h = 1e300, fewest_w = 1e300;
+    fft_cut h, w[FFT_LENGTHS];
+    int cuts = 0;
+    for (idx j = 0; fft_next(&w[cuts], &j, &fewest_w, p->kw, p->ow, p->stride_w, p->dil_w); j++)
+        cuts++;
+    for (idx i = 0; fft_next(&h, &i, &fewest_h, p->kh, p->oh, p->stride_h, p->dil_h); i++)
+        for (int j = 0; j < cuts; j++)
+            if ((double)p->ic * h.length * w[j].length <= FFT_BANK)
+                least = fft_cut_cost((double)p->ic, (double)p->oc, &h, &w[j], least);
     return p->dtype == CONV_F64 ? 1.2 * least : least;
 }
 

@@ -50,7 +50,7 @@ typedef struct {
 
 static inline stencil_box stencil_box_of(const conv_plan *plan, idx lanes)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const axis_rows fw = axis_row_layout(&lat.w);
     const idx a = tap_position(&lat.h, 0), b = tap_position(&lat.h, lat.h.taps - 1), taps = lat.h.taps * lat.w.taps;
     stencil_box box = {.low = min_idx(a, b), .reach = max_idx(a, b) - min_idx(a, b) + 1, .pitch = lat.w.grid + fw.span};
@@ -96,7 +96,7 @@ typedef struct {
 static inline slide_shape slide_shape_of(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const conv_axis *h = &lat.h, *w = &lat.w;
     const idx element = p->dtype == CONV_F32 ? 4 : 8, lanes = plan->kernels->set[p->dtype]->lanes;
     const idx dil = h->delta < 0 ? -h->delta : h->delta, common = gcd_idx(h->step, dil);
@@ -147,7 +147,7 @@ typedef struct {
 
 static inline winograd_shape winograd_shape_of(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     winograd_shape s = {.tile_h = plan->tile_h, .tile_w = plan->tile_w, .groups_h = 1, .groups_w = 1};
     if (s.tile_h > 1)
         s.groups_h = ceil_div(lat.h.taps, 3);
@@ -188,7 +188,7 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
 {
     const idx nr = plan->nv * lanes;
     const winograd_shape s = winograd_shape_of(plan);
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const idx rows = plan->block_rows, taps = lat.h.taps * lat.w.taps, depth = lat.source_channels * taps;
     const idx width = min_idx(plan->chunk_h, s.tiles_w) * s.tile_w + 2 + 3 * s.groups_w;
     winograd_scratch at = {.ldv = round_up(plan->chunk_h, nr), .ldu = odd_pitch(s.k, lanes)};

@@ -10,27 +10,38 @@
 
 #define CYCLES_PER_THREAD 1.5e5  /* of the cost below: with less, waking a thread costs more than it saves */
 
+/* The plan as a row of the table would have it. */
+static void take(conv_plan *plan, const conv_algorithm *a)
+{
+    plan->algorithm = a;
+    plan->laid_out = plan->p.pass == CONV_BWD_DATA ? !a->regroups
+                                                   : plan->p.packed && (a->kernel == KERNEL_DIRECT || a->kernel == KERNEL_GEMM);
+    a->block(plan);
+}
+
 /* Leaves the plan blocked for the cheapest row that applies; 0 where none does. */
 static int choose(conv_plan *plan)
 {
     const int weights = plan->p.pass == CONV_BWD_WEIGHTS;
-    conv_plan best = {.algorithm = NULL};
+    const conv_algorithm *best = NULL;
+    double least = 0;
     for (const conv_algorithm *const *row = weights ? backward_algorithms : forward_algorithms; *row; row++) {
         const conv_algorithm *const a = *row;
         if (plan->p.algorithm != CONV_AUTO && a->id != plan->p.algorithm)
             continue;
-        plan->algorithm = a;
-        plan->laid_out = plan->p.pass == CONV_BWD_DATA ? !a->regroups
-                                                       : plan->p.packed && (a->kernel == KERNEL_DIRECT || a->kernel == KERNEL_GEMM);
         if (a->applicable && !a->applicable(plan))
             continue;
-        a->block(plan);
+        take(plan, a);
         plan->cycles = a->cost(plan);
-        if ((!best.algorithm || plan->cycles < best.cycles) && (!a->fits || a->fits(plan)))
-            best = *plan;
+        if ((!best || plan->cycles < least) && (!a->fits || a->fits(plan))) {
+            best = a;
+            least = plan->cycles;
+        }
     }
-    *plan = best;
-    return best.algorithm != NULL;
+    if (best && best != plan->algorithm)
+        take(plan, best);
+    plan->cycles = least;
+    return best != NULL;
 }
 
 /* Smaller pieces where the threads would otherwise wait for each other: of the rows where the weights are the larger

@@ -28,7 +28,7 @@ static void winograd_tile(conv_plan *plan, const lattice *lat, idx tile)
 
 static double winograd_cost(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const winograd_shape s = winograd_shape_of(plan);
     const double lanes = (double)lanes_of(plan);
     const double f = (double)s.frequencies, rows = (double)lat.result_channels, k = (double)s.k;
@@ -42,7 +42,7 @@ static double winograd_cost(const conv_plan *plan)
 
 static void winograd_block(conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     plan->m_rows = lat.result_channels;
     plan->channels = lat.source_channels;
     plan->chunk_n = plan->chunk_h = 1;
