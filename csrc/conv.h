@@ -108,7 +108,7 @@ typedef struct {
     idx prepared_bytes, task_bytes; /* scratch: shared, and for each thread */
     idx packed_offset, packed_bytes; /* packed weights: w itself, then at an offset what the kernel made of it */
     idx scratch_bytes;
-    int threads;
+    int threads, max_threads;   /* of at most so many */
     double cycles; /* of one example and group, by the cost model */
 } conv_plan;
 

@@ -74,6 +74,7 @@ static void cut(conv_plan *plan, int max_threads)
 {
     const conv_problem *p = &plan->p;
     const double cycles = min_double(plan->cycles, 1e15) * (double)p->groups * (double)p->n;
+    plan->max_threads = max_threads;
     plan->threads = (int)max_idx(1, min_idx(max_threads, (idx)min_double(cycles / CYCLES_PER_THREAD, THREADS_MAX)));
     share(plan);
     plan->chunks = plan->algorithm->chunks(plan);

@@ -1,8 +1,8 @@
 # cython: boundscheck=False, wraparound=False, freethreading_compatible=True
 """The seam between NumPy arrays and the C core: arrays to a conv_problem, conv_run without the GIL, arrays back.
 
-Calls whose arguments are plain ints are parsed here, without a detour; anything more elaborate, and every error, goes
-through `_arguments`, which is the authority on what is accepted.
+Ints, tuples of them and words are parsed here, without a detour; anything more elaborate, and every error, goes through
+`_arguments`, which is the authority on what is accepted.
 
 One extension, because it holds the one thread pool and the one active ISA: here settings and arrays, and a part for each
 subject, included at the end.
@@ -138,6 +138,23 @@ cdef void *allocate(idx size) except NULL:
 
 cdef tuple shape_of(cnp.ndarray a):
     return (<object>a).shape
+
+
+cdef inline bint has_shape(cnp.ndarray a, int ndim, const cnp.npy_intp *shape) noexcept:
+    return cnp.PyArray_NDIM(a) == ndim and cnp.PyArray_CompareLists(cnp.PyArray_DIMS(a), shape, ndim)
+
+
+cdef inline bint fits(object out, int ndim, const cnp.npy_intp *shape, int type_num) noexcept:
+    """Whether a result can be written to `out` as it is."""
+    return type(out) is cnp.ndarray and cnp.PyArray_ISCARRAY(<cnp.ndarray>out) and \
+        cnp.PyArray_TYPE(<cnp.ndarray>out) == type_num and has_shape(out, ndim, shape)
+
+
+cdef inline bint apart(cnp.ndarray out, object given, cnp.ndarray dense) noexcept:
+    """Whether an argument was dense already, and ends before `out` begins or begins after it."""
+    return given is dense and (dense is None or
+                               cnp.PyArray_BYTES(dense) + cnp.PyArray_NBYTES(dense) <= cnp.PyArray_BYTES(out) or
+                               cnp.PyArray_BYTES(out) + cnp.PyArray_NBYTES(out) <= cnp.PyArray_BYTES(dense))
 
 
 cdef cnp.ndarray output_array(object out, int ndim, cnp.npy_intp *shape, int type_num, tuple inputs):

@@ -51,6 +51,7 @@ def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_m
          Workspace workspace=None):
     cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
     cdef conv_problem p
+    cdef conv_algorithm_id chosen = CONV_AUTO
     cdef cnp.npy_intp shape[4]
     cdef int type_num = wider(xa, wa), rank
     if bias is not None:
@@ -60,16 +61,18 @@ def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_m
     if activation is not None and (type(activation) is not str or activation not in ACTIVATIONS):
         _arguments.choice(activation, "activation", ACTIVATIONS)
     if algorithm != "auto":
-        _arguments.choice(algorithm, "algorithm", _arguments.ALGORITHMS["fwd"])
-    p = problem_of(ndim, xa, wa, ba, stride, padding, dilation, groups, padding_mode, workspace)
+        chosen = ALGORITHMS[_arguments.choice(algorithm, "algorithm", _arguments.ALGORITHMS["fwd"])]
+    problem_of(&p, ndim, xa, wa, ba, stride, padding, dilation, groups, padding_mode, workspace)
     p.pass_ = CONV_FWD
     p.dtype = dtype_of(type_num)
     p.activation = CONV_LINEAR if activation is None else ACTIVATIONS[activation]
-    p.algorithm = ALGORITHMS[algorithm]
+    p.algorithm = chosen
     xa, wa = as_dense(xa, "x", type_num), as_dense(wa, "weight", type_num)
     rank = result_dims(&p, ndim, cnp.PyArray_NDIM(xa) == ndim + 2, shape)
     if out is None:
         y = empty(rank, shape, type_num, workspace)
+    elif fits(out, rank, shape, type_num) and apart(out, x, xa) and apart(out, weight, wa) and apart(out, bias, ba):
+        y = out
     else:
         y = output_array(out, rank, shape, type_num, (x, weight, bias, xa, wa, ba))
     if cnp.PyArray_ISCARRAY(y):
@@ -95,7 +98,7 @@ def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, g
     if type(need) is not tuple or len(<tuple>need) != 3:
         need = _arguments.check_need(need)
     need_input, need_weight, need_bias = need
-    p = problem_of(ndim, xa, wa, None, stride, padding, dilation, groups, padding_mode, workspace)
+    problem_of(&p, ndim, xa, wa, None, stride, padding, dilation, groups, padding_mode, workspace)
     if not has_shape(dy, result_dims(&p, ndim, batched, shape), shape):
         raise ValueError(f"grad_output has shape {shape_of(dy)}; the output of this convolution has shape "
                          f"{result_shape(&p, ndim, batched)}")
@@ -127,7 +130,8 @@ def plan_info(int ndim, tuple x_shape, tuple w_shape, stride, padding, dilation,
               str pass_, algorithm) -> dict:
     """What `explain` tells: the plan of a call, without its arrays."""
     cdef conv_plan plan
-    cdef conv_problem p = parse(ndim, x_shape, w_shape, None, stride, padding, dilation, groups, padding_mode)
+    cdef conv_problem p
+    elaborate(&p, ndim, x_shape, w_shape, None, stride, padding, dilation, groups, padding_mode)
     p.dtype = CONV_F64 if dtype == "float64" else CONV_F32
     p.pass_ = {"fwd": CONV_FWD, "bwd_data": CONV_BWD_DATA, "bwd_weights": CONV_BWD_WEIGHTS}[pass_]
     p.algorithm = ALGORITHMS[algorithm]
@@ -149,7 +153,9 @@ cdef class Plan:
     cdef void *memory
     cdef char *packed
     cdef cnp.ndarray bias, weight
-    cdef int ndim, type_num
+    cdef int ndim, type_num, x_rank, y_rank
+    cdef cnp.npy_intp x_size[4]
+    cdef cnp.npy_intp y_size[4]
     cdef readonly tuple x_shape
     cdef readonly tuple output_shape
 
@@ -157,6 +163,7 @@ cdef class Plan:
                   algorithm):
         cdef cnp.ndarray wa = as_dense(weight, "weight", -1), ba = None
         cdef conv_problem p
+        cdef int i
         self.ndim, self.type_num = ndim, cnp.PyArray_TYPE(wa)
         self.x_shape = _arguments.shape_tuple(x_shape, "x_shape")
         if bias is not None:
@@ -166,7 +173,7 @@ cdef class Plan:
         if activation is not None:
             _arguments.choice(activation, "activation", ACTIVATIONS)
         _arguments.choice(algorithm, "algorithm", _arguments.ALGORITHMS["fwd"])
-        p = parse(ndim, self.x_shape, shape_of(wa), None if ba is None else shape_of(ba), stride, padding, dilation,
+        elaborate(&p, ndim, self.x_shape, shape_of(wa), None if ba is None else shape_of(ba), stride, padding, dilation,
                   groups, padding_mode)
         p.pass_ = CONV_FWD
         p.dtype = dtype_of(self.type_num)
@@ -178,7 +185,11 @@ cdef class Plan:
         wa = as_dense(wa, "weight", self.type_num)
         self.bias = ba
         self.weight = np.array(wa) if conv_plan_algorithm(&self.plan) == CONV_FFT else None
-        self.output_shape = result_shape(&p, ndim, len(self.x_shape) == ndim + 2)
+        self.x_rank = len(self.x_shape)
+        for i in range(self.x_rank):
+            self.x_size[i] = self.x_shape[i]
+        self.y_rank = result_dims(&p, ndim, self.x_rank == ndim + 2, self.y_size)
+        self.output_shape = result_shape(&p, ndim, self.x_rank == ndim + 2)
         self.memory = allocate(self.plan.packed_bytes)
         self.packed = align(self.memory)
         conv_pack(&self.plan, cnp.PyArray_DATA(wa), self.packed)
@@ -204,25 +215,28 @@ cdef class Plan:
 
     def __call__(self, x, out=None):
         cdef cnp.ndarray xa = as_dense(x, "x", -1), y
-        cdef conv_plan plan = self.plan
-        cdef cnp.npy_intp shape[4]
-        cdef int i, rank = len(self.output_shape)
-        if shape_of(xa) != self.x_shape:
+        cdef conv_plan shared
+        cdef conv_plan *plan = &self.plan
+        if not has_shape(xa, self.x_rank, self.x_size):
             raise ValueError(f"x must have the shape {self.x_shape} that was planned for, got {shape_of(xa)}")
         if cnp.PyArray_TYPE(xa) == cnp.NPY_FLOAT64 and self.type_num == cnp.NPY_FLOAT32:
             raise TypeError("x must have dtype float32, as weight had when this was planned, got float64: convert it, or "
                             "plan with float64 weights")
         xa = as_dense(xa, "x", self.type_num)
-        for i in range(rank):
-            shape[i] = self.output_shape[i]
-        y = output_array(out, rank, shape, self.type_num, (x, xa))
-        if not cnp.PyArray_ISCARRAY(y):
-            y = empty(rank, shape, self.type_num)
-        if self.weight is not None:
-            transform(&plan, xa, self.weight, self.bias, y)
+        if out is not None and fits(out, self.y_rank, self.y_size, self.type_num) and apart(out, x, xa):
+            y = out
         else:
-            conv_plan_threads(&plan, max_threads)
-            execute(&plan, cnp.PyArray_DATA(xa), self.packed, self.bias, y)
+            y = output_array(out, self.y_rank, self.y_size, self.type_num, (x, xa))
+        if not cnp.PyArray_ISCARRAY(y):
+            y = empty(self.y_rank, self.y_size, self.type_num)
+        if self.weight is not None:
+            transform(plan, xa, self.weight, self.bias, y)
+        else:
+            if plan.max_threads != max_threads:
+                shared = self.plan
+                conv_plan_threads(&shared, max_threads)
+                plan = &shared
+            execute(plan, cnp.PyArray_DATA(xa), self.packed, self.bias, y)
         if out is not None and y is not out:
             out[...] = y
             return out

@@ -39,7 +39,6 @@ cdef class Workspace:
     cdef cnp.npy_intp w_shape[NPY_MAXDIMS]
     cdef conv_plan plans[3]
     cdef int planned[3]
-    cdef int threads[3]
     cdef void *memory
     cdef idx size
     cdef bint taken
@@ -126,12 +125,12 @@ cdef class Workspace:
         """conv_plan_init, or what it gave for the same problem."""
         cdef int i = p.pass_
         cdef conv_status status
-        if OWNS_THREAD and self.planned[i] and self.threads[i] == max_threads and conv_plan_serves(&self.plans[i], p):
+        if OWNS_THREAD and self.planned[i] and self.plans[i].max_threads == max_threads and conv_plan_serves(&self.plans[i], p):
             plan[0] = self.plans[i]
             return CONV_OK
         status = conv_plan_init(plan, p, max_threads)
         if OWNS_THREAD:
-            self.plans[i], self.threads[i], self.planned[i] = plan[0], max_threads, status == CONV_OK
+            self.plans[i], self.planned[i] = plan[0], status == CONV_OK
         return status
 
 
