@@ -66,11 +66,12 @@ static inline stencil_box stencil_box_of(const conv_plan *plan, idx lanes)
 
 #define SLIDE_MOST 7 /* results that a source row may meet */
 
-/* Vectors of a strip where a source row meets `across` results: they, the source and a weight are registers. */
-static inline int slide_vectors(const kernel_table *k, idx across)
+/* Vectors of a strip where a source row meets `across` results: they, the source and a weight are registers. A constant to the
+ * templates. */
+__attribute__((always_inline)) static inline int slide_vectors(int mr, idx across)
 {
     static const int vectors[2][SLIDE_MOST] = {{4, 4, 3, 3, 2, 2, 1}, {4, 4, 4, 4, 4, 3, 3}};
-    return vectors[k->mr >= 14][across - 1];
+    return vectors[mr >= 14][across - 1];
 }
 
 /* Tap rows whose gradients are registers at a time; with a stride of 2 all of them. */
@@ -110,7 +111,7 @@ static inline slide_shape slide_shape_of(const conv_plan *plan)
     s.depth = min_idx(s.step, h->taps);
     s.full = h->taps - (s.across - 1) * s.step;
     s.table = (rows - 1) * h->step + s.apart * h->step * (s.across - 1) + s.unit * (s.depth - 1) + 1;
-    s.vectors = p->pass == CONV_BWD_WEIGHTS ? 1 : slide_vectors(plan->kernels, max_idx(1, min_idx(s.across, SLIDE_MOST))); /* no taps: no lattice for this */
+    s.vectors = p->pass == CONV_BWD_WEIGHTS ? 1 : slide_vectors(plan->kernels->mr, max_idx(1, min_idx(s.across, SLIDE_MOST))); /* no taps: no lattice for this */
     s.strips = ceil_div(ceil_div(columns, lanes), s.vectors);
     const idx end = (max_idx(columns, lanes) + (w->step == 2 ? lanes / 2 : 0)) * w->step + s.highest; /* one past what is read of a row */
     const idx reach = round_up(w->grid, columns) * w->step - columns * w->step + end - w->size; /* beyond a row */
