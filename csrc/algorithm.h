@@ -17,9 +17,10 @@ struct conv_algorithm {
     conv_algorithm_id id;
     int kernel;
     const char *reason;
+    int (*applicable)(const conv_plan *plan); /* to the problem; NULL: to all */
     void (*block)(conv_plan *plan);
-    int (*applicable)(const conv_plan *plan); /* of the blocked plan; NULL: always */
-    double (*cost)(const conv_plan *plan);    /* likewise; the least wins */
+    double (*cost)(const conv_plan *plan);    /* of the blocked plan; the least wins */
+    int (*fits)(const conv_plan *plan);       /* what it keeps and how it counts, where it would win; NULL: always */
     idx (*chunks)(const conv_plan *plan);
     double (*task_bytes)(const conv_plan *plan);
     int regroups; /* bwd_data: takes w as it is, without the prepare step */

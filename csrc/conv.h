@@ -76,6 +76,12 @@ typedef struct {
     idx tap_first, tap_step;    /* tap t is the kernel's element tap_first + t*tap_step */
 } conv_axis;
 
+typedef struct {
+    conv_axis h, w;
+    idx source_channels; /* reduced over, of one group */
+    idx result_channels; /* of one group */
+} lattice;
+
 typedef struct conv_algorithm conv_algorithm;
 
 typedef struct {
@@ -84,6 +90,7 @@ typedef struct {
     const struct kernel_table *kernels;
     int nv;                     /* vectors in a row of the tile */
     idx phases_h, phases_w;     /* lattices: 1 x 1 but for bwd_data with stride */
+    lattice largest, envelope;  /* of these the most points and taps; all that they read */
     idx channels;               /* channels in one block of the packed source */
     idx chunk_n, chunk_h, chunk_w; /* of one task: images, rows, columns; gemm: chunk_w counts points of an image, or
                                       columns of dw; winograd: tiles, of which chunk_h are
@@ -101,7 +108,7 @@ typedef struct {
     idx prepared_bytes, task_bytes; /* scratch: shared, and for each thread */
     idx packed_offset, packed_bytes; /* packed weights: w itself, then at an offset what the kernel made of it */
     idx scratch_bytes;
-    int threads;
+    int threads, max_threads;   /* of at most so many */
     double cycles; /* of one example and group, by the cost model */
 } conv_plan;
 

@@ -33,7 +33,7 @@ static double tile_cycles(const conv_plan *plan, idx rows, double crossing)
 /* Rows of stride 1 that nothing pads, for so few rows of the result that each is read once: a copy would not pay. */
 static int direct_in_place(const conv_plan *plan, const lattice *lat)
 {
-    const lattice all = plan_envelope(plan);
+    const lattice all = plan->envelope;
     return lat->result_channels <= plan->kernels->mr && (plan->p.pass == CONV_FWD || plan->p.pad_mode == CONV_ZEROS) && lat->h.step == 1 && lat->w.step == 1 && lattice_inside(&all) &&
            (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size < IN_PLACE_LIMIT;
 }
@@ -50,7 +50,7 @@ static void direct_block_in_place(conv_plan *plan, const lattice *lat, idx short
 
 static void direct_block(conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const double budget = CACHE_BYTES / (double)element_bytes(plan);
     /* blocks of channels cut every sum: none shorter than half of what the error bound allows for */
@@ -82,7 +82,7 @@ static void direct_block(conv_plan *plan)
 
 static double direct_task_bytes(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const double terms = (double)plan->channels * (double)s.taps;
     double box = direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
@@ -95,7 +95,7 @@ static double direct_task_bytes(const conv_plan *plan)
 
 static idx direct_chunks(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     return ceil_div(lat.w.grid, plan->chunk_w) * ceil_div(lat.h.grid, plan->chunk_h) *
            ceil_div(plan->p.n, plan->chunk_n);
 }
@@ -115,7 +115,7 @@ static double direct_misses(const conv_plan *plan, const lattice *lat)
 
 static double direct_cost(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const double lanes = (double)lanes_of(plan);
     const double lattices = (double)(plan->phases_h * plan->phases_w);
@@ -145,7 +145,7 @@ static int rows_fit(const conv_plan *plan)
 
 static const conv_algorithm direct_algorithm = {
     CONV_DIRECT, KERNEL_DIRECT, "source rows are packed once and every tap is a shift of them",
-    direct_block, rows_fit, direct_cost, direct_chunks, direct_task_bytes,
+    NULL, direct_block, direct_cost, rows_fit, direct_chunks, direct_task_bytes,
 };
 
 /* ---- channels: the same box, read element by element; the weights are the panel ---- */
@@ -155,7 +155,7 @@ static const conv_algorithm direct_algorithm = {
 
 static void channels_block(conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan), all = plan_envelope(plan);
+    const lattice lat = plan->largest, all = plan->envelope;
     const double budget = CACHE_BYTES / (double)element_bytes(plan);
     const int whole = plan->p.pass == CONV_BWD_DATA;
     plan->nv = lat.result_channels <= lanes_of(plan) ? 1 : plan->kernels->nv;
@@ -178,7 +178,7 @@ static void channels_block(conv_plan *plan)
 
 static double channels_task_bytes(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0), all = plan_envelope(plan);
+    const lattice lat = plan_lattice(plan, 0, 0), all = plan->envelope;
     const int whole = plan->p.pass == CONV_BWD_DATA;
     const double box = view_box(plan, &all, plan->depth, whole ? all.h.grid : plan->chunk_h, whole ? all.w.grid : plan->chunk_w);
     if ((double)lat.source_channels * (double)plan->p.kh * (double)plan->p.kw + (double)plan->p.ih * (double)plan->p.iw > DIRECT_LIMIT)
@@ -189,7 +189,7 @@ static double channels_task_bytes(const conv_plan *plan)
 
 static double channels_cost(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0), all = plan_envelope(plan);
+    const lattice lat = plan_lattice(plan, 0, 0), all = plan->envelope;
     const double lanes = (double)lanes_of(plan);
     const double points = (double)(channels_unit_points(plan) / plan->depth); /* of one image: the choice knows no batch */
     const double columns = (double)round_up(lat.result_channels, tile_columns(plan));
@@ -210,18 +210,22 @@ static double channels_cost(const conv_plan *plan)
            (lattice_inside(&all) ? 0 : rows * (16 + (double)(all.w.grid * all.w.step) / lanes * 2)));
 }
 
-/* The same of a box and the weights, and every output belongs to exactly one point. */
-static int channels_fit(const conv_plan *plan)
+/* Every output belongs to exactly one point. */
+static int channels_apply(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    return channels_task_bytes(plan) < 32 * CACHE_BYTES &&
-           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && plan->phases_h == p->stride_h &&
-                                    plan->phases_w == p->stride_w));
+    return p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && plan->phases_h == p->stride_h && plan->phases_w == p->stride_w);
+}
+
+/* A box and the weights fit. */
+static int box_fits(const conv_plan *plan)
+{
+    return channels_task_bytes(plan) < 32 * CACHE_BYTES;
 }
 
 static const conv_algorithm channels_algorithm = {
     CONV_CHANNELS, KERNEL_CHANNELS, "short rows: lanes over channels, the source broadcast from where it lies",
-    channels_block, channels_fit, channels_cost, direct_chunks, channels_task_bytes,
+    channels_apply, channels_block, channels_cost, box_fits, direct_chunks, channels_task_bytes,
 };
 
 /* ---- gemm: panels of im2col, columns run on over rows and short images ---- */
@@ -230,7 +234,7 @@ static const conv_algorithm channels_algorithm = {
 
 static void gemm_block(conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const idx taps = lat.h.taps * lat.w.taps, points = max_idx(1, lat.h.grid * lat.w.grid);
     plan->nv = vectors_for(plan, &lat);
     plan->m_rows = lat.result_channels;
@@ -246,7 +250,7 @@ static void gemm_block(conv_plan *plan)
 
 static double gemm_task_bytes(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const double depth = (double)plan->channels * (double)lat.h.taps * (double)lat.w.taps;
     const double columns = (double)round_up(plan->chunk_n * plan->chunk_w, tile_columns(plan));
     return (double)tile_bytes(plan) + 2 * ALIGNMENT + depth * (sizeof(int32_t) + columns * (double)element_bytes(plan));
@@ -254,13 +258,13 @@ static double gemm_task_bytes(const conv_plan *plan)
 
 static idx gemm_chunks(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     return ceil_div(plan->p.n, plan->chunk_n) * ceil_div(max_idx(1, lat.h.grid * lat.w.grid), plan->chunk_w);
 }
 
 static double gemm_cost(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const double lanes = plan->kernels->set[plan->p.dtype]->lanes;
     const idx nr = tile_columns(plan), points = max_idx(1, lat.h.grid * lat.w.grid);
     const double columns = (double)round_up(points, nr);
@@ -282,7 +286,7 @@ static int panel_fits(const conv_plan *plan)
 
 static const conv_algorithm gemm_algorithm = {
     CONV_GEMM, KERNEL_GEMM, "panels of im2col: dense columns are worth a copy for each tap",
-    gemm_block, panel_fits, gemm_cost, gemm_chunks, gemm_task_bytes,
+    NULL, gemm_block, gemm_cost, panel_fits, gemm_chunks, gemm_task_bytes,
 };
 
 /* ---- ref: a task is an output channel of an image ---- */
@@ -317,7 +321,7 @@ static int forward_pass(const conv_plan *plan)
 
 static const conv_algorithm ref_algorithm = {
     CONV_REF, KERNEL_REF, "the seven loops, asked for by name or where nothing else fits",
-    ref_block, forward_pass, last_resort, ref_chunks, no_scratch,
+    forward_pass, ref_block, last_resort, NULL, ref_chunks, no_scratch,
 };
 
 /* ---- the table: where two cost the same, the first ---- */

@@ -33,11 +33,9 @@ static inline idx max_idx(idx a, idx b)
  * so does 512 where that is less. */
 static inline idx accumulation_block(idx k)
 {
-    idx root = 0;
     if (k <= 53)
         return k;
-    while ((root + 1) * (root + 1) <= k && root < 92)
-        root++;
+    const idx root = (idx)__builtin_sqrt((double)min_idx(k, 92 * 92));
     return min_idx(11 * root / 2 + 8, 512);
 }
 
@@ -177,12 +175,6 @@ static inline idx direct_pitch(idx width, idx span, idx nr, idx lanes)
 #define WEIGHTS_ROWS 112
 
 /* The lattice of a plan's phase (ph, pw); {0} grids are possible. */
-typedef struct {
-    conv_axis h, w;
-    idx source_channels; /* reduced over, of one group */
-    idx result_channels; /* of one group */
-} lattice;
-
 static inline lattice plan_lattice(const conv_plan *plan, idx phase_h, idx phase_w)
 {
     const conv_problem *p = &plan->p;

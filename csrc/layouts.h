@@ -50,7 +50,7 @@ typedef struct {
 
 static inline stencil_box stencil_box_of(const conv_plan *plan, idx lanes)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const axis_rows fw = axis_row_layout(&lat.w);
     const idx a = tap_position(&lat.h, 0), b = tap_position(&lat.h, lat.h.taps - 1), taps = lat.h.taps * lat.w.taps;
     stencil_box box = {.low = min_idx(a, b), .reach = max_idx(a, b) - min_idx(a, b) + 1, .pitch = lat.w.grid + fw.span};
@@ -66,11 +66,12 @@ static inline stencil_box stencil_box_of(const conv_plan *plan, idx lanes)
 
 #define SLIDE_MOST 7 /* results that a source row may meet */
 
-/* Vectors of a strip where a source row meets `across` results: they, the source and a weight are registers. */
-static inline int slide_vectors(const kernel_table *k, idx across)
+/* Vectors of a strip where a source row meets `across` results: they, the source and a weight are registers. A constant to the
+ * templates. */
+__attribute__((always_inline)) static inline int slide_vectors(int mr, idx across)
 {
     static const int vectors[2][SLIDE_MOST] = {{4, 4, 3, 3, 2, 2, 1}, {4, 4, 4, 4, 4, 3, 3}};
-    return vectors[k->mr >= 14][across - 1];
+    return vectors[mr >= 14][across - 1];
 }
 
 /* Tap rows whose gradients are registers at a time; with a stride of 2 all of them. */
@@ -96,7 +97,7 @@ typedef struct {
 static inline slide_shape slide_shape_of(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const conv_axis *h = &lat.h, *w = &lat.w;
     const idx element = p->dtype == CONV_F32 ? 4 : 8, lanes = plan->kernels->set[p->dtype]->lanes;
     const idx dil = h->delta < 0 ? -h->delta : h->delta, common = gcd_idx(h->step, dil);
@@ -110,7 +111,7 @@ static inline slide_shape slide_shape_of(const conv_plan *plan)
     s.depth = min_idx(s.step, h->taps);
     s.full = h->taps - (s.across - 1) * s.step;
     s.table = (rows - 1) * h->step + s.apart * h->step * (s.across - 1) + s.unit * (s.depth - 1) + 1;
-    s.vectors = p->pass == CONV_BWD_WEIGHTS ? 1 : slide_vectors(plan->kernels, max_idx(1, min_idx(s.across, SLIDE_MOST))); /* no taps: no lattice for this */
+    s.vectors = p->pass == CONV_BWD_WEIGHTS ? 1 : slide_vectors(plan->kernels->mr, max_idx(1, min_idx(s.across, SLIDE_MOST))); /* no taps: no lattice for this */
     s.strips = ceil_div(ceil_div(columns, lanes), s.vectors);
     const idx end = (max_idx(columns, lanes) + (w->step == 2 ? lanes / 2 : 0)) * w->step + s.highest; /* one past what is read of a row */
     const idx reach = round_up(w->grid, columns) * w->step - columns * w->step + end - w->size; /* beyond a row */
@@ -147,7 +148,7 @@ typedef struct {
 
 static inline winograd_shape winograd_shape_of(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     winograd_shape s = {.tile_h = plan->tile_h, .tile_w = plan->tile_w, .groups_h = 1, .groups_w = 1};
     if (s.tile_h > 1)
         s.groups_h = ceil_div(lat.h.taps, 3);
@@ -188,7 +189,7 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
 {
     const idx nr = plan->nv * lanes;
     const winograd_shape s = winograd_shape_of(plan);
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const idx rows = plan->block_rows, taps = lat.h.taps * lat.w.taps, depth = lat.source_channels * taps;
     const idx width = min_idx(plan->chunk_h, s.tiles_w) * s.tile_w + 2 + 3 * s.groups_w;
     winograd_scratch at = {.ldv = round_up(plan->chunk_h, nr), .ldu = odd_pitch(s.k, lanes)};

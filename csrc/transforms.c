@@ -28,7 +28,7 @@ static void winograd_tile(conv_plan *plan, const lattice *lat, idx tile)
 
 static double winograd_cost(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const winograd_shape s = winograd_shape_of(plan);
     const double lanes = (double)lanes_of(plan);
     const double f = (double)s.frequencies, rows = (double)lat.result_channels, k = (double)s.k;
@@ -42,15 +42,19 @@ static double winograd_cost(const conv_plan *plan)
 
 static void winograd_block(conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     plan->m_rows = lat.result_channels;
     plan->channels = lat.source_channels;
     plan->chunk_n = plan->chunk_h = 1;
-    winograd_tile(plan, &lat, 2);
-    const double two = winograd_cost(plan);
+    double two = 1e300;
+    if (lat.h.taps > 1 && lat.w.taps > 1) {
+        winograd_tile(plan, &lat, 2);
+        if (lat.source_channels < WINOGRAD_LEAST || winograd_shape_of(plan).k < 2 * WINOGRAD_LEAST)
+            return;
+        two = winograd_cost(plan);
+    }
     winograd_tile(plan, &lat, 4);
-    if (lat.h.taps > 1 && lat.w.taps > 1 &&
-        (lat.source_channels < WINOGRAD_LEAST || winograd_shape_of(plan).k < 2 * WINOGRAD_LEAST || two < winograd_cost(plan)))
+    if (two < winograd_cost(plan))
         winograd_tile(plan, &lat, 2);
 }
 
@@ -81,20 +85,24 @@ static idx winograd_chunks(const conv_plan *plan)
 
 /* Neighbouring taps and points of stride 1, a reduction long enough to average the transform's errors, and transforms
  * allowed. */
-static int winograd_fits(const conv_plan *plan)
+static int winograd_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const int allowed = p->algorithm == CONV_WINOGRAD || !p->strict;
     const int taps = p->kh * p->kw > 1 && (p->kh == 1 || p->dil_h == 1) && (p->kw == 1 || p->dil_w == 1);
     return allowed && taps && p->stride_h == 1 && p->stride_w == 1 &&
            (p->pass == CONV_FWD || p->pad_mode == CONV_ZEROS) &&
-           (plan->tile_h == 2 || plan_lattice(plan, 0, 0).source_channels >= WINOGRAD_LEAST) &&
-           winograd_task_bytes(plan) < PANEL_LIMIT;
+           ((p->kh > 1 && p->kw > 1) || (p->pass == CONV_FWD ? p->ic : p->oc) >= WINOGRAD_LEAST);
+}
+
+static int winograd_fits(const conv_plan *plan)
+{
+    return winograd_task_bytes(plan) < PANEL_LIMIT;
 }
 
 const conv_algorithm winograd_algorithm = {
     CONV_WINOGRAD, KERNEL_WINOGRAD, "stride 1: transforms of short tiles multiply less than the definition does",
-    winograd_block, winograd_fits, winograd_cost, winograd_chunks, winograd_task_bytes, .regroups = 1, .share = winograd_share,
+    winograd_applies, winograd_block, winograd_cost, winograd_fits, winograd_chunks, winograd_task_bytes, .regroups = 1, .share = winograd_share,
 };
 
 /* ---- fft: pairs of tiles of an image ---- */
@@ -173,17 +181,22 @@ static double fft_task_bytes(const conv_plan *plan)
     return (double)fft_shape_of(plan).total * (double)element_bytes(plan) + ALIGNMENT;
 }
 
-/* A kernel of some size that is wider than a column, whose transforms fit and are allowed. */
-static int fft_fits(const conv_plan *plan)
+/* A kernel of some size that is wider than a column, and transforms allowed. */
+static int fft_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const int asked = p->algorithm == CONV_FFT;
-    return (asked || (!p->strict && p->kh * p->kw >= FFT_LEAST)) && p->kw > 1 && plan->tile_w > 0 &&
-           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1)) &&
-           fft_task_bytes(plan) < DIRECT_LIMIT;
+    return (asked || (!p->strict && p->kh * p->kw >= FFT_LEAST)) && p->kw > 1 &&
+           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1));
+}
+
+/* A length that the kernel fits, and spectra of all kernels. */
+static int fft_fits(const conv_plan *plan)
+{
+    return plan->tile_w > 0 && fft_task_bytes(plan) < DIRECT_LIMIT;
 }
 
 const conv_algorithm fft_algorithm = {
     CONV_FFT, KERNEL_FFT, "a large kernel on few channels: products of spectra multiply less than sums of products",
-    fft_block, fft_fits, fft_cost, fft_chunks, fft_task_bytes, .regroups = 1,
+    fft_applies, fft_block, fft_cost, fft_fits, fft_chunks, fft_task_bytes, .regroups = 1,
 };

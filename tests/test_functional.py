@@ -100,6 +100,13 @@ def test_out_must_not_be_an_input(module: Any) -> None:
     x, w, b, _ = problem.arrays("float32")
     with pytest.raises(ValueError, match="out must not overlap"):
         module.conv2d(x, w, b, padding=1, out=x)
+    memory = np.zeros(x.size + w.size + b.size, np.float32)  # weight, out, bias: one element too many of each
+    for first, last in ((w.size - 1, b.size), (w.size, b.size + 1)):
+        out = memory[first : first + x.size].reshape(x.shape)
+        with pytest.raises(ValueError, match="out must not overlap"):
+            module.conv2d(x, memory[: w.size].reshape(w.shape), memory[-last:][: b.size], padding=1, out=out)
+    out = memory[w.size : w.size + x.size].reshape(x.shape)
+    assert module.conv2d(x, memory[: w.size].reshape(w.shape), memory[-b.size :], padding=1, out=out) is out
 
 
 @BOTH
