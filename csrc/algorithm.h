@@ -25,6 +25,7 @@ struct conv_algorithm {
     double (*task_bytes)(const conv_plan *plan);
     int regroups; /* bwd_data: takes w as it is, without the prepare step */
     void (*share)(conv_plan *plan); /* the cut for plan->threads, of which there are some; NULL: that of plan.c */
+    double (*at_least)(const conv_plan *plan); /* less than any cost, where blocking takes its time; NULL: not known */
     int spans; /* tasks are chunks of all groups together, cut for the batch and not for the threads */
 };
 

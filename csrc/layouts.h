@@ -271,7 +271,7 @@ typedef struct {
 
 static inline fft_shape fft_shape_of(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const idx lanes = plan->kernels->set[plan->p.dtype]->lanes, m = lat.result_channels, c = lat.source_channels;
     fft_shape s = {.h = fft_axis_of(&lat.h, plan->tile_h), .w = fft_axis_of(&lat.w, plan->tile_w), .plane = plan->tile_h > 1};
     s.rows = s.plane ? s.h.length : lanes;

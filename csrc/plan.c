@@ -31,6 +31,8 @@ static int choose(conv_plan *plan)
             continue;
         if (a->applicable && !a->applicable(plan))
             continue;
+        if (best && a->at_least && a->at_least(plan) >= least)
+            continue;
         take(plan, a);
         plan->cycles = a->cost(plan);
         if ((!best || plan->cycles < least) && (!a->fits || a->fits(plan))) {

@@ -126,7 +126,7 @@ const conv_algorithm winograd_algorithm = {
 
 static double fft_cost(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const fft_shape s = fft_shape_of(plan);
     const double c = (double)lat.source_channels, m = (double)lat.result_channels;
     const double vectors = (double)s.rows * (double)s.strips_w;
@@ -143,7 +143,7 @@ static double fft_cost(const conv_plan *plan)
 /* The lengths that cost least. */
 static void fft_block(conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const idx lanes = lanes_of(plan), kernels = lat.source_channels * lat.result_channels;
     const int plane = lat.h.taps > 1;
     double least = 1e300;
@@ -163,8 +163,6 @@ static void fft_block(conv_plan *plan)
     plan->tile_w = best_w;
     plan->m_rows = lat.result_channels;
     plan->chunk_n = plan->chunk_h = 1;
-    if (best_w == 0)
-        return;
     const idx units = fft_shape_of(plan).units, wanted = FFT_SHARE * ceil_div(2 * kernels, lat.source_channels + lat.result_channels);
     plan->chunk_h = even(max_idx(1, units), wanted);
     if (plan->chunk_h >= units)
@@ -181,22 +179,35 @@ static double fft_task_bytes(const conv_plan *plan)
     return (double)fft_shape_of(plan).total * (double)element_bytes(plan) + ALIGNMENT;
 }
 
-/* A kernel of some size that is wider than a column, and transforms allowed. */
+/* A kernel of some size that is wider than a column and no longer than a transform, and transforms allowed. */
 static int fft_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const int asked = p->algorithm == CONV_FFT;
-    return (asked || (!p->strict && p->kh * p->kw >= FFT_LEAST)) && p->kw > 1 &&
+    return (asked || (!p->strict && p->kh * p->kw >= FFT_LEAST)) && p->kw > 1 && p->kh <= FFT_WIDEST &&
+           p->kw <= (p->kh > 1 ? FFT_WIDEST : FFT_LONGEST) &&
            (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1));
 }
 
-/* A length that the kernel fits, and spectra of all kernels. */
+/* Every result in a vector of some pair, and the smallest of transforms. */
+static double fft_at_least(const conv_plan *plan)
+{
+    const lattice lat = plan->largest;
+    const idx shortest = max_idx(16, lanes_of(plan));
+    const int plane = lat.h.taps > 1;
+    const double c = (double)lat.source_channels, m = (double)lat.result_channels, lanes = (double)lanes_of(plan);
+    const double rows = plane ? (double)max_idx(shortest, lat.h.taps) : lanes;
+    const double transform = FFT_MOVE + FFT_LEVEL * (plane ? 8 : 4);
+    return (double)lat.h.grid * (double)lat.w.grid / lanes / 2 * ((c + m) * transform + c * m * FFT_PRODUCT) +
+           c * m * rows * (double)max_idx(shortest, lat.w.taps) / lanes * transform;
+}
+
 static int fft_fits(const conv_plan *plan)
 {
-    return plan->tile_w > 0 && fft_task_bytes(plan) < DIRECT_LIMIT;
+    return fft_task_bytes(plan) < DIRECT_LIMIT;
 }
 
 const conv_algorithm fft_algorithm = {
     CONV_FFT, KERNEL_FFT, "a large kernel on few channels: products of spectra multiply less than sums of products",
-    fft_applies, fft_block, fft_cost, fft_fits, fft_chunks, fft_task_bytes, .regroups = 1,
+    fft_applies, fft_block, fft_cost, fft_fits, fft_chunks, fft_task_bytes, .regroups = 1, .at_least = fft_at_least,
 };
