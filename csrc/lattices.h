@@ -66,11 +66,16 @@ static inline int rows_together(idx bytes_apart, int mr)
     return apart < 64 || apart > 960 ? (mr < 7 ? mr : 7) : mr;
 }
 
-/* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks. Cores with half
- * the registers have half of that cache, too. */
-static inline idx row_block(idx rows, idx k, idx mr, idx element)
+#define RESULT_FAR 3145728 /* bytes of an image's result, beyond which it goes to memory */
+#define RESULT_STREAMS 12  /* rows that are written side by side then: twice as many take twice the time */
+
+/* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks; few where products are few
+ * and the result, of `pitch` columns, is far. Cores with half the registers have half of that cache, too. */
+static inline idx row_block(idx rows, idx k, idx mr, idx element, idx pitch)
 {
     const idx bytes = mr >= 14 ? 393216 : 131072;
+    if (k <= 256 && rows * pitch * element > RESULT_FAR)
+        return even(rows, max_idx(1, RESULT_STREAMS / mr) * mr);
     return even(rows, max_idx(mr, bytes / (k * element) / mr * mr));
 }
 

@@ -94,7 +94,7 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
         g.a = a + c0 * taps;
         g.k = (c1 - c0) * taps;
         NAME(pack_im2col)(panels, depth * nr, nr, &src, lat, c0, c1, j0, j1);
-        const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL));
+        const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), g.dst_row);
         for (idx m = t.m0; m < t.m1; m += rows)
             for (idx j = j0; j < j1; j += nr) {
                 int segments = 0, len;
@@ -224,7 +224,7 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
         } else {
             NAME(pack_rows)(packed, &src, lat, &box, c0, c1);
         }
-        const idx block = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL));
+        const idx block = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), g.dst_row);
         for (idx m = t.m0; m < t.m1; m += block)
             for (idx j = 0, next; j >= 0; j = next) {
                 const REAL *b = rows + j;
