@@ -103,8 +103,8 @@ static inline double direct_box(const conv_plan *plan, const direct_shape *s, id
 static inline double view_box(const conv_plan *plan, const lattice *lat, idx n, idx h, idx w)
 {
     const conv_axis *ah = &lat->h, *aw = &lat->w;
-    const double rows = (double)((h - 1) * ah->step + 1) + (double)(ah->taps - 1) * (double)(ah->delta < 0 ? -ah->delta : ah->delta);
-    const double columns = (double)((w - 1) * aw->step + 1) + (double)(aw->taps - 1) * (double)(aw->delta < 0 ? -aw->delta : aw->delta);
+    const double rows = (double)((h - 1) * ah->step + 1) + (double)(ah->taps - 1) * (double)axis_distance(ah);
+    const double columns = (double)((w - 1) * aw->step + 1) + (double)(aw->taps - 1) * (double)axis_distance(aw);
     return lattice_inside(lat) ? 0 : (double)n * rows * (columns <= (double)lanes_of(plan) ? (double)view_pitch((idx)columns, lanes_of(plan)) : columns);
 }
 

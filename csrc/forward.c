@@ -28,6 +28,7 @@ static double tile_cycles(const conv_plan *plan, idx rows, double crossing)
 /* ---- direct: a box of source rows packed once or read where it lies, every tap a shift of it ---- */
 
 #define DIRECT_STREAMS 16 /* of a block that is read in place: more than the prefetcher follows */
+#define DIRECT_SUMS 131072 /* bytes of results that wait for the rest of their channels */
 #define IN_PLACE_LIMIT 536870912.0 /* offsets have 32 bits */
 
 /* Rows of stride 1 that nothing pads, for so few rows of the result that each is read once: a copy would not pay. */
@@ -46,6 +47,11 @@ static void direct_block_in_place(conv_plan *plan, const lattice *lat, idx short
     plan->chunk_h = max_idx(1, lat->h.grid);
     plan->chunk_w = max_idx(1, lat->w.grid);
     plan->pitch = lat->w.size;
+    if (plan->channels < lat->source_channels) { /* sums that are taken up again */
+        const idx columns = DIRECT_SUMS / (element_bytes(plan) * lat->result_channels);
+        plan->chunk_w = even(plan->chunk_w, columns);
+        plan->chunk_h = plan->chunk_w < lat->w.grid ? 1 : even(plan->chunk_h, columns / plan->chunk_w);
+    }
 }
 
 static void direct_block(conv_plan *plan)
@@ -120,7 +126,8 @@ static double direct_cost(const conv_plan *plan)
     const double lanes = (double)lanes_of(plan);
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const idx nr = tile_columns(plan), pitch = plan->pitch;
-    const double row = pitch % nr == 0 ? (double)round_up(plan->chunk_w, lanes_of(plan)) : (double)pitch;
+    const int alone_in_rows = pitch % nr == 0 || (plan->in_place && plan->chunk_w < lat.w.grid); /* a tile has one row */
+    const double row = alone_in_rows ? (double)round_up(plan->chunk_w, lanes_of(plan)) : (double)pitch;
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     const double columns = boxes * (double)plan->chunk_h * row;
     const double packed_rows = plan->in_place ? 0 : boxes * (double)(plan->chunk_h + s.span_h) * (double)s.planes;
@@ -151,6 +158,8 @@ static const conv_algorithm direct_algorithm = {
 /* ---- channels: the same box, read element by element; the weights are the panel ---- */
 
 #define CHANNELS_LEAST 32    /* points of a task, below which packing all the weights for it weighs */
+#define CHANNELS_FAR 20      /* cycles for a line of a source that is larger than the second-level cache */
+#define CHANNELS_TASK 300    /* cycles to begin with an image */
 #define CHANNELS_POINTS 1024 /* of a unit: its rows stay in cache until they are turned round */
 
 static void channels_block(conv_plan *plan)
@@ -204,9 +213,16 @@ static double channels_cost(const conv_plan *plan)
     const double lines = (double)lat.source_channels * (double)lat.h.taps * ALIGNMENT;
     const int streams = plan->kernels->mr < 14 && k * (double)(tile_columns(plan) * element_bytes(plan)) + lines > FIRST_CACHE;
     const double step = streams ? 0.75 : 0.55;
+    /* lines of a source that no cache keeps come one by one, for every tile again: measured */
+    const double line = (double)ALIGNMENT / (double)element_bytes(plan), tile = CHANNELS_ROWS * (double)lat.w.step / line;
+    const double together = 1 + tile + (double)(lat.w.taps - 1) * (double)axis_distance(&lat.w) / line;
+    const double touched = (double)(lat.source_channels * lat.h.taps) * min_double(together, (double)lat.w.taps * (1 + tile));
+    const double bytes = (double)lat.source_channels * (double)element_bytes(plan) *
+                         (lattice_inside(&all) ? (double)lat.h.size * (double)lat.w.size : view_box(plan, &all, 1, plan->chunk_h, plan->chunk_w));
+    const double far = bytes > 2 * CACHE_BYTES ? boxes * points / CHANNELS_ROWS * touched * CHANNELS_FAR : 0;
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
-    return few * (boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * step + boxes * points * columns * store +
+    return CHANNELS_TASK + far + few * (boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * step + boxes * points * columns * store +
            (lattice_inside(&all) ? 0 : rows * (16 + (double)(all.w.grid * all.w.step) / lanes * 2)));
 }
 

@@ -66,15 +66,15 @@ static inline int rows_together(idx bytes_apart, int mr)
     return apart < 64 || apart > 960 ? (mr < 7 ? mr : 7) : mr;
 }
 
-#define RESULT_FAR 3145728 /* bytes of an image's result, beyond which it goes to memory */
+#define RESULT_FAR 3145728 /* bytes of a result, beyond which it goes to memory */
 #define RESULT_STREAMS 12  /* rows that are written side by side then: twice as many take twice the time */
 
 /* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks; few where products are few
- * and the result, of `pitch` columns, is far. Cores with half the registers have half of that cache, too. */
-static inline idx row_block(idx rows, idx k, idx mr, idx element, idx pitch)
+ * and the result, of so many `columns`, is far. Cores with half the registers have half of that cache, too. */
+static inline idx row_block(idx rows, idx k, idx mr, idx element, idx columns)
 {
     const idx bytes = mr >= 14 ? 393216 : 131072;
-    if (k <= 256 && rows * pitch * element > RESULT_FAR)
+    if (k <= 256 && rows * columns * element > RESULT_FAR)
         return even(rows, max_idx(1, RESULT_STREAMS / mr) * mr);
     return even(rows, max_idx(mr, bytes / (k * element) / mr * mr));
 }
@@ -149,6 +149,12 @@ typedef struct {
     idx lowest, span;
 } axis_rows;
 
+/* From one tap to the next. */
+static inline idx axis_distance(const conv_axis *axis)
+{
+    return axis->delta < 0 ? -axis->delta : axis->delta;
+}
+
 static inline idx tap_position(const conv_axis *axis, idx t)
 {
     return axis->first + t * axis->delta;
@@ -158,7 +164,7 @@ static inline axis_rows axis_row_layout(const conv_axis *axis)
 {
     idx a = floor_div(tap_position(axis, 0), axis->step);
     idx b = floor_div(tap_position(axis, axis->taps - 1), axis->step);
-    return (axis_rows){.period = axis_phases(axis->taps, axis->step, axis->delta < 0 ? -axis->delta : axis->delta),
+    return (axis_rows){.period = axis_phases(axis->taps, axis->step, axis_distance(axis)),
                        .lowest = min_idx(a, b), .span = max_idx(a, b) - min_idx(a, b)};
 }
 

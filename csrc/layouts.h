@@ -100,7 +100,7 @@ static inline slide_shape slide_shape_of(const conv_plan *plan)
     const lattice lat = plan->largest;
     const conv_axis *h = &lat.h, *w = &lat.w;
     const idx element = p->dtype == CONV_F32 ? 4 : 8, lanes = plan->kernels->set[p->dtype]->lanes;
-    const idx dil = h->delta < 0 ? -h->delta : h->delta, common = gcd_idx(h->step, dil);
+    const idx dil = axis_distance(h), common = gcd_idx(h->step, dil);
     const idx rows = max_idx(1, min_idx(plan->chunk_h, h->grid)), columns = max_idx(1, min_idx(plan->chunk_w, w->grid));
     const axis_rows fw = axis_row_layout(w);
     const idx a = tap_position(w, 0), b = tap_position(w, w->taps - 1), first = tap_position(h, 0), last = tap_position(h, h->taps - 1);
@@ -233,7 +233,7 @@ typedef struct {
 
 static inline fft_axis fft_axis_of(const conv_axis *axis, idx length)
 {
-    const idx dil = axis->taps == 1 ? axis->step : axis->delta < 0 ? -axis->delta : axis->delta;
+    const idx dil = axis->taps == 1 ? axis->step : axis_distance(axis);
     const idx common = gcd_idx(axis->step, dil);
     fft_axis a = {.length = length, .taps = axis->taps, .step = dil, .stride = axis->step / common, .apart = dil / common,
                   .grid = axis->grid, .move = axis->step,
