@@ -100,6 +100,8 @@ const conv_algorithm stencil_algorithm = {
 /* ---- slide: bands of rows and runs of columns of some planes ---- */
 
 #define SLIDE_COLUMNS 16384
+#define SLIDE_FAR 4194304 /* bytes of a plane, whose strips then come from memory, each row from a page of its own */
+#define SLIDE_PAGE 100    /* cycles for that, measured */
 #define SLIDE_WALK 150 /* cycles to begin and end a strip, measured: 1-D is not for this */
 
 /* Cycles of a strip's step: products, two vectors a cycle and eight in flight; or loads, likewise, of two lines for most. */
@@ -158,10 +160,11 @@ static double slide_cost(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
     const slide_shape s = slide_shape_of(plan);
+    const double far = (double)lat.h.size * (double)lat.w.size * (double)element_bytes(plan) > SLIDE_FAR ? SLIDE_PAGE : 0;
     const double steps = (double)(lat.h.grid + (s.across - 1) * s.apart * ceil_div(lat.h.grid, plan->chunk_h));
     const double copy = s.in_place ? 2 : (double)s.period * (60 + (double)s.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 4 : 16));
     const double walks = (double)s.apart * (double)ceil_div(lat.h.grid, plan->chunk_h) * (double)ceil_div(lat.w.grid, s.vectors * lanes_of(plan));
-    return (double)lat.result_channels * (slide_row(plan, &s) * steps + SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40) +
+    return (double)lat.result_channels * ((slide_row(plan, &s) + far * (double)s.strips) * steps + SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40) +
            (double)(lat.h.grid * lat.h.step) * copy;
 }
 
