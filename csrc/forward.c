@@ -28,6 +28,7 @@ static double tile_cycles(const conv_plan *plan, idx rows, double crossing)
 /* ---- direct: a box of source rows packed once or read where it lies, every tap a shift of it ---- */
 
 #define DIRECT_STREAMS 16 /* of a block that is read in place: more than the prefetcher follows */
+#define DIRECT_FAR 4194304 /* bytes of a source that is read in place, beyond which it comes from memory */
 #define DIRECT_SUMS 131072 /* bytes of results that wait for the rest of their channels */
 #define IN_PLACE_LIMIT 536870912.0 /* offsets have 32 bits */
 
@@ -137,8 +138,11 @@ static double direct_cost(const conv_plan *plan)
     const double few = alone ? 1 + 1 / (double)lat.result_channels : 1, packs = alone ? 2 : 1;
     const double ends = alone ? 400 + 15 * columns / lanes : 0;
     const double small = alone && plan->kernels->mr < 14 ? 1.7 : 1; /* tiles, of which there are more: measured */
+    /* lines of streams that come from memory a tile's worth at a time: measured */
+    const double read = (double)lat.source_channels * (double)lat.h.size * (double)lat.w.size * (double)element_bytes(plan);
+    const double far = plan->in_place && read > DIRECT_FAR ? read / ALIGNMENT * 40 : 0;
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
-    return small * lattices * ((double)lat.source_channels * (1.15 * few * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps +
+    return far + small * lattices * ((double)lat.source_channels * (1.15 * few * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps +
                                                       columns / lanes * direct_misses(plan, &lat) +
                                                       packs * packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step))) +
                        ends + (pitch % nr == 0 && lat.w.out_step == 1 ? 0 : stores));
@@ -196,6 +200,18 @@ static double channels_task_bytes(const conv_plan *plan)
            (box * (double)plan->channels + 64) * (double)element_bytes(plan);
 }
 
+/* Cycles in which the lines of a source that no cache keeps come one by one, for every tile again: measured. */
+static double channels_misses(const conv_plan *plan, const lattice *lat, double points)
+{
+    const lattice all = plan->envelope;
+    const double element = (double)element_bytes(plan), tile = CHANNELS_ROWS * (double)lat->w.step * element / ALIGNMENT;
+    const double together = 1 + tile + (double)(lat->w.taps - 1) * (double)axis_distance(&lat->w) * element / ALIGNMENT;
+    const double lines = (double)(lat->source_channels * lat->h.taps) * min_double(together, (double)lat->w.taps * (1 + tile));
+    const double copied = view_box(plan, &all, 1, plan->chunk_h, plan->chunk_w);
+    const double bytes = (double)lat->source_channels * element * (copied > 0 ? copied : (double)lat->h.size * (double)lat->w.size);
+    return bytes > 2 * CACHE_BYTES ? points / CHANNELS_ROWS * lines * CHANNELS_FAR : 0;
+}
+
 static double channels_cost(const conv_plan *plan)
 {
     const lattice lat = plan_lattice(plan, 0, 0), all = plan->envelope;
@@ -205,7 +221,7 @@ static double channels_cost(const conv_plan *plan)
     /* every lattice of a gradient has its own taps: together those of the kernel */
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double k = (double)lat.source_channels * (double)(plan->p.kh * plan->p.kw) / lattices;
-    const double rows = (double)all.h.grid * (double)all.h.step * (double)lat.source_channels;
+    const double rows = (double)(axis_reach(&all.h) * lat.source_channels);
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     const double packs = points < CHANNELS_LEAST ? points / CHANNELS_LEAST : 1; /* of the weights, for an image */
     const double few = lat.source_channels == 1 ? 1.7 : 1; /* which leaves a tile after a few products: measured */
@@ -213,17 +229,11 @@ static double channels_cost(const conv_plan *plan)
     const double lines = (double)lat.source_channels * (double)lat.h.taps * ALIGNMENT;
     const int streams = plan->kernels->mr < 14 && k * (double)(tile_columns(plan) * element_bytes(plan)) + lines > FIRST_CACHE;
     const double step = streams ? 0.75 : 0.55;
-    /* lines of a source that no cache keeps come one by one, for every tile again: measured */
-    const double line = (double)ALIGNMENT / (double)element_bytes(plan), tile = CHANNELS_ROWS * (double)lat.w.step / line;
-    const double together = 1 + tile + (double)(lat.w.taps - 1) * (double)axis_distance(&lat.w) / line;
-    const double touched = (double)(lat.source_channels * lat.h.taps) * min_double(together, (double)lat.w.taps * (1 + tile));
-    const double bytes = (double)lat.source_channels * (double)element_bytes(plan) *
-                         (lattice_inside(&all) ? (double)lat.h.size * (double)lat.w.size : view_box(plan, &all, 1, plan->chunk_h, plan->chunk_w));
-    const double far = bytes > 2 * CACHE_BYTES ? boxes * points / CHANNELS_ROWS * touched * CHANNELS_FAR : 0;
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
-    return CHANNELS_TASK + far + few * (boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * step + boxes * points * columns * store +
-           (lattice_inside(&all) ? 0 : rows * (16 + (double)(all.w.grid * all.w.step) / lanes * 2)));
+    return CHANNELS_TASK + channels_misses(plan, &lat, boxes * points) +
+           few * (boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * step + boxes * points * columns * store +
+                  (lattice_inside(&all) ? 0 : rows * (16 + (double)axis_reach(&all.w) / lanes * 2)));
 }
 
 /* Every output belongs to exactly one point. */

@@ -263,6 +263,12 @@ static inline idx view_pitch(idx width, idx lanes)
     return width <= lanes && 2 * width > lanes ? lanes : width;
 }
 
+/* Positions from the first that any point reads to the last, padding among them. */
+static inline idx axis_reach(const conv_axis *axis)
+{
+    return (max_idx(1, axis->grid) - 1) * axis->step + (axis->taps - 1) * axis_distance(axis) + 1;
+}
+
 /* Whether no tap of any point reads padding. */
 static inline int axis_inside(const conv_axis *axis)
 {

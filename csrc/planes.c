@@ -74,7 +74,7 @@ static double stencil_cost(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
     const double rows = (double)(lat.h.grid * lat.h.step), pitch = (double)stencil_box_of(plan, lanes_of(plan)).pitch;
-    const double plane = 80 + 3 * (double)(lat.h.taps * lat.w.taps) + 25 * (double)lat.h.grid;
+    const double plane = 140 + 3 * (double)(lat.h.taps * lat.w.taps) + 25 * (double)lat.h.grid;
     return (stencil_row(plan, &lat, (int)plan->depth, plan->nv) * (double)lat.h.grid + plane) * (double)lat.result_channels +
            rows * (double)axis_row_layout(&lat.w).period * (8 + pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : 8));
 }
@@ -102,7 +102,7 @@ const conv_algorithm stencil_algorithm = {
 #define SLIDE_COLUMNS 16384
 #define SLIDE_FAR 4194304 /* bytes of a plane, whose strips then come from memory, each row from a page of its own */
 #define SLIDE_PAGE 100    /* cycles for that, measured */
-#define SLIDE_WALK 150 /* cycles to begin and end a strip, measured: 1-D is not for this */
+#define SLIDE_WALK 70 /* cycles to begin and end a strip, measured: 1-D is not for this */
 
 /* Cycles of a strip's step: products, two vectors a cycle and eight in flight; or loads, likewise, of two lines for most. */
 static double slide_step(const conv_plan *plan, const slide_shape *s, double vectors)
