@@ -6,18 +6,20 @@
 #define FFT_STEP (2 * LANES) /* from one element to the next */
 
 /* Turns of all stages but the last, from the longest on: w^j, w^2j, w^3j for j < size / 4, w = exp(-2 pi i / size).
- * `roots` holds 2 * length numbers meanwhile: products of the few whose exponents are powers of two. */
+ * `roots` holds 2 * length numbers meanwhile: products of the few whose exponents are powers of two, each the root of the one before. */
 static void NAME(fft_turns)(REAL *w, idx length, WIDE *roots)
 {
+    WIDE re = -1, im = 0;
     roots[0] = 1;
     roots[1] = 0;
-    for (idx half = 1; half < length; half *= 2) {
-        const long double angle = -6.283185307179586476925286766559L * (long double)half / (long double)length;
-        const WIDE re = (WIDE)cosl(angle), im = (WIDE)sinl(angle);
-        for (idx k = 0; k < half; k++) {
+    for (idx half = length / 2; half > 0; half /= 2) {
+        for (idx k = 0; k < length; k += 2 * half) {
             roots[2 * (half + k)] = roots[2 * k] * re - roots[2 * k + 1] * im;
             roots[2 * (half + k) + 1] = roots[2 * k] * im + roots[2 * k + 1] * re;
         }
+        const WIDE cosine = WIDE_SQRT((1 + re) / 2);
+        im = im < 0 ? im / (2 * cosine) : -1;
+        re = cosine;
     }
     for (idx size = length; size > 4; size /= 4)
         for (idx j = 0; j < size / 4; j++)

@@ -11,6 +11,7 @@
 
 #define REAL float
 #define WIDE double
+#define WIDE_SQRT sqrt
 #define TINY FLT_MIN
 #define WORD int32_t
 #define EXP expf
@@ -21,6 +22,7 @@
 #include "set_tpl.h"
 #undef REAL
 #undef WIDE
+#undef WIDE_SQRT
 #undef TINY
 #undef WORD
 #undef EXP
@@ -31,6 +33,7 @@
 
 #define REAL double
 #define WIDE long double
+#define WIDE_SQRT sqrtl
 #define TINY DBL_MIN
 #define WORD int64_t
 #define EXP exp
@@ -41,6 +44,7 @@
 #include "set_tpl.h"
 #undef REAL
 #undef WIDE
+#undef WIDE_SQRT
 #undef TINY
 #undef WORD
 #undef EXP
