@@ -42,22 +42,23 @@ static inline idx channels_table_bytes(const conv_plan *plan, idx element)
 
 /* ---- stencil: where the copy of a plane lies in a task's scratch ---- */
 
+#define STENCIL_TILE 16 /* vectors of the largest tile */
+
 typedef struct {
     idx low, reach;          /* first source row of result row 0; source rows that a result row spans */
     idx pitch, plane;        /* of a row, and of all rows of a residue */
     idx packed, weights, at, total; /* offsets in elements; a tile's results come first */
 } stencil_box;
 
-static inline stencil_box stencil_box_of(const conv_plan *plan, idx lanes)
+static inline stencil_box stencil_box_of(const conv_plan *plan, const lattice *lat, idx lanes)
 {
-    const lattice lat = plan->largest;
-    const axis_rows fw = axis_row_layout(&lat.w);
-    const idx a = tap_position(&lat.h, 0), b = tap_position(&lat.h, lat.h.taps - 1), taps = lat.h.taps * lat.w.taps;
-    stencil_box box = {.low = min_idx(a, b), .reach = max_idx(a, b) - min_idx(a, b) + 1, .pitch = lat.w.grid + fw.span};
-    box.plane = ((min_idx(plan->chunk_h, lat.h.grid) - 1) * lat.h.step + box.reach) * box.pitch;
-    box.weights = 8 * lanes;
+    const axis_rows fw = axis_row_layout(&lat->w);
+    const idx a = tap_position(&lat->h, 0), b = tap_position(&lat->h, lat->h.taps - 1), taps = lat->h.taps * lat->w.taps;
+    stencil_box box = {.low = min_idx(a, b), .reach = max_idx(a, b) - min_idx(a, b) + 1, .pitch = lat->w.grid + fw.span};
+    box.plane = ((min_idx(plan->chunk_h, lat->h.grid) - 1) * lat->h.step + box.reach) * box.pitch;
+    box.weights = STENCIL_TILE * lanes;
     box.at = box.weights + round_up(taps, lanes);
-    box.packed = box.at + round_up((lat.h.taps + (plan->depth - 1) * lat.h.step) * lat.w.taps, lanes);
+    box.packed = box.at + round_up((lat->h.taps + (plan->depth - 1) * lat->h.step) * lat->w.taps, lanes);
     box.total = box.packed + round_up(fw.period * box.plane + 9 * lanes, lanes); /* a tile may read past the last row */
     return box;
 }

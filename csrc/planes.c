@@ -18,7 +18,7 @@ static double stencil_step(double rows, double vectors)
 static double stencil_row(const conv_plan *plan, const lattice *lat, int rows, int vectors)
 {
     const double lanes = (double)lanes_of(plan), taps = (double)(lat->h.taps * lat->w.taps);
-    const double columns = rows == 1 ? (double)stencil_box_of(plan, lanes_of(plan)).pitch * (double)lat->h.step
+    const double columns = rows == 1 ? (double)stencil_box_of(plan, &plan->largest, lanes_of(plan)).pitch * (double)lat->h.step
                                      : (double)round_up(lat->w.grid, vectors * lanes_of(plan));
     const double lag = (double)(lat->h.step * lat->w.taps);
     const double blocks = taps > 53 ? 1.25 : 1; /* long sums are cut: measured */
@@ -51,7 +51,7 @@ static void stencil_block(conv_plan *plan)
             plan->nv = vectors;
         }
     }
-    const stencil_box box = stencil_box_of(plan, lanes);
+    const stencil_box box = stencil_box_of(plan, &lat, lanes);
     const double row = (double)box.pitch * (double)element_bytes(plan) * (double)axis_row_layout(&lat.w).period;
     const double rows = (BAND_BYTES / row - (double)box.reach) / (double)lat.h.step;
     plan->chunk_h = round_up(even(plan->chunk_h, (idx)(rows > 8 ? min_double(rows, 1e9) : 8)), plan->depth);
@@ -67,24 +67,27 @@ static idx stencil_chunks(const conv_plan *plan)
 
 static double stencil_task_bytes(const conv_plan *plan)
 {
-    return (double)stencil_box_of(plan, lanes_of(plan)).total * (double)element_bytes(plan) + 2 * ALIGNMENT;
+    return (double)stencil_box_of(plan, &plan->largest, lanes_of(plan)).total * (double)element_bytes(plan) + 2 * ALIGNMENT;
 }
+
+#define STENCIL_APART 1.5 /* cycles to store a result alone */
 
 static double stencil_cost(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
-    const double rows = (double)(lat.h.grid * lat.h.step), pitch = (double)stencil_box_of(plan, lanes_of(plan)).pitch;
+    const double rows = (double)(lat.h.grid * lat.h.step), pitch = (double)stencil_box_of(plan, &plan->largest, lanes_of(plan)).pitch;
     const double plane = 140 + 3 * (double)(lat.h.taps * lat.w.taps) + 25 * (double)lat.h.grid;
-    return (stencil_row(plan, &lat, (int)plan->depth, plan->nv) * (double)lat.h.grid + plane) * (double)lat.result_channels +
-           rows * (double)axis_row_layout(&lat.w).period * (8 + pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : 8));
+    const double lattices = (double)(plan->phases_h * plan->phases_w);
+    const double apart = lat.w.out_step == 1 ? 0 : STENCIL_APART * (double)lat.w.grid; /* results that are stored one by one */
+    return lattices * (((stencil_row(plan, &lat, (int)plan->depth, plan->nv) + apart) * (double)lat.h.grid + plane) * (double)lat.result_channels +
+                       rows * (double)axis_row_layout(&lat.w).period * (8 + pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : 8)));
 }
 
-/* One channel to a result, and for the gradient one lattice that belongs to the outputs point by point. */
+/* One channel to a result, and for the gradient points that belong to one output each. */
 static int plane_by_plane(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    return p->pass == CONV_FWD ? p->ic == 1
-                               : p->oc == 1 && p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1;
+    return p->pass == CONV_FWD ? p->ic == 1 : p->oc == 1 && p->pad_mode == CONV_ZEROS;
 }
 
 static int stencil_fits(const conv_plan *plan)
@@ -168,10 +171,11 @@ static double slide_cost(const conv_plan *plan)
            (double)(lat.h.grid * lat.h.step) * copy;
 }
 
-/* The same, for so few taps that a sum needs no blocks. */
+/* The same, gradients of stride 1, and so few taps that a sum needs no blocks. */
 static int slide_applies(const conv_plan *plan)
 {
-    if (!plane_by_plane(plan))
+    const conv_problem *p = &plan->p;
+    if (!plane_by_plane(plan) || (p->pass == CONV_BWD_DATA && p->stride_h * p->stride_w > 1))
         return 0;
     const lattice lat = plan->largest;
     const idx taps = lat.h.taps * lat.w.taps;

@@ -139,8 +139,8 @@ static void NAME(stencil_run)(const NAME(stencil) *t, int rows, int vectors)
 typedef struct {
     const lattice *lat;
     stencil_box box;
-    idx h0, rows;         /* of the result */
-    idx residues;         /* of a row */
+    idx h0, rows;         /* of the lattice */
+    idx next;             /* elements of the result from one row to the next */
     REAL *packed, *buffer;
 } NAME(stencil_planes);
 
@@ -167,6 +167,16 @@ static void NAME(stencil_pack)(const NAME(stencil_planes) *s, const NAME(source)
     }
 }
 
+/* `count` results of a row from column `first` on. */
+static inline void NAME(stencil_put)(const conv_axis *w, REAL *row, idx first, const REAL *from, idx count)
+{
+    if (w->out_step == 1)
+        NAME(copy)(row + first, from, count);
+    else
+        for (idx i = 0; i < count; i++)
+            row[(first + i) * w->out_step] = from[i];
+}
+
 /* Columns that run on over all rows of the copy, a few vectors at a time; each tile is stored row by row. */
 static void NAME(stencil_run_on)(const NAME(stencil_planes) *s, NAME(stencil) t, REAL *dst)
 {
@@ -181,7 +191,7 @@ static void NAME(stencil_run_on)(const NAME(stencil_planes) *s, NAME(stencil) t,
         for (idx row = j / pitch; row < s->rows && row * pitch < j + tile; row++) {
             const idx from = max_idx(row * pitch, j), to = min_idx(row * pitch + width, j + tile);
             if (from < to)
-                NAME(copy)(dst + row * width + from - row * pitch, s->buffer + from - j, to - from);
+                NAME(stencil_put)(&s->lat->w, dst + row * s->next, from - row * pitch, s->buffer + from - j, to - from);
         }
     }
 }
@@ -191,7 +201,8 @@ static void NAME(stencil_rows)(const NAME(stencil_planes) *s, NAME(stencil) t, R
 {
     const idx width = s->lat->w.grid, pitch = s->box.pitch * s->lat->h.step, tile = vectors * LANES;
     const REAL *const source = t.source;
-    t.ldout = width;
+    const int dense = s->lat->w.out_step == 1;
+    t.ldout = dense ? s->next : tile;
     for (idx row = 0, count; row < s->rows; row += count) {
         count = s->rows - row >= together ? together : 1;
         const int step = count == 1 ? 2 : vectors; /* what is left: single rows, two vectors at a time */
@@ -199,9 +210,11 @@ static void NAME(stencil_rows)(const NAME(stencil_planes) *s, NAME(stencil) t, R
             j = min_idx(j, width - tile);
             for (int v = 0; v < vectors; v += step) {
                 t.source = source + row * pitch + j + v * LANES;
-                t.out = dst + row * width + j + v * LANES;
+                t.out = dense ? dst + row * s->next + j + v * LANES : s->buffer + v * LANES;
                 NAME(stencil_run)(&t, (int)count, step);
             }
+            for (idx i = 0; !dense && i < count; i++)
+                NAME(stencil_put)(&s->lat->w, dst + (row + i) * s->next, j, s->buffer + i * tile, tile);
         }
     }
 }
@@ -211,11 +224,17 @@ static void NAME(stencil_task)(const void *context, idx index, int worker)
     const conv_call *call = context;
     const conv_plan *plan = call->plan;
     const conv_problem *p = &plan->p;
-    const lattice lat = plan_lattice(plan, 0, 0);
-    const idx bands = ceil_div(lat.h.grid, plan->chunk_h), taps = p->kh * p->kw, lanes = LANES;
-    const idx first = index / bands * plan->chunk_n, end = min_idx(first + plan->chunk_n, p->n * p->groups);
-    NAME(stencil_planes) s = {.lat = &lat, .box = stencil_box_of(plan, lanes), .h0 = index % bands * plan->chunk_h};
+    const idx phase = index / plan->chunks, chunk = index % plan->chunks;
+    const lattice lat = plan_lattice(plan, phase / plan->phases_w, phase % plan->phases_w);
+    const idx bands = ceil_div(plan->largest.h.grid, plan->chunk_h), taps = lat.h.taps * lat.w.taps;
+    const idx first = chunk / bands * plan->chunk_n, end = min_idx(first + plan->chunk_n, p->n * p->groups);
+    NAME(stencil_planes) s = {.lat = &lat, .box = stencil_box_of(plan, &lat, LANES), .h0 = chunk % bands * plan->chunk_h,
+                              .next = lat.h.out_step * lat.w.out_size};
     s.rows = min_idx(plan->chunk_h, lat.h.grid - s.h0);
+    if (s.rows <= 0 || lat.w.grid == 0)
+        return;
+    /* a lattice that is less than the largest may have too few taps or columns for rows together */
+    const int together = plan->depth > 1 && (plan->depth - 1) * lat.h.step < lat.h.taps && lat.w.grid >= plan->nv * LANES;
     REAL *const scratch = (REAL *)(call->scratch + worker * plan->task_bytes);
     REAL *const weights = scratch + s.box.weights;
     int32_t *const at = (int32_t *)(scratch + s.box.at);
@@ -227,7 +246,7 @@ static void NAME(stencil_task)(const void *context, idx index, int worker)
     if (src.mode == CONV_ZEROS)
         NAME(zero_run)(s.packed, s.box.total - s.box.packed);
     const axis_rows fw = axis_row_layout(&lat.w);
-    const idx rows = lat.h.taps + (plan->depth - 1) * lat.h.step, spread = lat.h.delta < 0 ? -lat.h.delta : lat.h.delta;
+    const idx rows = lat.h.taps + (together ? plan->depth - 1 : 0) * lat.h.step, spread = axis_distance(&lat.h);
     for (idx q = 0; q < rows; q++)
         for (idx tap = 0; tap < lat.w.taps; tap++) {
             /* taps in the order of their positions */
@@ -242,12 +261,15 @@ static void NAME(stencil_task)(const void *context, idx index, int worker)
         const idx group = plane % p->groups, results = lat.result_channels;
         NAME(stencil_pack)(&s, &src, src.first + plane * src.plane);
         for (idx m = 0; m < results; m++) {
-            const REAL *w = (const REAL *)call->weights + (group * results + m) * taps;
-            REAL *dst = (REAL *)call->dst + ((plane * results + m) * lat.h.grid + s.h0) * lat.w.grid;
-            for (idx k = 0; k < taps; k++) /* both axes of a gradient run backwards */
-                weights[k] = p->pass == CONV_FWD ? w[k] : w[taps - 1 - k];
+            const REAL *w = (const REAL *)call->weights + (group * results + m) * p->kh * p->kw;
+            REAL *dst = (REAL *)call->dst + ((plane * results + m) * lat.h.out_size + lat.h.out_first + s.h0 * lat.h.out_step) * lat.w.out_size +
+                        lat.w.out_first;
+            for (idx k = 0; k < taps; k++) { /* both axes of a gradient run backwards */
+                const idx t = p->pass == CONV_FWD ? k : taps - 1 - k, th = t / lat.w.taps, tw = t % lat.w.taps;
+                weights[k] = w[(lat.h.tap_first + th * lat.h.tap_step) * p->kw + lat.w.tap_first + tw * lat.w.tap_step];
+            }
             t.bias = call->bias ? ((const REAL *)call->bias)[group * results + m] : 0;
-            if (plan->depth > 1)
+            if (together)
                 NAME(stencil_rows)(&s, t, dst, plan->depth, plan->nv);
             else
                 NAME(stencil_run_on)(&s, t, dst);
