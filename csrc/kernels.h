@@ -15,6 +15,7 @@ typedef struct {
     const void *src;      /* fwd, bwd_weights: x.  bwd_data: dy */
     const void *weights;  /* fwd: w.  bwd_data: w, regrouped by the prepare step.  bwd_weights: dy */
     const void *bias;
+    const void *gate;     /* bwd_data: NULL, or an array like dx, which is zero where that is not positive */
     void *dst;            /* fwd: y.  bwd_data: dx.  bwd_weights: dw */
     char *prepared;
     char *scratch;        /* task_bytes for each worker */
@@ -25,7 +26,7 @@ typedef void conv_task(const void *call, idx task, int worker);
 /* Units [begin, end) of an operator: rows of outputs, planes or channels. */
 typedef void operator_kernel(const void *call, idx begin, idx end, char *scratch);
 
-enum { KERNEL_DIRECT, KERNEL_CHANNELS, KERNEL_WINOGRAD, KERNEL_SLIDE, KERNEL_STENCIL, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_SLIDE_WEIGHTS, KERNEL_REF, KERNELS, KERNEL_FFT = KERNELS };
+enum { KERNEL_DIRECT, KERNEL_CHANNELS, KERNEL_BATCH, KERNEL_BATCH_WEIGHTS, KERNEL_WINOGRAD, KERNEL_SLIDE, KERNEL_STENCIL, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_SLIDE_WEIGHTS, KERNEL_REF, KERNELS, KERNEL_FFT = KERNELS };
 
 typedef struct {
     int lanes; /* elements in a vector */

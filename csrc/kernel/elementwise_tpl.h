@@ -59,6 +59,10 @@ static void NAME(bias_grad_run)(const conv_problem *p, const void *dy_, void *db
     const idx channels = p->groups * p->oc, points = p->oh * p->ow, row = channels * points;
     const REAL *dy = dy_, *end = dy + p->n * row;
     REAL *db = db_, sums[BIAS_COLUMNS + 2 * LANES];
+    if (p->layout != CONV_IMAGES) {
+        NAME(batch_bias)(p, dy, db);
+        return;
+    }
     const idx most = points > BIAS_COLUMNS / 2 ? 0 : BIAS_COLUMNS / max_idx(1, points);
     for (idx c = 0, count; c < channels; c += count) {
         count = min_idx(max_idx(1, most), channels - c);

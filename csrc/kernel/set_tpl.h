@@ -13,6 +13,8 @@
 
 #include "channels_tpl.h"
 
+#include "batch_tpl.h"
+
 #include "winograd_tpl.h"
 
 #include "slide_tpl.h"
@@ -35,6 +37,7 @@
 static const kernel_set NAME(set) = {
     .lanes = LANES,
     .conv = {[KERNEL_DIRECT] = NAME(direct_task), [KERNEL_CHANNELS] = NAME(channels_task),
+             [KERNEL_BATCH] = NAME(batch_task), [KERNEL_BATCH_WEIGHTS] = NAME(batch_weights_task),
              [KERNEL_WINOGRAD] = NAME(winograd_task), [KERNEL_SLIDE] = NAME(slide_task),
              [KERNEL_SLIDE_WEIGHTS] = NAME(slide_weights_task), [KERNEL_STENCIL] = NAME(stencil_task),
              [KERNEL_GEMM] = NAME(gemm_task),

@@ -7,11 +7,15 @@ through `_arguments`, which is the authority on what is accepted.
 
 from libc.stdint cimport int64_t
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 cimport numpy as cnp
 
 cdef extern from "Python.h":
     PyObject *PyList_GET_ITEM(object list, Py_ssize_t i)
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_New(PyTypeObject *subtype, int ndim, cnp.npy_intp *shape, int type_num, cnp.npy_intp *strides, void *data,
+                       int itemsize, int flags, PyObject *of)
 
 from time import perf_counter
 
@@ -150,6 +154,63 @@ cdef cnp.ndarray output_array(object out, int ndim, cnp.npy_intp *shape, int typ
     return out
 
 
+# ---- batch-last: (image, channel, ...) in the memory of (channel, ..., image) ----
+
+cdef class BatchMemory:
+    """The memory of an array that lies batch-last: rows of images, each of whole lines (batch_pitch)."""
+
+    cdef void *memory
+    cdef char *first
+    cdef idx size
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.memory)
+
+
+cdef inline idx batch_row(cnp.npy_intp images, idx element) noexcept nogil:
+    """Bytes from one row of images to the next: an odd number of lines, as batch_pitch has it."""
+    return (((images * element + 63) // 64) | 1) * 64
+
+
+cdef cnp.ndarray batch_last_array(int ndim, cnp.npy_intp *shape, int type_num):
+    cdef BatchMemory owner = BatchMemory.__new__(BatchMemory)
+    cdef cnp.npy_intp strides[NPY_MAXDIMS]
+    cdef idx element = 4 if type_num == cnp.NPY_FLOAT32 else 8
+    cdef cnp.npy_intp apart = batch_row(shape[0], element)
+    cdef int i
+    for i in range(ndim - 1, 0, -1):
+        strides[i] = apart
+        apart *= shape[i]
+    strides[0] = element
+    owner.memory = allocate(apart)
+    owner.first, owner.size = align(owner.memory), apart
+    array = PyArray_New(<PyTypeObject *>np.ndarray, ndim, shape, type_num, strides, owner.first, 0,
+                        cnp.NPY_ARRAY_ALIGNED | cnp.NPY_ARRAY_WRITEABLE, NULL)
+    cnp.set_array_base(array, owner)
+    return array
+
+
+cdef bint lies_batch_last(cnp.ndarray a):
+    """Whether `a` is an array of `batch_last_array`, whole or reshaped."""
+    cdef int i, ndim = cnp.PyArray_NDIM(a)
+    cdef idx element = cnp.PyArray_ITEMSIZE(a), row
+    cdef object owner = a
+    cdef BatchMemory memory
+    if ndim < 2 or cnp.PyArray_STRIDE(a, 0) != element or cnp.PyArray_DIM(a, 0) < 2:
+        return False
+    row = batch_row(cnp.PyArray_DIM(a, 0), element)
+    for i in range(ndim - 1, 0, -1):
+        if cnp.PyArray_STRIDE(a, i) != row and cnp.PyArray_DIM(a, i) != 1:
+            return False
+        row *= cnp.PyArray_DIM(a, i)
+    while isinstance(owner, np.ndarray):
+        owner = cnp.get_array_base(owner)
+    if type(owner) is not BatchMemory:
+        return False
+    memory = owner
+    return memory.first == <char *>cnp.PyArray_DATA(a) and memory.size == row
+
+
 # ---- what a layer keeps ----
 
 cdef extern from *:
@@ -192,6 +253,10 @@ cdef class Workspace:
     cdef bint taken
     cdef list arrays
     cdef int oldest
+    cdef conv_problem asked  # by `pays`
+    cdef tuple asked_of
+    cdef bint weighed, pay
+    cdef int isa
 
     def __cinit__(self):
         self.arrays = []
@@ -209,16 +274,11 @@ cdef class Workspace:
             item = PyList_GET_ITEM(self.arrays, i)
             if HELD_ONCE(item) and cnp.PyArray_TYPE(<cnp.ndarray>item) == type_num and \
                     cnp.PyArray_NDIM(<cnp.ndarray>item) == ndim and \
-                    cnp.PyArray_CompareLists(cnp.PyArray_DIMS(<cnp.ndarray>item), shape, ndim):
+                    cnp.PyArray_CompareLists(cnp.PyArray_DIMS(<cnp.ndarray>item), shape, ndim) and \
+                    cnp.PyArray_ISCARRAY(<cnp.ndarray>item):
                 return <cnp.ndarray>item
         array = fresh(ndim, shape, type_num)
-        if not OWNS_THREAD:
-            return array
-        if len(self.arrays) < ARRAYS:
-            self.arrays.append(array)
-        else:
-            self.arrays[self.oldest] = array
-            self.oldest = (self.oldest + 1) % ARRAYS
+        self.keep(array)
         return array
 
     def copy(self, cnp.ndarray array not None):
@@ -226,6 +286,38 @@ cdef class Workspace:
         cdef cnp.ndarray result = self.empty(cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array), cnp.PyArray_TYPE(array))
         cnp.PyArray_CopyInto(result, array)
         return result
+
+    cdef cnp.ndarray batch_last(self, int ndim, cnp.npy_intp *shape, int type_num):
+        """An array like `empty`'s that lies batch-last."""
+        cdef PyObject *item
+        cdef Py_ssize_t i
+        for i in range(len(self.arrays)):
+            item = PyList_GET_ITEM(self.arrays, i)
+            if HELD_ONCE(item) and cnp.PyArray_TYPE(<cnp.ndarray>item) == type_num and \
+                    cnp.PyArray_NDIM(<cnp.ndarray>item) == ndim and \
+                    cnp.PyArray_CompareLists(cnp.PyArray_DIMS(<cnp.ndarray>item), shape, ndim) and \
+                    lies_batch_last(<cnp.ndarray>item):
+                return <cnp.ndarray>item
+        array = batch_last_array(ndim, shape, type_num)
+        self.keep(array)
+        return array
+
+    cdef void keep(self, cnp.ndarray array):
+        if not OWNS_THREAD:
+            return
+        if len(self.arrays) < ARRAYS:
+            self.arrays.append(array)
+        else:
+            self.arrays[self.oldest] = array
+            self.oldest = (self.oldest + 1) % ARRAYS
+
+    cdef bint pays(self, conv_problem *p):
+        """conv_batch_pays, or what it said of the same problem."""
+        if not (OWNS_THREAD and self.weighed and self.asked.n == p.n and self.asked.layout == p.layout and
+                self.asked.dtype == p.dtype and self.isa == cpu_active_isa() and self.asked_of is self.settings):
+            self.pay = conv_batch_pays(p)
+            self.asked, self.asked_of, self.isa, self.weighed = p[0], self.settings, cpu_active_isa(), True
+        return self.pay
 
     cdef void *take(self, idx size) except NULL:
         cdef void *memory
@@ -339,6 +431,7 @@ cdef conv_problem parse(int ndim, tuple x_shape, tuple w_shape, tuple b_shape, o
     p.strict = strict
     p.packed = 0
     p.pad_mode = CONV_ZEROS
+    p.layout = CONV_IMAGES
     plain = (small(groups) and type(padding_mode) is str and padding_mode == "zeros"
              and (batched or len(x_shape) == ndim + 1) and len(w_shape) == ndim + 2
              and plain_ints(stride, ndim, &p.stride_h, &p.stride_w) and plain_ints(dilation, ndim, &p.dil_h, &p.dil_w)
@@ -409,7 +502,8 @@ cdef inline bint has_shape(cnp.ndarray a, int ndim, cnp.npy_intp *shape):
     return cnp.PyArray_NDIM(a) == ndim and cnp.PyArray_CompareLists(cnp.PyArray_DIMS(a), shape, ndim)
 
 
-cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, Workspace workspace=None) except *:
+cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, Workspace workspace=None,
+              cnp.ndarray gate=None) except *:
     cdef conv_plan plan
     cdef conv_status status = conv_plan_init(&plan, p, max_threads) if workspace is None else workspace.plan(&plan, p)
     if status != CONV_OK:
@@ -418,17 +512,18 @@ cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.
     if conv_plan_algorithm(&plan) == CONV_FFT:
         transform(&plan, x, w, b, y)
     else:
-        execute(&plan, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), b, y, workspace)
+        execute(&plan, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), b, y, workspace, gate)
 
 
 cdef void execute(conv_plan *plan, const void *x, const void *w, cnp.ndarray b, cnp.ndarray y,
-                  Workspace workspace=None) except *:
+                  Workspace workspace=None, cnp.ndarray gate=None) except *:
     cdef const void *bias = NULL if b is None else cnp.PyArray_DATA(b)
+    cdef const void *mask = NULL if gate is None else cnp.PyArray_DATA(gate)
     cdef void *py = cnp.PyArray_DATA(y)
     cdef void *memory = scratch(plan.scratch_bytes, workspace)
     started = perf_counter() if report is not None else 0.0
     with nogil:
-        conv_run(plan, x, w, bias, py, align(memory))
+        conv_run(plan, x, w, bias, mask, py, align(memory))
     release(memory, workspace)
     if report is not None:
         report(problem_numbers(&plan.p), plan.threads, conv_algorithm_name(conv_plan_algorithm(plan)).decode(),
@@ -456,8 +551,46 @@ cdef dict problem_numbers(conv_problem *p):
             "dtype": "f64" if p.dtype == CONV_F64 else "f32"}
 
 
+cdef cnp.ndarray conv_batch_last(int ndim, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, object stride, object padding,
+                                 object dilation, object groups, object padding_mode, object activation, Workspace workspace):
+    """The convolution into an array that lies batch-last, where that pays, as x may, too; None elsewhere."""
+    cdef conv_problem p
+    cdef cnp.npy_intp shape[4]
+    cdef bint last = lies_batch_last(x)
+    if cnp.PyArray_NDIM(x) != ndim + 2 or not (last or cnp.PyArray_ISCARRAY_RO(x)) or not of_type(x, w, b):
+        return None
+    p = problem_of(ndim, x, w, b, stride, padding, dilation, groups, padding_mode, workspace)
+    p.pass_ = CONV_FWD
+    p.dtype = dtype_of(cnp.PyArray_TYPE(x))
+    p.layout = CONV_BATCH_LAST if last else CONV_BATCH_RESULT
+    p.activation = CONV_LINEAR if activation is None else ACTIVATIONS[activation]
+    if not workspace.pays(&p):
+        return None
+    y = workspace.batch_last(result_dims(&p, ndim, True, shape), shape, cnp.PyArray_TYPE(x))
+    run(&p, x, w, b, y, workspace)
+    return y
+
+
+cdef inline bint of_type(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b):
+    """Whether parameters are dense and all three of one float type."""
+    cdef int type_num = cnp.PyArray_TYPE(x)
+    return (type_num == cnp.NPY_FLOAT32 or type_num == cnp.NPY_FLOAT64) and cnp.PyArray_TYPE(w) == type_num and \
+        cnp.PyArray_ISCARRAY_RO(w) and (b is None or (cnp.PyArray_TYPE(b) == type_num and cnp.PyArray_ISCARRAY_RO(b)))
+
+
 def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out, algorithm,
-         Workspace workspace=None):
+         Workspace workspace=None, bint batch_last=False):
+    """`batch_last`: the caller, a layer, does well with a result that lies so, and has a workspace."""
+    if batch_last and type(x) is cnp.ndarray:
+        y = conv_batch_last(ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, workspace)
+        if y is not None:
+            return y
+    return conv_images(ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out, algorithm,
+                       workspace)
+
+
+cdef object conv_images(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out,
+                        algorithm, Workspace workspace):
     cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
     cdef conv_problem p
     cdef cnp.npy_intp shape[4]
@@ -490,10 +623,48 @@ def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_m
     return out
 
 
+cdef tuple backward_batch_last(int ndim, cnp.ndarray dy, cnp.ndarray x, cnp.ndarray w, object stride, object padding,
+                               object dilation, object groups, object padding_mode, tuple need, bint through_relu,
+                               Workspace workspace):
+    """The gradients from one that lies batch-last, as x does where its gradient is wanted; else, and in odd cases, None."""
+    cdef conv_problem p
+    cdef cnp.npy_intp shape[4], channels
+    cdef int type_num = cnp.PyArray_TYPE(x)
+    cdef bint last = lies_batch_last(x)
+    need_input, need_weight, need_bias = need
+    if cnp.PyArray_NDIM(x) != ndim + 2 or not (last or (cnp.PyArray_ISCARRAY_RO(x) and not need_input)) or \
+            cnp.PyArray_TYPE(dy) != type_num or not of_type(x, w, None):
+        return None
+    p = problem_of(ndim, x, w, None, stride, padding, dilation, groups, padding_mode, workspace)
+    p.dtype, p.layout = dtype_of(type_num), CONV_BATCH_LAST if last else CONV_BATCH_RESULT
+    p.pass_ = CONV_FWD
+    if not has_shape(dy, result_dims(&p, ndim, True, shape), shape) or not workspace.pays(&p):
+        return None
+    dx = dw = db = None
+    if need_input:
+        dx = workspace.batch_last(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), type_num)
+        p.pass_ = CONV_BWD_DATA
+        run(&p, dy, w, None, dx, workspace, x if through_relu else None)
+    if need_weight:
+        dw = workspace.empty(cnp.PyArray_NDIM(w), cnp.PyArray_DIMS(w), type_num)
+        p.pass_ = CONV_BWD_WEIGHTS
+        run(&p, x, dy, None, dw, workspace)
+    if need_bias:
+        channels = p.oc * p.groups
+        db = workspace.empty(1, &channels, type_num)
+        conv_bias_grad(&p, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(<cnp.ndarray>db))
+    return dx, dw, db
+
+
 def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, need,
                   data_algorithm="auto", weights_algorithm="auto", bint through_relu=False, Workspace workspace=None):
     """(grad_input, grad_weight, grad_bias), None where `need` says so; `through_relu`: x is the output of a ReLU, and
     grad_input is to be the gradient of its input."""
+    if workspace is not None and type(grad_output) is cnp.ndarray and type(x) is cnp.ndarray and lies_batch_last(grad_output):
+        gradients = backward_batch_last(ndim, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, need,
+                                        through_relu, workspace)
+        if gradients is not None:
+            return gradients
     cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1)
     cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
     cdef conv_problem p
@@ -515,12 +686,10 @@ def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, g
         dx = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), type_num, workspace)
         p.pass_ = CONV_BWD_DATA
         p.algorithm = ALGORITHMS[data_algorithm]
-        run(&p, dy, wa, None, dx, workspace)
-    if need_weight or through_relu:
         xa = as_dense(xa, "x", type_num)
-    if need_input and through_relu:
-        relu_grad_run(p.dtype, cnp.PyArray_SIZE(xa), cnp.PyArray_DATA(dx), cnp.PyArray_DATA(xa), cnp.PyArray_DATA(dx))
+        run(&p, dy, wa, None, dx, workspace, xa if through_relu else None)
     if need_weight:
+        xa = as_dense(xa, "x", type_num)
         dw = empty(cnp.PyArray_NDIM(wa), cnp.PyArray_DIMS(wa), type_num, workspace)
         p.pass_ = CONV_BWD_WEIGHTS
         p.algorithm = ALGORITHMS[weights_algorithm]
@@ -648,7 +817,7 @@ cdef class Plan:
 # ---- matrices ----
 
 cdef void product(idx m, idx n, idx k, cnp.ndarray a, idx a_row, idx a_col, cnp.ndarray b, idx b_row, idx b_col,
-                  cnp.ndarray bias, bint relu, cnp.ndarray c, Workspace workspace) except *:
+                  cnp.ndarray bias, bint relu, cnp.ndarray c, idx c_row, Workspace workspace) except *:
     cdef matrix_product p
     cdef void *memory
     p.m, p.n, p.k = m, n, k
@@ -656,7 +825,7 @@ cdef void product(idx m, idx n, idx k, cnp.ndarray a, idx a_row, idx a_col, cnp.
     p.b, p.b_row, p.b_col = cnp.PyArray_DATA(b), b_row, b_col
     p.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
     p.relu = relu
-    p.c, p.c_row = cnp.PyArray_DATA(c), n
+    p.c, p.c_row = cnp.PyArray_DATA(c), c_row
     p.dtype = dtype_of(cnp.PyArray_TYPE(c))
     memory = scratch(matmul_scratch_bytes(&p, max_threads), workspace)
     p.scratch = align(memory)
@@ -672,9 +841,20 @@ cdef inline bint fits_linear(cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias
         (bias is None or (cnp.PyArray_NDIM(bias) == 1 and cnp.PyArray_DIM(bias, 0) == cnp.PyArray_DIM(weight, 0)))
 
 
+cdef inline bint lies_so(object x, object weight, object bias):
+    """Whether x is a matrix that lies batch-last, of the type of the parameters."""
+    return type(x) is cnp.ndarray and type(weight) is cnp.ndarray and cnp.PyArray_NDIM(<cnp.ndarray>x) == 2 and \
+        lies_batch_last(x) and of_type(x, weight, bias)
+
+
+cdef inline idx row_of(cnp.ndarray x):
+    return batch_row(cnp.PyArray_DIM(x, 0), cnp.PyArray_ITEMSIZE(x)) // cnp.PyArray_ITEMSIZE(x)
+
+
 def linear(x, weight, bias, bint relu=False, Workspace workspace=None):
     """x (..., in) times weight (out, in) transposed, plus bias (out); `relu`: its positive part."""
-    cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
+    cdef bint last = lies_so(x, weight, bias)
+    cdef cnp.ndarray xa = x if last else as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
     cdef cnp.npy_intp shape[NPY_MAXDIMS]
     cdef int type_num = wider(xa, wa), i, ndim = cnp.PyArray_NDIM(xa)
     if bias is not None:
@@ -683,22 +863,29 @@ def linear(x, weight, bias, bint relu=False, Workspace workspace=None):
         ba = as_dense(ba, "bias", type_num)
     if not fits_linear(xa, wa, ba):
         _arguments.check_linear(shape_of(xa), shape_of(wa), None if ba is None else shape_of(ba))
-    xa, wa = as_dense(xa, "x", type_num), as_dense(wa, "weight", type_num)
+    if not last:
+        xa = as_dense(xa, "x", type_num)
+    wa = as_dense(wa, "weight", type_num)
     for i in range(ndim - 1):
         shape[i] = cnp.PyArray_DIM(xa, i)
     shape[ndim - 1] = cnp.PyArray_DIM(wa, 0)
     y = empty(ndim, shape, type_num, workspace)
     cdef idx k = cnp.PyArray_DIM(wa, 1), n = cnp.PyArray_DIM(wa, 0), m = cnp.PyArray_SIZE(xa) // k
-    product(m, n, k, xa, k, 1, wa, 1, k, ba, relu, y, workspace)
+    if last:
+        product(m, n, k, xa, 1, row_of(xa), wa, 1, k, ba, relu, y, n, workspace)
+    else:
+        product(m, n, k, xa, k, 1, wa, 1, k, ba, relu, y, n, workspace)
     return y
 
 
 def linear_backward(grad_output, x, weight, need, bint through_relu=False, Workspace workspace=None):
     """(grad_input, grad_weight, grad_bias) of `linear`, None where `need` says so; `through_relu` as in conv_backward."""
     cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1)
-    cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
+    cdef bint last = workspace is not None and lies_so(x, weight, dy)
+    cdef cnp.ndarray xa = x if last else as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
     cdef int type_num = cnp.NPY_FLOAT64 if wider(xa, wa) == cnp.NPY_FLOAT64 else wider(dy, wa)
     cdef conv_problem p
+    cdef idx row
     if type(need) is not tuple or len(<tuple>need) != 3:
         need = _arguments.check_need(need)
     need_input, need_weight, need_bias = need
@@ -706,23 +893,32 @@ def linear_backward(grad_output, x, weight, need, bint through_relu=False, Works
         _arguments.check_linear(shape_of(xa), shape_of(wa), None)
     cdef cnp.npy_intp n = cnp.PyArray_DIM(wa, 0)
     cdef idx k = cnp.PyArray_DIM(wa, 1), m = cnp.PyArray_SIZE(xa) // k
-    cdef int last = cnp.PyArray_NDIM(xa) - 1
-    if cnp.PyArray_NDIM(dy) != last + 1 or cnp.PyArray_DIM(dy, last) != n or \
-            not cnp.PyArray_CompareLists(cnp.PyArray_DIMS(dy), cnp.PyArray_DIMS(xa), last):
-        expected = (*shape_of(xa)[:last], n)
+    cdef int rank = cnp.PyArray_NDIM(xa)
+    if cnp.PyArray_NDIM(dy) != rank or cnp.PyArray_DIM(dy, rank - 1) != n or \
+            not cnp.PyArray_CompareLists(cnp.PyArray_DIMS(dy), cnp.PyArray_DIMS(xa), rank - 1):
+        expected = (*shape_of(xa)[:rank - 1], n)
         raise ValueError(f"grad_output has shape {shape_of(dy)}; the output of this layer has shape {expected}")
-    dy, xa, wa = (as_dense(dy, "grad_output", type_num), as_dense(xa, "x", type_num), as_dense(wa, "weight", type_num))
+    dy, wa = as_dense(dy, "grad_output", type_num), as_dense(wa, "weight", type_num)
+    if not last:
+        xa = as_dense(xa, "x", type_num)
+    row = row_of(xa) if last else k
     if need_input:
-        dx = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), type_num, workspace)
-        product(m, k, n, dy, n, 1, wa, k, 1, None, False, dx, workspace)
+        if last:
+            dx = workspace.batch_last(2, cnp.PyArray_DIMS(xa), type_num)
+            product(k, m, n, wa, 1, k, dy, 1, n, None, False, dx, row, workspace)
+        else:
+            dx = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), type_num, workspace)
+            product(m, k, n, dy, n, 1, wa, k, 1, None, False, dx, k, workspace)
         if through_relu:
-            relu_grad_run(dtype_of(type_num), m * k, cnp.PyArray_DATA(dx), cnp.PyArray_DATA(xa), cnp.PyArray_DATA(dx))
+            relu_grad_run(dtype_of(type_num), k * row if last else m * k, cnp.PyArray_DATA(dx), cnp.PyArray_DATA(xa),
+                          cnp.PyArray_DATA(dx))
     if need_weight:
         dw = empty(2, cnp.PyArray_DIMS(wa), type_num, workspace)
-        product(n, k, m, dy, 1, n, xa, k, 1, None, False, dw, workspace)
+        product(n, k, m, dy, 1, n, xa, 1 if last else k, row if last else 1, None, False, dw, k, workspace)
     if need_bias: # the gradient of a bias is that of a convolution with one position
         db = empty(1, &n, type_num, workspace)
         p.n, p.groups, p.oc, p.oh, p.ow, p.dtype = m, 1, n, 1, 1, dtype_of(type_num)
+        p.layout = CONV_IMAGES
         conv_bias_grad(&p, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(db))
     return dx, dw, db
 
@@ -737,8 +933,18 @@ def relu(x, Workspace workspace=None):
 
 
 def relu_backward(grad_output, y, Workspace workspace=None):
-    cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1), ya = as_dense(y, "y", -1), dx
-    cdef int type_num = wider(dy, ya)
+    cdef cnp.ndarray dy, ya, dx
+    cdef int type_num
+    if workspace is not None and type(grad_output) is cnp.ndarray and type(y) is cnp.ndarray:
+        dy, ya = grad_output, y
+        if has_shape(dy, cnp.PyArray_NDIM(ya), cnp.PyArray_DIMS(ya)) and cnp.PyArray_TYPE(dy) == cnp.PyArray_TYPE(ya) and \
+                lies_batch_last(dy) and lies_batch_last(ya):
+            dx = workspace.batch_last(cnp.PyArray_NDIM(ya), cnp.PyArray_DIMS(ya), cnp.PyArray_TYPE(ya))
+            relu_grad_run(dtype_of(cnp.PyArray_TYPE(ya)), cnp.PyArray_SIZE(ya) // cnp.PyArray_DIM(ya, 0) * row_of(ya),
+                          cnp.PyArray_DATA(dy), cnp.PyArray_DATA(ya), cnp.PyArray_DATA(dx))
+            return dx
+    dy, ya = as_dense(grad_output, "grad_output", -1), as_dense(y, "y", -1)
+    type_num = wider(dy, ya)
     if shape_of(dy) != shape_of(ya):
         raise ValueError(f"grad_output has shape {shape_of(dy)}; y has shape {shape_of(ya)}")
     dy, ya = as_dense(dy, "grad_output", type_num), as_dense(ya, "y", type_num)

@@ -15,8 +15,9 @@ from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
 RELU = (ReLU,)
 NORMS = (BatchNorm1d, BatchNorm2d)
 
-# A layer; the ReLU that it applies along the way; the batch normalization behind it that may be folded into it, and the ReLU behind that.
-_Forward = tuple[Module, Module | None, Module | None, Module | None]
+# A layer; the ReLU that it applies along the way; the batch normalization behind it that may be folded into it, and the ReLU behind that; what
+# else `forward` is told.
+_Forward = tuple[Module, Module | None, Module | None, Module | None, dict[str, bool]]
 _Backward = tuple[int, Module, int]  # index of a layer; the layer; index of the ReLU that it goes back through, -1 for none
 
 
@@ -39,7 +40,7 @@ class Sequential(Module):
 
     def forward(self, x: ArrayLike) -> Array:
         steps, folded = iter(self._forward_steps), list[tuple[Module, Module]]()
-        for layer, relu, norm, relu_behind in steps:
+        for layer, relu, norm, relu_behind, extra in steps:
             fold = None if norm is None else layer._folded(norm, x)  # type: ignore[attr-defined]
             if fold is not None:
                 folded.append((layer, norm))  # type: ignore[arg-type]
@@ -49,9 +50,9 @@ class Sequential(Module):
                     relu_behind._saved = x
                     next(steps)
             elif relu is None:
-                x = layer(x)
+                x = layer.forward(x, **extra) if extra else layer(x)
             else:
-                x = relu._saved = layer.forward(x, "relu")  # type: ignore[call-arg]
+                x = relu._saved = layer.forward(x, "relu", **extra)  # type: ignore[call-arg]
         self._saved = folded
         return x  # type: ignore[return-value]  # of an empty Sequential it is the input
 
@@ -119,12 +120,14 @@ class Sequential(Module):
         """What forward and backward go through, decided once, since a step asks every time."""
         layers = self._layers
         fused = {i + 1 for i, layer in enumerate(layers) if layer._fuses_relu and self._is(i + 1, RELU)}
+        last = self._batch_last_outputs()
         forward = [
             (
                 layer,
                 layers[i + 1] if i + 1 in fused else None,
                 layers[i + 1] if layer._folds_norm and self._is(i + 1, NORMS) else None,
                 layers[i + 2] if layer._folds_norm and self._is(i + 1, NORMS) and self._is(i + 2, RELU) else None,
+                {"batch_last": True} if i in last else {},
             )
             for i, layer in enumerate(layers)
             if i not in fused
@@ -133,6 +136,20 @@ class Sequential(Module):
             (i, layer, self._relu_before(i) if layer._fuses_relu else -1) for i, layer in enumerate(layers)
         ]
         return forward, backward[::-1]
+
+    def _batch_last_outputs(self) -> set[int]:
+        """Indices of the layers whose output may lie batch-last, since it ends in a layer that does well with that."""
+        found: set[int] = set()
+        reader: Module | None = None  # of the output at hand; None: the caller, or a layer that knows the usual layout alone
+        for index in range(len(self._layers) - 1, -1, -1):
+            layer = self._layers[index]
+            if layer._batch_last == "in and out" and reader is not None:
+                found.add(index)
+            elif layer._batch_last == "in":
+                reader = layer
+            elif not (type(layer) is Flatten or (type(layer) in RELU and self._layers[index - 1]._fuses_relu and index > 0)):
+                reader = None
+        return found
 
     def __len__(self) -> int:
         return len(self._layers)

@@ -85,6 +85,7 @@ class _ConvNd(Module):
     _fold: _Fold | None = None
     _fuses_relu = True
     _folds_norm = True
+    _batch_last = "in and out"
 
     def __init__(
         self,
@@ -124,7 +125,9 @@ class _ConvNd(Module):
 
         self._workspace = _core.Workspace()
 
-    def forward(self, x: ArrayLike, activation: str | None = None, folded: _Fold | None = None) -> Array:
+    def forward(
+        self, x: ArrayLike, activation: str | None = None, folded: _Fold | None = None, batch_last: bool = False
+    ) -> Array:
         activation = activation or self.activation
         if folded is None:
             weight, bias = self.weight._data, None if self.bias is None else self.bias._data
@@ -136,7 +139,7 @@ class _ConvNd(Module):
         else:
             y = _core.conv(
                 self._rank, x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.padding_mode,
-                activation, None, "auto", self._workspace,
+                activation, None, "auto", self._workspace, batch_last and self.training,
             )  # fmt: skip
         self._saved = x, y if self.activation else None
         return y

@@ -36,6 +36,7 @@ class Linear(Module):
     """
 
     _fuses_relu = True
+    _batch_last = "in"
 
     def __init__(
         self,
