@@ -28,7 +28,7 @@ static NAME(batch_rows) NAME(batch_source)(const conv_call *call, const NAME(tas
 
 /* The rows of a lattice's points that the taps of two runs meet: where they are from the point's first tap on, and the weights for
  * them, (m, k) for results [m0, m1), in place where they lie so. */
-static void NAME(batch_taps)(NAME(block) *g, REAL *panel, int32_t *at, const conv_call *call, const NAME(task) *t,
+static void NAME(batch_taps)(NAME(tile_args) *g, REAL *panel, int32_t *at, const conv_call *call, const NAME(task) *t,
                              const axis_run *rh, const axis_run *rw, idx pitch)
 {
     const conv_problem *p = &call->plan->p;
@@ -41,13 +41,12 @@ static void NAME(batch_taps)(NAME(block) *g, REAL *panel, int32_t *at, const con
         for (idx th = rh->t0; th < rh->t1; th++)
             for (idx tw = rw->t0; tw < rw->t1; tw++)
                 at[k++] = (int32_t)(((c * h->size + tap_position(h, th)) * w->size + tap_position(w, tw)) * pitch);
+    g->at = at;
     g->k = g->lda = t->lat.source_channels * count;
-    g->a = weights;
-    g->a_first = 0;
-    if (forward && count == taps)
+    g->kblock = even(g->k, accumulation_block(t->lat.source_channels * t->lat.h.taps * t->lat.w.taps));
+    g->a = forward && count == taps ? weights + t->m0 * row : panel;
+    if (g->a != panel)
         return;
-    g->a = panel;
-    g->a_first = t->m0;
     for (idx m = t->m0; m < t->m1; m++)
         for (idx c = 0; c < t->lat.source_channels; c++)
             for (idx th = rh->t0; th < rh->t1; th++)
@@ -55,18 +54,37 @@ static void NAME(batch_taps)(NAME(block) *g, REAL *panel, int32_t *at, const con
                     *panel++ = weights[m * row + c * channel + (h->tap_first + th * h->tap_step) * p->kw + w->tap_first + tw * w->tap_step];
 }
 
+/* Where a task's results go. */
+typedef struct {
+    REAL *dst; /* of m0, the first image */
+    const REAL *bias, *gate;
+    idx rows, row, pitch; /* m1 - m0; from one m to the next, from one point to the next */
+    int nv;
+} NAME(batch_results);
+
 /* The points of two runs for `count` images. */
-static void NAME(batch_points)(NAME(block) *g, const NAME(task) *t, const axis_run *rh, const axis_run *rw,
-                               const NAME(batch_rows) *src, idx pitch, int nv, idx count)
+static void NAME(batch_points)(NAME(tile_args) g, const NAME(batch_results) *to, const lattice *lat, const axis_run *rh, const axis_run *rw,
+                               const NAME(batch_rows) *src, idx count)
 {
-    const conv_axis *h = &t->lat.h, *w = &t->lat.w;
-    for (idx j = 0; j < count; j += nv * LANES) {
-        g->nv = NAME(narrowest)(nv, count - j);
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    const REAL *const a = g.a;
+    g.ldout = to->row;
+    for (idx j = 0; j < count; j += to->nv * LANES) {
+        const int nv = NAME(narrowest)(to->nv, count - j);
+        int highest;
+        NAME(tile_run) *const tile = NAME(tile_of)(nv, NAME(GATHER_B), &highest);
+        const int height = (int)ceil_div(to->rows, ceil_div(to->rows, highest));
         for (idx y = rh->p0; y < rh->p1; y++)
             for (idx x = rw->p0; x < rw->p1; x++) {
-                const idx out = (h->out_first + y * h->out_step) * w->out_size + w->out_first + x * w->out_step;
-                const NAME(segment) s = {out * pitch + j, 0, g->nv * LANES};
-                NAME(block_column)(g, t->m0, t->m1, src->first + (y * h->step * w->size + x * w->step) * src->pitch + j, &s, 1);
+                const idx out = ((h->out_first + y * h->out_step) * w->out_size + w->out_first + x * w->out_step) * to->pitch + j;
+                g.b = src->first + (y * h->step * w->size + x * w->step) * src->pitch + j;
+                for (idx m = 0; m < to->rows; m += height) {
+                    g.a = a + m * g.lda;
+                    g.bias = to->bias ? to->bias + m : NULL;
+                    g.out = to->dst + m * to->row + out;
+                    g.gate = to->gate ? to->gate + m * to->row + out : NULL;
+                    tile(&g, (int)min_idx(height, to->rows - m));
+                }
             }
     }
 }
@@ -82,19 +100,18 @@ static void NAME(batch_task)(const void *context, idx index, int worker)
     REAL *const panel = (REAL *)(call->scratch + worker * plan->task_bytes), *const packed = panel + round_up(plan->m_rows * terms, LANES);
     int32_t *const at = (int32_t *)(packed + batch_packed(plan, &t.lat));
     const NAME(batch_rows) src = NAME(batch_source)(call, &t, n0, n1, packed);
-    const idx rows = t.lat.h.out_size * t.lat.w.out_size, first = t.group * t.lat.result_channels * rows * pitch + n0;
-    NAME(block) g = {.at = at, .dst = (REAL *)call->dst + first, .dst_row = rows * pitch, .dst_step = 1, .first = 1, .last = 1,
-                     .bias = call->bias ? (const REAL *)call->bias + t.group * t.lat.result_channels : NULL,
-                     .gate = call->gate ? (const REAL *)call->gate + first : NULL,
-                     .relu = plan->p.pass == CONV_FWD && plan->p.activation == CONV_RELU};
+    const idx plane = t.lat.h.out_size * t.lat.w.out_size, channel = t.group * t.lat.result_channels + t.m0;
+    const idx first = channel * plane * pitch + n0;
+    const NAME(batch_results) to = {(REAL *)call->dst + first, call->bias ? (const REAL *)call->bias + channel : NULL,
+                                    call->gate ? (const REAL *)call->gate + first : NULL, t.m1 - t.m0, plane * pitch, pitch, plan->nv};
+    NAME(tile_args) g = {.relu = plan->p.pass == CONV_FWD && plan->p.activation == CONV_RELU};
     for (idx q = 0; q < plan->phases_h * plan->phases_w; q++) {
         t.lat = plan_lattice(plan, q / plan->phases_w, q % plan->phases_w);
-        g.kblock = accumulation_block(t.lat.source_channels * t.lat.h.taps * t.lat.w.taps);
         axis_run rh = {0}, rw = {0};
         while (axis_next_run(&t.lat.h, &rh))
             for (rw.p1 = 0; axis_next_run(&t.lat.w, &rw);) {
                 NAME(batch_taps)(&g, panel, at, call, &t, &rh, &rw, src.pitch);
-                NAME(batch_points)(&g, &t, &rh, &rw, &src, pitch, plan->nv, n1 - n0);
+                NAME(batch_points)(g, &to, &t.lat, &rh, &rw, &src, n1 - n0);
             }
     }
 }

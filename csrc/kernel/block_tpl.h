@@ -21,7 +21,6 @@ typedef struct {
     idx dst_step;       /* between the columns of a segment */
     const REAL *bias;   /* by row; applied with relu where `last` */
     int relu;
-    const REAL *gate;   /* NULL: none; lies as dst does, whose results are zero where it is not positive; whole tiles alone */
     int first, last;    /* of the blocks that the reduction is cut into: a later one adds to dst */
     int fold;           /* several columns may share an output: add, one after the other */
     int nv;
@@ -170,7 +169,6 @@ static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL 
         t.bias = g->last && g->bias ? g->bias + m : NULL;
         t.out = whole ? dst + s[0].out : g->buffer;
         t.prev = adds ? t.out : NULL;
-        t.gate = g->gate ? g->gate + m * g->dst_row + s[0].out : NULL;
         if (adds && !whole)
             NAME(move_in)(g, dst, s, segments, height);
         tile(&t, height);
