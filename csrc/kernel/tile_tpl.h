@@ -32,7 +32,6 @@ typedef struct {
     idx ldout;
     const REAL *bias; /* NULL: zero */
     int relu;
-    const REAL *gate; /* NULL: none; where it is not positive, out is zero; rows apart as those of out */
 } NAME(tile_args);
 
 __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, const int V, const int gather,
@@ -118,12 +117,6 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
 #pragma GCC unroll 16
             for (int v = 0; v < V; v++)
                 acc[i][v] = NAME(relu)(acc[i][v]);
-    if (t->gate)
-#pragma GCC unroll 16
-        for (int i = 0; i < M; i++)
-#pragma GCC unroll 16
-            for (int v = 0; v < V; v++)
-                acc[i][v] = (vec)((mask)acc[i][v] & (NAME(load)(t->gate + i * ldout + v * LANES) > 0));
 #pragma GCC unroll 16
     for (int i = 0; i < M; i++)
 #pragma GCC unroll 16
