@@ -203,7 +203,7 @@ cdef bint lies_batch_last(cnp.ndarray a):
         if cnp.PyArray_STRIDE(a, i) != row and cnp.PyArray_DIM(a, i) != 1:
             return False
         row *= cnp.PyArray_DIM(a, i)
-    while isinstance(owner, np.ndarray):
+    while cnp.PyArray_Check(owner):
         owner = cnp.get_array_base(owner)
     if type(owner) is not BatchMemory:
         return False
@@ -969,13 +969,20 @@ def cross_entropy(logits, labels, double divisor, Workspace workspace=None) -> t
 
 # ---- optimizers: lists of arrays, one of each for every parameter ----
 
-def first_frozen(list arrays) -> int:
-    """Index of the first array that is read-only, -1 if there is none."""
-    cdef Py_ssize_t i
-    for i in range(len(arrays)):
-        if not cnp.PyArray_ISWRITEABLE(<cnp.ndarray?>arrays[i]):
-            return i
-    return -1
+def with_gradients(list parameters) -> tuple:
+    """The data and gradients of those parameters that have one, and the first of them that is read-only, or None."""
+    cdef list data = [], grads = []
+    frozen = None
+    for parameter in parameters:
+        grad = parameter.grad
+        if grad is None:
+            continue
+        array = parameter._data
+        if frozen is None and not cnp.PyArray_ISWRITEABLE(<cnp.ndarray?>array):
+            frozen = parameter
+        data.append(array)
+        grads.append(grad)
+    return data, grads, frozen
 
 
 cdef cnp.ndarray updated(object array, cnp.ndarray data, str name):

@@ -39,7 +39,8 @@ class Sequential(Module):
         self.append(*layers)
 
     def forward(self, x: ArrayLike) -> Array:
-        steps, folded = iter(self._forward_steps), list[tuple[Module, Module]]()
+        steps = iter(self._forward_steps)
+        folded: list[tuple[Module, Module]] = []
         for layer, relu, norm, relu_behind, extra in steps:
             fold = None if norm is None else layer._folded(norm, x)  # type: ignore[attr-defined]
             if fold is not None:
@@ -57,9 +58,10 @@ class Sequential(Module):
         return x  # type: ignore[return-value]  # of an empty Sequential it is the input
 
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
-        self._see_again(self._recall())
+        if folded := self._recall():
+            self._see_again(folded)
         grad, passed = grad_output, -1
-        first = 0 if need_input_grad else self._first_with_parameters()
+        first = 0 if need_input_grad or self._learns_at_once else self._first_with_parameters()
         for index, layer, relu in self._backward_steps:
             if index < first:
                 break
@@ -114,6 +116,7 @@ class Sequential(Module):
             raise ValueError("the state of this Sequential has the keys of keyed(), which has none for another layer")
         self._layers += layers
         self._forward_steps, self._backward_steps = self._plan()
+        self._learns_at_once = self._first_with_parameters() == 0 < len(self._layers)
         return self
 
     def _plan(self) -> tuple[list[_Forward], list[_Backward]]:

@@ -133,8 +133,9 @@ class Parameter(Buffer):
         """Add `grad`, an array that nobody else holds, to `self.grad`; None adds nothing."""
         if grad is None:
             return
-        if grad.dtype != self._data.dtype:  # float64 input promotes the gradients of float32 weights
-            grad = grad.astype(self._data.dtype)
+        data = self._data
+        if grad.dtype is not data.dtype and grad.dtype != data.dtype:  # float64 input promotes the gradients of float32 weights
+            grad = grad.astype(data.dtype)
         if self.grad is None:
             self.grad = grad
         else:
