@@ -132,6 +132,8 @@ double conv_plan_cycles(const conv_plan *plan); /* of one core, by the cost mode
  * for each channel of dx as transposed convolutions have it (zero padding alone), and zero where the gate, NULL or an array like dx, is
  * not positive.  bwd_weights: (x, dy, NULL) -> dw. */
 void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, const void *gate, void *y, void *scratch);
+/* An array that lies batch-last, `rows` channels times points, as an array of images. */
+void conv_batch_to_images(conv_dtype dtype, idx images, idx rows, const void *src, void *dst);
 void conv_bias_grad(const conv_problem *p, const void *dy, void *db);
 
 /* c (m, n) = act(a (m, k) b (k, n) + bias (n)); strides in elements, c's rows dense, a_row or a_col 1. */

@@ -34,6 +34,7 @@ typedef struct {
     conv_task *prepare; /* weights regrouped for bwd_data */
     void (*pack)(const conv_plan *plan, const void *w, void *packed); /* the weights of a plan that is kept */
     void (*bias_grad)(const conv_problem *p, const void *dy, void *db);
+    void (*batch_to_images)(idx images, idx rows, const void *src, void *dst);
     conv_task *matmul;
     double (*cross_entropy)(idx n, idx classes, const void *logits, const int64_t *labels, double divisor, void *grad);
     double (*peak)(idx count);

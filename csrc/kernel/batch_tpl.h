@@ -24,6 +24,24 @@ static NAME(batch_rows) NAME(batch_source)(const conv_call *call, const NAME(tas
     return (NAME(batch_rows)){packed, width};
 }
 
+/* dst (image, row) of src (row, image), batch-last. */
+static void NAME(batch_to_images)(idx images, idx rows, const void *src_, void *dst_)
+{
+    const REAL *src = src_;
+    REAL *dst = dst_;
+    const idx pitch = line_pitch(images, sizeof(REAL));
+    for (idx n = 0; n < images; n += LANES)
+        for (idx r = 0; r < rows; r += LANES) {
+            const idx first = rows >= LANES ? min_idx(r, rows - LANES) : r; /* the last square may begin earlier */
+            if (n + LANES <= images && rows >= LANES)
+                NAME(transpose)(dst + n * rows + first, rows, src + first * pitch + n, pitch);
+            else
+                for (idx i = n; i < min_idx(n + LANES, images); i++)
+                    for (idx j = r; j < min_idx(r + LANES, rows); j++)
+                        dst[i * rows + j] = src[j * pitch + i];
+        }
+}
+
 /* ---- forward, and the gradient of the input ---- */
 
 /* A point: results [0, rows) of `count` images. */

@@ -46,6 +46,7 @@ static const kernel_set NAME(set) = {
     .prepare = NAME(prepare_task),
     .pack = NAME(pack),
     .bias_grad = NAME(bias_grad_run),
+    .batch_to_images = NAME(batch_to_images),
     .matmul = NAME(matmul_task),
     .cross_entropy = NAME(cross_entropy_run),
     .peak = NAME(peak_run),

@@ -392,6 +392,18 @@ cdef inline void release(void *memory, Workspace workspace) noexcept:
         workspace.give_back(memory)
 
 
+cdef object as_images(object value, Workspace workspace):
+    """`value`, as dense images where it lies batch-last."""
+    cdef cnp.ndarray a, dense
+    if type(value) is not cnp.ndarray or not lies_batch_last(value):
+        return value
+    a = value
+    dense = empty(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_TYPE(a), workspace)
+    conv_batch_to_images(dtype_of(cnp.PyArray_TYPE(a)), cnp.PyArray_DIM(a, 0), cnp.PyArray_SIZE(a) // cnp.PyArray_DIM(a, 0),
+                         cnp.PyArray_DATA(a), cnp.PyArray_DATA(dense))
+    return dense
+
+
 # ---- the problem ----
 
 cdef inline bint small(object value):
@@ -591,7 +603,7 @@ def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_m
 
 cdef object conv_images(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out,
                         algorithm, Workspace workspace):
-    cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
+    cdef cnp.ndarray xa = as_dense(as_images(x, workspace), "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
     cdef conv_problem p
     cdef cnp.npy_intp shape[4]
     cdef int type_num = wider(xa, wa), rank
@@ -665,8 +677,8 @@ def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, g
                                         through_relu, workspace)
         if gradients is not None:
             return gradients
-    cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1)
-    cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
+    cdef cnp.ndarray dy = as_dense(as_images(grad_output, workspace), "grad_output", -1)
+    cdef cnp.ndarray xa = as_dense(as_images(x, workspace), "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
     cdef conv_problem p
     cdef cnp.npy_intp channels
     cdef cnp.npy_intp shape[4]
