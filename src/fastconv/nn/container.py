@@ -15,9 +15,9 @@ from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
 RELU = (ReLU,)
 NORMS = (BatchNorm1d, BatchNorm2d)
 
-# A layer; the ReLU that it applies along the way; the batch normalization behind it that may be folded into it, and the ReLU behind that; what
-# else `forward` is told.
-_Forward = tuple[Module, Module | None, Module | None, Module | None, dict[str, bool]]
+# A layer; the ReLU that it applies along the way; the batch normalization behind it that may be folded into it, and the ReLU behind that;
+# whether the output may lie batch-last.
+_Forward = tuple[Module, Module | None, Module | None, Module | None, bool]
 _Backward = tuple[int, Module, int]  # index of a layer; the layer; index of the ReLU that it goes back through, -1 for none
 
 
@@ -41,7 +41,7 @@ class Sequential(Module):
     def forward(self, x: ArrayLike) -> Array:
         steps = iter(self._forward_steps)
         folded: list[tuple[Module, Module]] = []
-        for layer, relu, norm, relu_behind, extra in steps:
+        for layer, relu, norm, relu_behind, last in steps:
             fold = None if norm is None else layer._folded(norm, x)  # type: ignore[attr-defined]
             if fold is not None:
                 folded.append((layer, norm))  # type: ignore[arg-type]
@@ -51,9 +51,9 @@ class Sequential(Module):
                     relu_behind._saved = x
                     next(steps)
             elif relu is None:
-                x = layer.forward(x, **extra) if extra else layer(x)
+                x = layer.forward(x, None, None, True) if last else layer.forward(x)  # type: ignore[call-arg]
             else:
-                x = relu._saved = layer.forward(x, "relu", **extra)  # type: ignore[call-arg]
+                x = relu._saved = layer.forward(x, "relu", None, True) if last else layer.forward(x, "relu")  # type: ignore[call-arg]
         self._saved = folded
         return x  # type: ignore[return-value]  # of an empty Sequential it is the input
 
@@ -130,7 +130,7 @@ class Sequential(Module):
                 layers[i + 1] if i + 1 in fused else None,
                 layers[i + 1] if layer._folds_norm and self._is(i + 1, NORMS) else None,
                 layers[i + 2] if layer._folds_norm and self._is(i + 1, NORMS) and self._is(i + 2, RELU) else None,
-                {"batch_last": True} if i in last else {},
+                i in last,
             )
             for i, layer in enumerate(layers)
             if i not in fused

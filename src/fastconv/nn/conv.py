@@ -209,8 +209,7 @@ class _ConvNd(Module):
             grad_output = _core.relu_backward(grad_output, y, self._workspace)
         grad_input, grad_weight, grad_bias = _core.conv_backward(
             self._rank, grad_output, x, self.weight._data, self.stride, self.padding, self.dilation, self.groups,
-            self.padding_mode, (need_input_grad, True, self.bias is not None), through_relu=through_relu,
-            workspace=self._workspace,
+            self.padding_mode, (need_input_grad, True, self.bias is not None), "auto", "auto", through_relu, self._workspace,
         )  # fmt: skip
         self.weight.accumulate(grad_weight)
         if self.bias is not None:
