@@ -204,16 +204,24 @@ class _ConvNd(Module):
     def backward(
         self, grad_output: ArrayLike, need_input_grad: bool = True, through_relu: bool = False
     ) -> Array | None:
-        x, y = self._recall()
+        x, y = self._saved or self._recall()
         if self.activation:
             grad_output = _core.relu_backward(grad_output, y, self._workspace)
+        weight, bias = self.weight, self.bias
         grad_input, grad_weight, grad_bias = _core.conv_backward(
-            self._rank, grad_output, x, self.weight._data, self.stride, self.padding, self.dilation, self.groups,
-            self.padding_mode, (need_input_grad, True, self.bias is not None), "auto", "auto", through_relu, self._workspace,
+            self._rank, grad_output, x, weight._data, self.stride, self.padding, self.dilation, self.groups,
+            self.padding_mode, (need_input_grad, True, bias is not None), "auto", "auto", through_relu, self._workspace,
         )  # fmt: skip
-        self.weight.accumulate(grad_weight)
-        if self.bias is not None:
-            self.bias.accumulate(grad_bias)
+        # What a step does most of its time without a call: `accumulate` where there is no gradient yet.
+        if weight.grad is None:
+            weight.grad = grad_weight
+        else:
+            weight.accumulate(grad_weight)
+        if bias is not None:
+            if bias.grad is None:
+                bias.grad = grad_bias
+            else:
+                bias.accumulate(grad_bias)
         return grad_input
 
     def train(self, mode: bool = True) -> Module:
