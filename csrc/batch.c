@@ -22,13 +22,13 @@ static int batch_fits(const conv_plan *plan)
            (p->pass != CONV_BWD_DATA || (p->layout == CONV_BATCH_LAST && plan->phases_h == p->stride_h && plan->phases_w == p->stride_w));
 }
 
-/* Whether a sum of k terms has the same order in every layout: one block; or for a forward pass without padding, those of `channels`. */
-static int same_order(const conv_plan *images, idx k)
+/* Whether sums have the same order in every layout: those of one block, or the blocks of `channels`. */
+static int same_order(const conv_plan *images)
 {
     const conv_algorithm_id id = images->algorithm->id;
-    const lattice lat = plan_lattice(images, 0, 0);
-    return id != CONV_WINOGRAD && id != CONV_FFT &&
-           (accumulation_block(k) == k || (id == CONV_CHANNELS && images->p.pass == CONV_FWD && lattice_inside(&lat)));
+    const lattice lat = plan_lattice(images, 0, 0); /* of the most taps */
+    const idx taps = lat.h.taps * lat.w.taps, k = lat.source_channels * taps;
+    return id == CONV_CHANNELS ? lattice_block(&lat) >= taps : id != CONV_WINOGRAD && id != CONV_FFT && accumulation_block(k) == k;
 }
 
 /* Whether the gradients can follow y, and with the same bits as in small batches, which do not lie batch-last. */
@@ -38,7 +38,7 @@ static int gradient_follows(conv_problem p)
     p.pass = CONV_BWD_DATA;
     p.activation = CONV_LINEAR;
     p.layout = CONV_IMAGES;
-    if (conv_plan_init(&images, &p, 1) != CONV_OK || !same_order(&images, p.oc * ceil_div(p.kh, images.phases_h) * ceil_div(p.kw, images.phases_w)))
+    if (conv_plan_init(&images, &p, 1) != CONV_OK || !same_order(&images))
         return 0;
     p.layout = CONV_BATCH_LAST;
     return conv_plan_init(&batch, &p, 1) == CONV_OK;
@@ -50,7 +50,7 @@ int conv_batch_pays(const conv_problem *p)
     conv_problem q = *p;
     q.layout = CONV_IMAGES;
     return p->n >= BATCH_LEAST && conv_plan_init(&batch, p, 1) == CONV_OK && conv_plan_init(&images, &q, 1) == CONV_OK &&
-           batch.cycles <= images.cycles && same_order(&images, p->ic * p->kh * p->kw) &&
+           batch.cycles <= images.cycles && same_order(&images) &&
            (p->layout == CONV_BATCH_RESULT || gradient_follows(q));
 }
 

@@ -195,6 +195,13 @@ static inline lattice plan_lattice(const conv_plan *plan, idx phase_h, idx phase
                      p->oc, p->ic};
 }
 
+/* Terms of a block of its sums: whole channels, so that they are cut alike where some taps meet padding and are left out. */
+static inline idx lattice_block(const lattice *lat)
+{
+    const idx taps = lat->h.taps * lat->w.taps, k = lat->source_channels * taps, block = even(k, accumulation_block(k));
+    return block >= taps ? block / max_idx(1, taps) * taps : block;
+}
+
 /* From one row of a lattice's weights to the next: laid out by prepare or conv_pack, or as the caller has them. */
 static inline idx weights_pitch(const conv_plan *plan, idx k)
 {

@@ -57,7 +57,7 @@ typedef struct {
 } NAME(batch_point);
 
 /* M rows of a point from m on, images [j, end) by V vectors, terms [k0, k1) of their sums: out = gate(relu(out + sum_k a[m][k] * b[k] +
- * bias)), where the first block finds no out, and the last alone applies what follows the sum. A run of tiles, because one alone
+ * bias)), where the first block finds no out and adds the bias, as `channels` does, and the last alone applies what follows the sum. A run of tiles, because one alone
  * ends after a few products. */
 __attribute__((always_inline)) static inline void NAME(batch_body)(const int M, const int V, const NAME(batch_point) *restrict t, idx m,
                                                                    idx j, idx end, idx k0, idx k1)
@@ -65,7 +65,7 @@ __attribute__((always_inline)) static inline void NAME(batch_body)(const int M, 
     enum { POINTERS = (MR + ROWS_PER_POINTER - 1) / ROWS_PER_POINTER };
     const int pointers = (M + ROWS_PER_POINTER - 1) / ROWS_PER_POINTER, last = k1 == t->k, relu = last && t->relu;
     const idx lda = t->k, lda3 = 3 * lda, row = t->row;
-    const REAL *const weights = t->a + m * lda + k0, *const bias = last && t->bias ? t->bias + m : NULL;
+    const REAL *const weights = t->a + m * lda + k0, *const bias = k0 == 0 && t->bias ? t->bias + m : NULL;
     const REAL *gate = last && t->gate ? t->gate + m * row + j : NULL, *b = t->b + j;
     const int32_t *const at = t->at + k0, *const stop = t->at + k1;
     REAL *out = t->out + m * row + j;
@@ -220,7 +220,8 @@ static void NAME(batch_taps)(NAME(batch_point) *g, REAL *panel, int32_t *at, con
                 at[k++] = (int32_t)(((c * h->size + tap_position(h, th)) * w->size + tap_position(w, tw)) * pitch);
     g->at = at;
     g->k = t->lat.source_channels * count;
-    g->kblock = even(g->k, accumulation_block(t->lat.source_channels * t->lat.h.taps * t->lat.w.taps));
+    const idx block = lattice_block(&t->lat), all = t->lat.h.taps * t->lat.w.taps;
+    g->kblock = max_idx(1, block >= all ? block / max_idx(1, all) * count : block);
     g->a = forward && count == taps ? weights + t->m0 * row : panel;
     if (g->a != panel)
         return;

@@ -27,6 +27,7 @@ cnp.import_array()
 
 cdef int max_threads = 1
 cdef int strict = 0
+cdef int forced_layout = -1  # see set_batch_last
 cdef object report = None  # called after every convolution, see set_report
 cdef dict PAD_MODES = {"zeros": CONV_ZEROS, "reflect": CONV_REFLECT, "replicate": CONV_REPLICATE,
                        "circular": CONV_CIRCULAR}
@@ -67,6 +68,12 @@ def get_strict() -> bool:
 def set_strict(bint flag) -> None:
     global strict
     strict = flag
+
+
+def set_batch_last(int flag) -> None:
+    """Layers that may give batch-last results: 1, do so where it is possible; 0, do not; -1, where it pays. For tests."""
+    global forced_layout
+    forced_layout = flag
 
 
 def available_threads() -> int:
@@ -313,6 +320,9 @@ cdef class Workspace:
 
     cdef bint pays(self, conv_problem *p):
         """conv_batch_pays, or what it said of the same problem."""
+        cdef conv_plan plan
+        if forced_layout >= 0:
+            return forced_layout and conv_plan_init(&plan, p, 1) == CONV_OK
         if not (OWNS_THREAD and self.weighed and self.asked.n == p.n and self.asked.layout == p.layout and
                 self.asked.dtype == p.dtype and self.isa == cpu_active_isa() and self.asked_of is self.settings):
             self.pay = conv_batch_pays(p)
