@@ -32,6 +32,7 @@ def conv(
     out: NDArray[Any] | None,
     algorithm: str,
     workspace: Workspace | None = None,
+    chain: BatchChain | None = None,
 ) -> NDArray[Any]: ...
 def conv_backward(
     ndim: int,
@@ -95,6 +96,9 @@ class Plan:
 class Workspace:
     def __init__(self) -> None: ...
     def copy(self, array: NDArray[Any]) -> NDArray[Any]: ...
+
+class BatchChain:
+    def __init__(self, first: Workspace) -> None: ...
 
 def linear(
     x: ArrayLike,

@@ -218,6 +218,21 @@ cdef bint lies_batch_last(cnp.ndarray a):
     return memory.first == <char *>cnp.PyArray_DATA(a) and memory.size == row
 
 
+cdef class BatchChain:
+    """Layers that hand one another activations that lie batch-last: begun by the layer of workspace `first` alone, and closed for
+    good where one of them cannot follow, or the gradient of the first one's input, which lies as images, is wanted."""
+
+    cdef Workspace first
+    cdef bint open
+
+    def __init__(self, Workspace first not None):
+        self.first = first
+        self.open = True
+
+    def __reduce__(self):
+        return BatchChain, (self.first,)
+
+
 # ---- what a layer keeps ----
 
 cdef extern from *:
@@ -260,6 +275,7 @@ cdef class Workspace:
     cdef bint taken
     cdef list arrays
     cdef int oldest
+    cdef BatchChain chain
     cdef conv_problem asked  # by `pays`
     cdef tuple asked_of
     cdef bint weighed, pay
@@ -574,11 +590,14 @@ cdef dict problem_numbers(conv_problem *p):
 
 
 cdef cnp.ndarray conv_batch_last(int ndim, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, object stride, object padding,
-                                 object dilation, object groups, object padding_mode, object activation, Workspace workspace):
+                                 object dilation, object groups, object padding_mode, object activation, Workspace workspace,
+                                 BatchChain chain):
     """The convolution into an array that lies batch-last, where that pays, as x may, too; None elsewhere."""
     cdef conv_problem p
     cdef cnp.npy_intp shape[4]
     cdef bint last = lies_batch_last(x)
+    if not (last or (chain.open and chain.first is workspace)):
+        return None
     if cnp.PyArray_NDIM(x) != ndim + 2 or not (last or cnp.PyArray_ISCARRAY_RO(x)) or not of_type(x, w, b):
         return None
     p = problem_of(ndim, x, w, b, stride, padding, dilation, groups, padding_mode, workspace)
@@ -587,7 +606,9 @@ cdef cnp.ndarray conv_batch_last(int ndim, cnp.ndarray x, cnp.ndarray w, cnp.nda
     p.layout = CONV_BATCH_LAST if last else CONV_BATCH_RESULT
     p.activation = CONV_LINEAR if activation is None else ACTIVATIONS[activation]
     if not workspace.pays(&p):
+        chain.open = not last or forced_layout >= 0
         return None
+    workspace.chain = chain
     y = workspace.batch_last(result_dims(&p, ndim, True, shape), shape, cnp.PyArray_TYPE(x))
     run(&p, x, w, b, y, workspace)
     return y
@@ -601,10 +622,11 @@ cdef inline bint of_type(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b):
 
 
 def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out, algorithm,
-         Workspace workspace=None, bint batch_last=False):
-    """`batch_last`: the caller, a layer, does well with a result that lies so, and has a workspace."""
-    if batch_last and type(x) is cnp.ndarray:
-        y = conv_batch_last(ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, workspace)
+         Workspace workspace=None, BatchChain chain=None):
+    """`chain`: the caller, a layer with a workspace, may give a result that lies batch-last."""
+    if chain is not None and type(x) is cnp.ndarray:
+        y = conv_batch_last(ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, workspace,
+                            chain)
         if y is not None:
             return y
     return conv_images(ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out, algorithm,
@@ -687,6 +709,8 @@ def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, g
                                         through_relu, workspace)
         if gradients is not None:
             return gradients
+        if workspace.chain is not None and forced_layout < 0:
+            workspace.chain.open = False
     cdef cnp.ndarray dy = as_dense(as_images(grad_output, workspace), "grad_output", -1)
     cdef cnp.ndarray xa = as_dense(as_images(x, workspace), "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
     cdef conv_problem p

@@ -7,6 +7,7 @@ from typing import overload
 
 from numpy.typing import ArrayLike
 
+from fastconv import _core
 from fastconv.nn.activation import ReLU
 from fastconv.nn.flatten import Flatten
 from fastconv.nn.module import Array, Module
@@ -16,8 +17,8 @@ RELU = (ReLU,)
 NORMS = (BatchNorm1d, BatchNorm2d)
 
 # A layer; the ReLU that it applies along the way; the batch normalization behind it that may be folded into it, and the ReLU behind that;
-# whether the output may lie batch-last.
-_Forward = tuple[Module, Module | None, Module | None, Module | None, bool]
+# the chain of layers that hand one another batch-last outputs.
+_Forward = tuple[Module, Module | None, Module | None, Module | None, _core.BatchChain | None]
 _Backward = tuple[int, Module, int]  # index of a layer; the layer; index of the ReLU that it goes back through, -1 for none
 
 
@@ -41,7 +42,7 @@ class Sequential(Module):
     def forward(self, x: ArrayLike) -> Array:
         steps = iter(self._forward_steps)
         folded: list[tuple[Module, Module]] = []
-        for layer, relu, norm, relu_behind, last in steps:
+        for layer, relu, norm, relu_behind, chain in steps:
             fold = None if norm is None else layer._folded(norm, x)  # type: ignore[attr-defined]
             if fold is not None:
                 folded.append((layer, norm))  # type: ignore[arg-type]
@@ -51,9 +52,9 @@ class Sequential(Module):
                     relu_behind._saved = x
                     next(steps)
             elif relu is None:
-                x = layer.forward(x, None, None, True) if last else layer.forward(x)  # type: ignore[call-arg]
+                x = layer.forward(x) if chain is None else layer.forward(x, None, None, chain)  # type: ignore[call-arg]
             else:
-                x = relu._saved = layer.forward(x, "relu", None, True) if last else layer.forward(x, "relu")  # type: ignore[call-arg]
+                x = relu._saved = layer.forward(x, "relu") if chain is None else layer.forward(x, "relu", None, chain)  # type: ignore[call-arg]
         self._saved = folded
         return x  # type: ignore[return-value]  # of an empty Sequential it is the input
 
@@ -124,13 +125,14 @@ class Sequential(Module):
         layers = self._layers
         fused = {i + 1 for i, layer in enumerate(layers) if layer._fuses_relu and self._is(i + 1, RELU)}
         last = self._batch_last_outputs()
+        chain = _core.BatchChain(layers[min(last)]._workspace) if last else None  # type: ignore[attr-defined]
         forward = [
             (
                 layer,
                 layers[i + 1] if i + 1 in fused else None,
                 layers[i + 1] if layer._folds_norm and self._is(i + 1, NORMS) else None,
                 layers[i + 2] if layer._folds_norm and self._is(i + 1, NORMS) and self._is(i + 2, RELU) else None,
-                i in last,
+                chain if i in last else None,
             )
             for i, layer in enumerate(layers)
             if i not in fused
@@ -141,7 +143,9 @@ class Sequential(Module):
         return forward, backward[::-1]
 
     def _batch_last_outputs(self) -> set[int]:
-        """Indices of the layers whose output may lie batch-last, since it ends in a layer that does well with that."""
+        """Indices of the layers whose output may lie batch-last: from the first that learns, whose input has no gradient, on to a
+        linear layer."""
+        first = self._first_with_parameters()
         found: set[int] = set()
         reader: Module | None = None  # of the output at hand; None: the caller, or a layer that knows the usual layout alone
         for index in range(len(self._layers) - 1, -1, -1):
@@ -152,7 +156,7 @@ class Sequential(Module):
                 reader = layer
             elif not (type(layer) is Flatten or (type(layer) in RELU and self._layers[index - 1]._fuses_relu and index > 0)):
                 reader = None
-        return found
+        return found if first in found else set()
 
     def __len__(self) -> int:
         return len(self._layers)

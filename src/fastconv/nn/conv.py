@@ -126,7 +126,8 @@ class _ConvNd(Module):
         self._workspace = _core.Workspace()
 
     def forward(
-        self, x: ArrayLike, activation: str | None = None, folded: _Fold | None = None, batch_last: bool = False
+        self, x: ArrayLike, activation: str | None = None, folded: _Fold | None = None,
+        chain: _core.BatchChain | None = None,
     ) -> Array:
         activation = activation or self.activation
         if folded is None:
@@ -139,7 +140,7 @@ class _ConvNd(Module):
         else:
             y = _core.conv(
                 self._rank, x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.padding_mode,
-                activation, None, "auto", self._workspace, batch_last and self.training,
+                activation, None, "auto", self._workspace, chain if self.training else None,
             )  # fmt: skip
         self._saved = x, y if self.activation else None
         return y
@@ -212,16 +213,9 @@ class _ConvNd(Module):
             self._rank, grad_output, x, weight._data, self.stride, self.padding, self.dilation, self.groups,
             self.padding_mode, (need_input_grad, True, bias is not None), "auto", "auto", through_relu, self._workspace,
         )  # fmt: skip
-        # What a step does most of its time without a call: `accumulate` where there is no gradient yet.
-        if weight.grad is None:
-            weight.grad = grad_weight
-        else:
-            weight.accumulate(grad_weight)
+        weight.accumulate(grad_weight)
         if bias is not None:
-            if bias.grad is None:
-                bias.grad = grad_bias
-            else:
-                bias.accumulate(grad_bias)
+            bias.accumulate(grad_bias)
         return grad_input
 
     def train(self, mode: bool = True) -> Module:

@@ -70,15 +70,9 @@ class Linear(Module):
             grad_output, self._recall() if x is None else x, weight._data, (need_input_grad, True, bias is not None), through_relu,
             self._workspace,
         )  # fmt: skip
-        if weight.grad is None:
-            weight.grad = grad_weight
-        else:
-            weight.accumulate(grad_weight)
+        weight.accumulate(grad_weight)
         if bias is not None:
-            if bias.grad is None:
-                bias.grad = grad_bias
-            else:
-                bias.accumulate(grad_bias)
+            bias.accumulate(grad_bias)
         return grad_input
 
     def extra_repr(self) -> str:

@@ -180,8 +180,8 @@ class Module:
     _fuses_relu = False
     #: Whether ``forward`` takes ``folded``, weights with the batch normalization behind this layer folded in. `Sequential` does it.
     _folds_norm = False
-    #: Whether ``forward`` does well with an input that lies batch-last, "in", and takes ``batch_last``, which asks for such an output,
-    #: "in and out" (record 50). `Sequential` decides.
+    #: Whether ``forward`` does well with an input that lies batch-last, "in", and takes the ``chain`` that it may give such an output
+    #: to, "in and out" (record 50). `Sequential` decides.
     _batch_last: str | None = None
     #: Where the keys of the state are to be others than the tree gives: the modules that hold it, under their names.
     _parts: Mapping[str, Module] | None = None
