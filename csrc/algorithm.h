@@ -17,18 +17,20 @@ struct conv_algorithm {
     conv_algorithm_id id;
     int kernel;
     const char *reason;
+    int (*applicable)(const conv_plan *plan); /* to the problem; NULL: to all */
     void (*block)(conv_plan *plan);
-    int (*applicable)(const conv_plan *plan); /* of the blocked plan; NULL: always */
-    double (*cost)(const conv_plan *plan);    /* likewise; the least wins */
+    double (*cost)(const conv_plan *plan);    /* of the blocked plan; the least wins */
+    int (*fits)(const conv_plan *plan);       /* what it keeps and how it counts, where it would win; NULL: always */
     idx (*chunks)(const conv_plan *plan);
     double (*task_bytes)(const conv_plan *plan);
     int regroups; /* bwd_data: takes w as it is, without the prepare step */
     void (*share)(conv_plan *plan); /* the cut for plan->threads, of which there are some; NULL: that of plan.c */
+    double (*at_least)(const conv_plan *plan); /* less than any cost, where blocking takes its time; NULL: not known */
     int spans; /* tasks are chunks of all groups together, cut for the batch and not for the threads */
 };
 
 extern const conv_algorithm *const forward_algorithms[], *const backward_algorithms[]; /* they end with NULL */
-extern const conv_algorithm winograd_algorithm, slide_algorithm, stencil_algorithm, batch_algorithm, batch_weights_algorithm;
+extern const conv_algorithm winograd_algorithm, fft_algorithm, slide_algorithm, stencil_algorithm, batch_algorithm, batch_weights_algorithm;
 
 static inline double min_double(double a, double b)
 {
@@ -101,8 +103,8 @@ static inline double direct_box(const conv_plan *plan, const direct_shape *s, id
 static inline double view_box(const conv_plan *plan, const lattice *lat, idx n, idx h, idx w)
 {
     const conv_axis *ah = &lat->h, *aw = &lat->w;
-    const double rows = (double)((h - 1) * ah->step + 1) + (double)(ah->taps - 1) * (double)(ah->delta < 0 ? -ah->delta : ah->delta);
-    const double columns = (double)((w - 1) * aw->step + 1) + (double)(aw->taps - 1) * (double)(aw->delta < 0 ? -aw->delta : aw->delta);
+    const double rows = (double)((h - 1) * ah->step + 1) + (double)(ah->taps - 1) * (double)axis_distance(ah);
+    const double columns = (double)((w - 1) * aw->step + 1) + (double)(aw->taps - 1) * (double)axis_distance(aw);
     return lattice_inside(lat) ? 0 : (double)n * rows * (columns <= (double)lanes_of(plan) ? (double)view_pitch((idx)columns, lanes_of(plan)) : columns);
 }
 

@@ -17,7 +17,7 @@ static void box_of(conv_plan *plan, idx positions)
  * ragged boxes would add up to too many of them for the error bound. */
 static void outer_block(conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const conv_problem *p = &plan->p;
     const idx budget = CACHE_BYTES / element_bytes(plan), positions = p->n * p->oh * p->ow;
     plan->nv = p->oc <= lanes_of(plan) ? 1 : plan->kernels->nv;
@@ -31,7 +31,7 @@ static void outer_block(conv_plan *plan)
 
 static double outer_task_bytes(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const double positions = (double)(plan->chunk_n * plan->chunk_h * plan->chunk_w), lanes = (double)lanes_of(plan);
     const double box = view_box(plan, &lat, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
@@ -48,7 +48,7 @@ static idx outer_chunks(const conv_plan *plan)
 
 static void dot_block(conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     plan->nv = 1;
     plan->m_rows = s.taps;
@@ -60,7 +60,7 @@ static void dot_block(conv_plan *plan)
 
 static double dot_task_bytes(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     return (double)s.taps * sizeof(idx) + 2 * ALIGNMENT +
            (direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) + (double)(s.span_w + 2 * lanes_of(plan))) *
@@ -148,7 +148,7 @@ static double boxes_of(const conv_plan *plan)
 
 static double outer_cost(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const conv_problem *p = &plan->p;
     const double k = (double)p->oh * (double)p->ow, m = (double)p->ic * (double)s.taps, lanes = (double)lanes_of(plan);
@@ -161,7 +161,7 @@ static double outer_cost(const conv_plan *plan)
 
 static double dot_cost(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const conv_problem *p = &plan->p;
     const double m = (double)p->ic * (double)s.taps * (double)p->oc;
@@ -186,7 +186,7 @@ static double weights_cost(const conv_plan *plan)
            (double)p->oc * columns / (double)lanes_of(plan) * 2 * k / (double)plan->depth;
 }
 
-/* ---- applicable: one sentence each ---- */
+/* ---- what applies and fits: one sentence each ---- */
 
 /* The same of a box of positions. */
 static int outer_fits(const conv_plan *plan)
@@ -200,7 +200,7 @@ static int dot_fits(const conv_plan *plan)
 }
 
 /* One source channel to each result, rows of 3, 5 or 7 taps side by side, and with a stride of 2 squares that registers hold. */
-static int slide_weights_fits(const conv_plan *plan)
+static int slide_weights_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const int wide = plan->kernels->mr >= 14 && lanes_of(plan) >= 8;
@@ -208,29 +208,34 @@ static int slide_weights_fits(const conv_plan *plan)
     const int strides = p->stride_h == p->stride_w &&
                         (p->stride_h == 1 || (p->stride_h == 2 && p->kh == p->kw && (p->kw == 3 || (p->kw == 5 && wide))));
     return p->ic == 1 && row && strides && p->dil_w == 1 && (p->dil_h == 1 || p->kh == 1) && p->pad_mode == CONV_ZEROS &&
-           p->pad_left <= lanes_of(plan) && p->ow < 1 << 20 && p->oh < 1 << 20 && slide_weights_bytes(plan) < DIRECT_LIMIT;
+           p->pad_left <= lanes_of(plan) && p->ow < 1 << 20 && p->oh < 1 << 20;
+}
+
+static int slide_weights_fits(const conv_plan *plan)
+{
+    return slide_weights_bytes(plan) < DIRECT_LIMIT;
 }
 
 /* ---- the table: where two cost the same, the first ---- */
 
 static const conv_algorithm outer_algorithm = {
     CONV_OUTER, KERNEL_OUTER, "outer products of gradient and source rows read at the shift of each tap",
-    outer_block, outer_fits, outer_cost, outer_chunks, outer_task_bytes,
+    NULL, outer_block, outer_cost, outer_fits, outer_chunks, outer_task_bytes,
 };
 
 static const conv_algorithm dot_algorithm = {
     CONV_DOT, KERNEL_DOT, "few output channels: dot products along the rows",
-    dot_block, dot_fits, dot_cost, dot_chunks, dot_task_bytes,
+    NULL, dot_block, dot_cost, dot_fits, dot_chunks, dot_task_bytes,
 };
 
 static const conv_algorithm slide_weights_algorithm = {
     CONV_SLIDE, KERNEL_SLIDE_WEIGHTS, "one channel to each result: taps are accumulators that slide down over rows read where they lie",
-    slide_weights_block, slide_weights_fits, slide_weights_cost, slide_weights_chunks, slide_weights_bytes, .spans = 1,
+    slide_weights_applies, slide_weights_block, slide_weights_cost, slide_weights_fits, slide_weights_chunks, slide_weights_bytes, .spans = 1,
 };
 
 static const conv_algorithm gemm_algorithm = {
     CONV_GEMM, KERNEL_WEIGHTS, "positions are reduced over in panels of transposed im2col",
-    weights_block, NULL, weights_cost, weights_chunks, weights_task_bytes,
+    NULL, weights_block, weights_cost, NULL, weights_chunks, weights_task_bytes,
 };
 
 const conv_algorithm *const backward_algorithms[] = {&batch_weights_algorithm, &outer_algorithm, &dot_algorithm, &slide_weights_algorithm, &gemm_algorithm, NULL};

@@ -13,7 +13,7 @@ static idx batch_images(const conv_plan *plan, const lattice *lat, idx most)
 }
 
 /* A few images of all source channels stay in the second-level cache, and offsets in 32 bits. */
-static int batch_fits(const conv_plan *plan)
+static int batch_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const lattice lat = plan_lattice(plan, 0, 0);
@@ -103,8 +103,9 @@ static double batch_task_bytes(const conv_plan *plan)
 }
 
 const conv_algorithm batch_algorithm = {
-    CONV_BATCH, KERNEL_BATCH, "small images that lie batch-last: lanes over the images of a batch",
-    batch_block, batch_fits, batch_cost, batch_chunks, batch_task_bytes, 1, batch_share,
+    .id = CONV_BATCH, .kernel = KERNEL_BATCH, .reason = "small images that lie batch-last: lanes over the images of a batch",
+    .applicable = batch_applies, .block = batch_block, .cost = batch_cost, .chunks = batch_chunks, .task_bytes = batch_task_bytes,
+    .regroups = 1, .share = batch_share,
 };
 
 /* ---- bwd_weights ---- */
@@ -139,6 +140,8 @@ static double batch_weights_bytes(const conv_plan *plan)
 }
 
 const conv_algorithm batch_weights_algorithm = {
-    CONV_BATCH, KERNEL_BATCH_WEIGHTS, "small images that lie batch-last: dot products along the images of a batch",
-    batch_weights_block, batch_fits, batch_weights_cost, batch_weights_chunks, batch_weights_bytes,
+    .id = CONV_BATCH, .kernel = KERNEL_BATCH_WEIGHTS,
+    .reason = "small images that lie batch-last: dot products along the images of a batch",
+    .applicable = batch_applies, .block = batch_weights_block, .cost = batch_weights_cost, .chunks = batch_weights_chunks,
+    .task_bytes = batch_weights_bytes,
 };

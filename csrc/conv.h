@@ -37,7 +37,7 @@ typedef enum {
     CONV_SLIDE,
     CONV_STENCIL,
     CONV_GEMM,
-    CONV_FFT, /* planned here, run by the caller: conv_run does not know it */
+    CONV_FFT,
     CONV_OUTER,
     CONV_DOT,
     CONV_REF,
@@ -80,6 +80,12 @@ typedef struct {
     idx tap_first, tap_step;    /* tap t is the kernel's element tap_first + t*tap_step */
 } conv_axis;
 
+typedef struct {
+    conv_axis h, w;
+    idx source_channels; /* reduced over, of one group */
+    idx result_channels; /* of one group */
+} lattice;
+
 typedef struct conv_algorithm conv_algorithm;
 
 typedef struct {
@@ -88,13 +94,14 @@ typedef struct {
     const struct kernel_table *kernels;
     int nv;                     /* vectors in a row of the tile */
     idx phases_h, phases_w;     /* lattices: 1 x 1 but for bwd_data with stride */
+    lattice largest, envelope;  /* of these the most points and taps; all that they read */
     idx channels;               /* channels in one block of the packed source */
     idx chunk_n, chunk_h, chunk_w; /* of one task: images, rows, columns; gemm: chunk_w counts points of an image, or
                                       columns of dw; winograd: tiles, of which chunk_h are
-                                      transformed at a time */
+                                      transformed at a time; fft: chunk_h counts pairs of tiles */
     idx pitch;                  /* direct: elements from one packed row to the next */
     int in_place;               /* direct: rows are read where they lie */
-    idx tile_h, tile_w;         /* winograd: outputs of a tile; 1: the axis is not transformed */
+    idx tile_h, tile_w;         /* winograd: outputs of a tile; fft: length of a transform; 1: the axis is not transformed */
     idx block_rows;             /* winograd: of the result, at a time */
     idx depth;                  /* weights: positions reduced over at a time; outer: output channels of a task;
                                       stencil: rows at a time */
@@ -105,7 +112,7 @@ typedef struct {
     idx prepared_bytes, task_bytes; /* scratch: shared, and for each thread */
     idx packed_offset, packed_bytes; /* packed weights: w itself, then at an offset what the kernel made of it */
     idx scratch_bytes;
-    int threads;
+    int threads, max_threads;   /* of at most so many */
     double cycles; /* of one example and group, by the cost model */
 } conv_plan;
 

@@ -28,12 +28,14 @@ static double tile_cycles(const conv_plan *plan, idx rows, double crossing)
 /* ---- direct: a box of source rows packed once or read where it lies, every tap a shift of it ---- */
 
 #define DIRECT_STREAMS 16 /* of a block that is read in place: more than the prefetcher follows */
+#define DIRECT_FAR 4194304 /* bytes of a source that is read in place, beyond which it comes from memory */
+#define DIRECT_SUMS 131072 /* bytes of results that wait for the rest of their channels */
 #define IN_PLACE_LIMIT 536870912.0 /* offsets have 32 bits */
 
 /* Rows of stride 1 that nothing pads, for so few rows of the result that each is read once: a copy would not pay. */
 static int direct_in_place(const conv_plan *plan, const lattice *lat)
 {
-    const lattice all = plan_envelope(plan);
+    const lattice all = plan->envelope;
     return lat->result_channels <= plan->kernels->mr && (plan->p.pass == CONV_FWD || plan->p.pad_mode == CONV_ZEROS) && lat->h.step == 1 && lat->w.step == 1 && lattice_inside(&all) &&
            (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size < IN_PLACE_LIMIT;
 }
@@ -46,11 +48,16 @@ static void direct_block_in_place(conv_plan *plan, const lattice *lat, idx short
     plan->chunk_h = max_idx(1, lat->h.grid);
     plan->chunk_w = max_idx(1, lat->w.grid);
     plan->pitch = lat->w.size;
+    if (plan->channels < lat->source_channels) { /* sums that are taken up again */
+        const idx columns = DIRECT_SUMS / (element_bytes(plan) * lat->result_channels);
+        plan->chunk_w = even(plan->chunk_w, columns);
+        plan->chunk_h = plan->chunk_w < lat->w.grid ? 1 : even(plan->chunk_h, columns / plan->chunk_w);
+    }
 }
 
 static void direct_block(conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const double budget = CACHE_BYTES / (double)element_bytes(plan);
     /* blocks of channels cut every sum: none shorter than half of what the error bound allows for */
@@ -82,7 +89,7 @@ static void direct_block(conv_plan *plan)
 
 static double direct_task_bytes(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const double terms = (double)plan->channels * (double)s.taps;
     double box = direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
@@ -95,7 +102,7 @@ static double direct_task_bytes(const conv_plan *plan)
 
 static idx direct_chunks(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     return ceil_div(lat.w.grid, plan->chunk_w) * ceil_div(lat.h.grid, plan->chunk_h) *
            ceil_div(plan->p.n, plan->chunk_n);
 }
@@ -115,12 +122,13 @@ static double direct_misses(const conv_plan *plan, const lattice *lat)
 
 static double direct_cost(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     const double lanes = (double)lanes_of(plan);
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const idx nr = tile_columns(plan), pitch = plan->pitch;
-    const double row = pitch % nr == 0 ? (double)round_up(plan->chunk_w, lanes_of(plan)) : (double)pitch;
+    const int alone_in_rows = pitch % nr == 0 || (plan->in_place && plan->chunk_w < lat.w.grid); /* a tile has one row */
+    const double row = alone_in_rows ? (double)round_up(plan->chunk_w, lanes_of(plan)) : (double)pitch;
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     const double columns = boxes * (double)plan->chunk_h * row;
     const double packed_rows = plan->in_place ? 0 : boxes * (double)(plan->chunk_h + s.span_h) * (double)s.planes;
@@ -130,8 +138,11 @@ static double direct_cost(const conv_plan *plan)
     const double few = alone ? 1 + 1 / (double)lat.result_channels : 1, packs = alone ? 2 : 1;
     const double ends = alone ? 400 + 15 * columns / lanes : 0;
     const double small = alone && plan->kernels->mr < 14 ? 1.7 : 1; /* tiles, of which there are more: measured */
+    /* lines of streams that come from memory a tile's worth at a time: measured */
+    const double read = (double)lat.source_channels * (double)lat.h.size * (double)lat.w.size * (double)element_bytes(plan);
+    const double far = plan->in_place && read > DIRECT_FAR ? read / ALIGNMENT * 40 : 0;
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
-    return small * lattices * ((double)lat.source_channels * (1.15 * few * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps +
+    return far + small * lattices * ((double)lat.source_channels * (1.15 * few * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps +
                                                       columns / lanes * direct_misses(plan, &lat) +
                                                       packs * packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step))) +
                        ends + (pitch % nr == 0 && lat.w.out_step == 1 ? 0 : stores));
@@ -145,17 +156,19 @@ static int rows_fit(const conv_plan *plan)
 
 static const conv_algorithm direct_algorithm = {
     CONV_DIRECT, KERNEL_DIRECT, "source rows are packed once and every tap is a shift of them",
-    direct_block, rows_fit, direct_cost, direct_chunks, direct_task_bytes,
+    NULL, direct_block, direct_cost, rows_fit, direct_chunks, direct_task_bytes,
 };
 
 /* ---- channels: the same box, read element by element; the weights are the panel ---- */
 
 #define CHANNELS_LEAST 32    /* points of a task, below which packing all the weights for it weighs */
+#define CHANNELS_FAR 20      /* cycles for a line of a source that is larger than the second-level cache */
+#define CHANNELS_TASK 300    /* cycles to begin with an image */
 #define CHANNELS_POINTS 1024 /* of a unit: its rows stay in cache until they are turned round */
 
 static void channels_block(conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan), all = plan_envelope(plan);
+    const lattice lat = plan->largest, all = plan->envelope;
     const double budget = CACHE_BYTES / (double)element_bytes(plan);
     const int whole = plan->p.pass == CONV_BWD_DATA;
     plan->nv = lat.result_channels <= lanes_of(plan) ? 1 : plan->kernels->nv;
@@ -178,7 +191,7 @@ static void channels_block(conv_plan *plan)
 
 static double channels_task_bytes(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0), all = plan_envelope(plan);
+    const lattice lat = plan_lattice(plan, 0, 0), all = plan->envelope;
     const int whole = plan->p.pass == CONV_BWD_DATA;
     const double box = view_box(plan, &all, plan->depth, whole ? all.h.grid : plan->chunk_h, whole ? all.w.grid : plan->chunk_w);
     if ((double)lat.source_channels * (double)plan->p.kh * (double)plan->p.kw + (double)plan->p.ih * (double)plan->p.iw > DIRECT_LIMIT)
@@ -187,16 +200,28 @@ static double channels_task_bytes(const conv_plan *plan)
            (box * (double)plan->channels + 64) * (double)element_bytes(plan);
 }
 
+/* Cycles in which the lines of a source that no cache keeps come one by one, for every tile again: measured. */
+static double channels_misses(const conv_plan *plan, const lattice *lat, double points)
+{
+    const lattice all = plan->envelope;
+    const double element = (double)element_bytes(plan), tile = CHANNELS_ROWS * (double)lat->w.step * element / ALIGNMENT;
+    const double together = 1 + tile + (double)(lat->w.taps - 1) * (double)axis_distance(&lat->w) * element / ALIGNMENT;
+    const double lines = (double)(lat->source_channels * lat->h.taps) * min_double(together, (double)lat->w.taps * (1 + tile));
+    const double copied = view_box(plan, &all, 1, plan->chunk_h, plan->chunk_w);
+    const double bytes = (double)lat->source_channels * element * (copied > 0 ? copied : (double)lat->h.size * (double)lat->w.size);
+    return bytes > 2 * CACHE_BYTES ? points / CHANNELS_ROWS * lines * CHANNELS_FAR : 0;
+}
+
 static double channels_cost(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0), all = plan_envelope(plan);
+    const lattice lat = plan_lattice(plan, 0, 0), all = plan->envelope;
     const double lanes = (double)lanes_of(plan);
     const double points = (double)(channels_unit_points(plan) / plan->depth); /* of one image: the choice knows no batch */
     const double columns = (double)round_up(lat.result_channels, tile_columns(plan));
     /* every lattice of a gradient has its own taps: together those of the kernel */
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double k = (double)lat.source_channels * (double)(plan->p.kh * plan->p.kw) / lattices;
-    const double rows = (double)all.h.grid * (double)all.h.step * (double)lat.source_channels;
+    const double rows = (double)(axis_reach(&all.h) * lat.source_channels);
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     const double packs = points < CHANNELS_LEAST ? points / CHANNELS_LEAST : 1; /* of the weights, for an image */
     const double few = lat.source_channels == 1 ? 1.7 : 1; /* which leaves a tile after a few products: measured */
@@ -206,22 +231,27 @@ static double channels_cost(const conv_plan *plan)
     const double step = streams ? 0.75 : 0.55;
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
-    return few * (boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * step + boxes * points * columns * store +
-           (lattice_inside(&all) ? 0 : rows * (16 + (double)(all.w.grid * all.w.step) / lanes * 2)));
+    return CHANNELS_TASK + channels_misses(plan, &lat, boxes * points) +
+           few * (boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * step + boxes * points * columns * store +
+                  (lattice_inside(&all) ? 0 : rows * (16 + (double)axis_reach(&all.w) / lanes * 2)));
 }
 
-/* The same of a box and the weights, and every output belongs to exactly one point. */
-static int channels_fit(const conv_plan *plan)
+/* Every output belongs to exactly one point. */
+static int channels_apply(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    return channels_task_bytes(plan) < 32 * CACHE_BYTES &&
-           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && plan->phases_h == p->stride_h &&
-                                    plan->phases_w == p->stride_w));
+    return p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && plan->phases_h == p->stride_h && plan->phases_w == p->stride_w);
+}
+
+/* A box and the weights fit. */
+static int box_fits(const conv_plan *plan)
+{
+    return channels_task_bytes(plan) < 32 * CACHE_BYTES;
 }
 
 static const conv_algorithm channels_algorithm = {
     CONV_CHANNELS, KERNEL_CHANNELS, "short rows: lanes over channels, the source broadcast from where it lies",
-    channels_block, channels_fit, channels_cost, direct_chunks, channels_task_bytes,
+    channels_apply, channels_block, channels_cost, box_fits, direct_chunks, channels_task_bytes,
 };
 
 /* ---- gemm: panels of im2col, columns run on over rows and short images ---- */
@@ -230,7 +260,7 @@ static const conv_algorithm channels_algorithm = {
 
 static void gemm_block(conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const idx taps = lat.h.taps * lat.w.taps, points = max_idx(1, lat.h.grid * lat.w.grid);
     plan->nv = vectors_for(plan, &lat);
     plan->m_rows = lat.result_channels;
@@ -246,7 +276,7 @@ static void gemm_block(conv_plan *plan)
 
 static double gemm_task_bytes(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const double depth = (double)plan->channels * (double)lat.h.taps * (double)lat.w.taps;
     const double columns = (double)round_up(plan->chunk_n * plan->chunk_w, tile_columns(plan));
     return (double)tile_bytes(plan) + 2 * ALIGNMENT + depth * (sizeof(int32_t) + columns * (double)element_bytes(plan));
@@ -254,13 +284,13 @@ static double gemm_task_bytes(const conv_plan *plan)
 
 static idx gemm_chunks(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     return ceil_div(plan->p.n, plan->chunk_n) * ceil_div(max_idx(1, lat.h.grid * lat.w.grid), plan->chunk_w);
 }
 
 static double gemm_cost(const conv_plan *plan)
 {
-    const lattice lat = largest_lattice(plan);
+    const lattice lat = plan->largest;
     const double lanes = plan->kernels->set[plan->p.dtype]->lanes;
     const idx nr = tile_columns(plan), points = max_idx(1, lat.h.grid * lat.w.grid);
     const double columns = (double)round_up(points, nr);
@@ -282,7 +312,7 @@ static int panel_fits(const conv_plan *plan)
 
 static const conv_algorithm gemm_algorithm = {
     CONV_GEMM, KERNEL_GEMM, "panels of im2col: dense columns are worth a copy for each tap",
-    gemm_block, panel_fits, gemm_cost, gemm_chunks, gemm_task_bytes,
+    NULL, gemm_block, gemm_cost, panel_fits, gemm_chunks, gemm_task_bytes,
 };
 
 /* ---- ref: a task is an output channel of an image ---- */
@@ -317,74 +347,7 @@ static int forward_pass(const conv_plan *plan)
 
 static const conv_algorithm ref_algorithm = {
     CONV_REF, KERNEL_REF, "the seven loops, asked for by name or where nothing else fits",
-    ref_block, forward_pass, last_resort, ref_chunks, no_scratch,
-};
-
-/* ---- fft: the cut of src/fastconv/fft.py, whose arithmetic this repeats to know what it costs ---- */
-
-#define FFT_BANK 4194304 /* points of kernels whose spectra are kept at a time */
-#define FFT_TAPS 200     /* fewer never pay, and in double precision twice as many keep the error bound */
-
-typedef struct {
-    double length, number, levels;
-} fft_cut;
-
-/* The next longer cut of an axis into fewer tiles than `fewest`; *size counts the lengths {8,9,10,12,15} * 2^i. */
-static int fft_next(fft_cut *cut, idx *size, double *fewest, idx kernel, idx outputs, idx stride, idx dilation)
-{
-    static const double factors[] = {8, 9, 10, 12, 15};
-    const idx step = kernel > 1 ? dilation : stride, common = gcd_idx(stride, step);
-    const idx phases = min_idx(step / common, outputs), points = outputs / phases, s = stride / common;
-    for (; *fewest > 1 && *size < 5 * 40; (*size)++) {
-        const double length = factors[*size % 5] * (double)((idx)1 << (*size / 5));
-        const idx chunk = ((idx)length - kernel) / s + 1, number = chunk > 0 ? ceil_div(points, chunk) : points;
-        if (length < (double)kernel || (double)number >= *fewest)
-            continue;
-        *fewest = (double)number;
-        *cut = (fft_cut){kernel > 1 ? length : (double)ceil_div(points, number), (double)(number * phases),
-                         kernel > 1 ? __builtin_log2(length) : 0};
-        return 1;
-    }
-    return 0;
-}
-
-static double fft_cut_cost(double ic, double oc, const fft_cut *h, const fft_cut *w)
-{
-    const double points = h->length * w->length, number = h->number * w->number;
-    const double longest = h->levels > w->levels ? h->levels : w->levels, size = __builtin_log2(points);
-    const double transform = points * (12 + 0.75 * (h->levels + w->levels) + (size > 17 ? 4.5 * (size - 17) : 0) +
-                                       (longest > 15 ? 6.6 * (longest - 15) : 0));
-    const double blocks = __builtin_ceil(oc * ic * points / FFT_BANK);
-    return transform * (ic * oc + number * (blocks * ic + oc)) + number * (3 * ic * oc * points + 4e4);
-}
-
-static double fft_cost(const conv_plan *plan)
-{
-    const conv_problem *p = &plan->p;
-    double least = 1e300, fewest_h = 1e300;
-    fft_cut h, w;
-    for (idx i = 0; fft_next(&h, &i, &fewest_h, p->kh, p->oh, p->stride_h, p->dil_h);) {
-        double fewest_w = 1e300;
-        for (idx j = 0; fft_next(&w, &j, &fewest_w, p->kw, p->ow, p->stride_w, p->dil_w);)
-            least = (double)p->ic * h.length * w.length > FFT_BANK
-                        ? least
-                        : min_double(least, fft_cut_cost((double)p->ic, (double)p->oc, &h, &w));
-    }
-    return p->dtype == CONV_F64 ? 1.2 * least : least;
-}
-
-/* Forward, and a kernel so large that transforms may pay. */
-static int fft_fits(const conv_plan *plan)
-{
-    const conv_problem *p = &plan->p;
-    const int asked = p->algorithm == CONV_FFT;
-    return p->pass == CONV_FWD && (asked || !p->strict) && p->kh * p->kw > 1 &&
-           (asked || p->kh * p->kw >= (p->dtype == CONV_F64 ? 2 * FFT_TAPS : FFT_TAPS)) && fft_cost(plan) < 1e300;
-}
-
-static const conv_algorithm fft_algorithm = {
-    CONV_FFT, KERNEL_FFT, "a large kernel on few channels: overlap-save through numpy.fft",
-    ref_block, fft_fits, fft_cost, ref_chunks, no_scratch,
+    forward_pass, ref_block, last_resort, NULL, ref_chunks, no_scratch,
 };
 
 /* ---- the table: where two cost the same, the first ---- */

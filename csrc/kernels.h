@@ -26,7 +26,11 @@ typedef void conv_task(const void *call, idx task, int worker);
 /* Units [begin, end) of an operator: rows of outputs, planes or channels. */
 typedef void operator_kernel(const void *call, idx begin, idx end, char *scratch);
 
-enum { KERNEL_DIRECT, KERNEL_CHANNELS, KERNEL_BATCH, KERNEL_BATCH_WEIGHTS, KERNEL_WINOGRAD, KERNEL_SLIDE, KERNEL_STENCIL, KERNEL_GEMM, KERNEL_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_SLIDE_WEIGHTS, KERNEL_REF, KERNELS, KERNEL_FFT = KERNELS };
+enum {
+    KERNEL_DIRECT, KERNEL_CHANNELS, KERNEL_BATCH, KERNEL_WINOGRAD, KERNEL_FFT, KERNEL_SLIDE, KERNEL_STENCIL, KERNEL_GEMM,
+    KERNEL_WEIGHTS, KERNEL_BATCH_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_SLIDE_WEIGHTS,
+    KERNEL_REF, KERNELS
+};
 
 typedef struct {
     int lanes; /* elements in a vector */

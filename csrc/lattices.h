@@ -33,11 +33,9 @@ static inline idx max_idx(idx a, idx b)
  * so does 512 where that is less. */
 static inline idx accumulation_block(idx k)
 {
-    idx root = 0;
     if (k <= 53)
         return k;
-    while ((root + 1) * (root + 1) <= k && root < 92)
-        root++;
+    const idx root = (idx)__builtin_sqrt((double)min_idx(k, 92 * 92));
     return min_idx(11 * root / 2 + 8, 512);
 }
 
@@ -68,11 +66,16 @@ static inline int rows_together(idx bytes_apart, int mr)
     return apart < 64 || apart > 960 ? (mr < 7 ? mr : 7) : mr;
 }
 
-/* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks. Cores with half
- * the registers have half of that cache, too. */
-static inline idx row_block(idx rows, idx k, idx mr, idx element)
+#define RESULT_FAR 3145728 /* bytes of a result, beyond which it goes to memory */
+#define RESULT_STREAMS 12  /* rows that are written side by side then: twice as many take twice the time */
+
+/* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks; few where products are few
+ * and the result, of so many `columns`, is far. Cores with half the registers have half of that cache, too. */
+static inline idx row_block(idx rows, idx k, idx mr, idx element, idx columns)
 {
     const idx bytes = mr >= 14 ? 393216 : 131072;
+    if (k <= 256 && rows * columns * element > RESULT_FAR)
+        return even(rows, max_idx(1, RESULT_STREAMS / mr) * mr);
     return even(rows, max_idx(mr, bytes / (k * element) / mr * mr));
 }
 
@@ -146,6 +149,12 @@ typedef struct {
     idx lowest, span;
 } axis_rows;
 
+/* From one tap to the next. */
+static inline idx axis_distance(const conv_axis *axis)
+{
+    return axis->delta < 0 ? -axis->delta : axis->delta;
+}
+
 static inline idx tap_position(const conv_axis *axis, idx t)
 {
     return axis->first + t * axis->delta;
@@ -155,7 +164,7 @@ static inline axis_rows axis_row_layout(const conv_axis *axis)
 {
     idx a = floor_div(tap_position(axis, 0), axis->step);
     idx b = floor_div(tap_position(axis, axis->taps - 1), axis->step);
-    return (axis_rows){.period = axis_phases(axis->taps, axis->step, axis->delta < 0 ? -axis->delta : axis->delta),
+    return (axis_rows){.period = axis_phases(axis->taps, axis->step, axis_distance(axis)),
                        .lowest = min_idx(a, b), .span = max_idx(a, b) - min_idx(a, b)};
 }
 
@@ -177,12 +186,6 @@ static inline idx direct_pitch(idx width, idx span, idx nr, idx lanes)
 #define WEIGHTS_ROWS 112
 
 /* The lattice of a plan's phase (ph, pw); {0} grids are possible. */
-typedef struct {
-    conv_axis h, w;
-    idx source_channels; /* reduced over, of one group */
-    idx result_channels; /* of one group */
-} lattice;
-
 static inline lattice plan_lattice(const conv_plan *plan, idx phase_h, idx phase_w)
 {
     const conv_problem *p = &plan->p;
@@ -265,6 +268,12 @@ static inline lattice plan_envelope(const conv_plan *plan)
 static inline idx view_pitch(idx width, idx lanes)
 {
     return width <= lanes && 2 * width > lanes ? lanes : width;
+}
+
+/* Positions from the first that any point reads to the last, padding among them. */
+static inline idx axis_reach(const conv_axis *axis)
+{
+    return (max_idx(1, axis->grid) - 1) * axis->step + (axis->taps - 1) * axis_distance(axis) + 1;
 }
 
 /* Whether no tap of any point reads padding. */

@@ -67,7 +67,7 @@ typedef struct {
 
 static inline stencil_box stencil_box_of(const conv_plan *plan, idx lanes)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const axis_rows fw = axis_row_layout(&lat.w);
     const idx a = tap_position(&lat.h, 0), b = tap_position(&lat.h, lat.h.taps - 1), taps = lat.h.taps * lat.w.taps;
     stencil_box box = {.low = min_idx(a, b), .reach = max_idx(a, b) - min_idx(a, b) + 1, .pitch = lat.w.grid + fw.span};
@@ -83,11 +83,12 @@ static inline stencil_box stencil_box_of(const conv_plan *plan, idx lanes)
 
 #define SLIDE_MOST 7 /* results that a source row may meet */
 
-/* Vectors of a strip where a source row meets `across` results: they, the source and a weight are registers. */
-static inline int slide_vectors(const kernel_table *k, idx across)
+/* Vectors of a strip where a source row meets `across` results: they, the source and a weight are registers. A constant to the
+ * templates. */
+__attribute__((always_inline)) static inline int slide_vectors(int mr, idx across)
 {
     static const int vectors[2][SLIDE_MOST] = {{4, 4, 3, 3, 2, 2, 1}, {4, 4, 4, 4, 4, 3, 3}};
-    return vectors[k->mr >= 14][across - 1];
+    return vectors[mr >= 14][across - 1];
 }
 
 /* Tap rows whose gradients are registers at a time; with a stride of 2 all of them. */
@@ -113,10 +114,10 @@ typedef struct {
 static inline slide_shape slide_shape_of(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const conv_axis *h = &lat.h, *w = &lat.w;
     const idx element = p->dtype == CONV_F32 ? 4 : 8, lanes = plan->kernels->set[p->dtype]->lanes;
-    const idx dil = h->delta < 0 ? -h->delta : h->delta, common = gcd_idx(h->step, dil);
+    const idx dil = axis_distance(h), common = gcd_idx(h->step, dil);
     const idx rows = max_idx(1, min_idx(plan->chunk_h, h->grid)), columns = max_idx(1, min_idx(plan->chunk_w, w->grid));
     const axis_rows fw = axis_row_layout(w);
     const idx a = tap_position(w, 0), b = tap_position(w, w->taps - 1), first = tap_position(h, 0), last = tap_position(h, h->taps - 1);
@@ -127,7 +128,7 @@ static inline slide_shape slide_shape_of(const conv_plan *plan)
     s.depth = min_idx(s.step, h->taps);
     s.full = h->taps - (s.across - 1) * s.step;
     s.table = (rows - 1) * h->step + s.apart * h->step * (s.across - 1) + s.unit * (s.depth - 1) + 1;
-    s.vectors = p->pass == CONV_BWD_WEIGHTS ? 1 : slide_vectors(plan->kernels, max_idx(1, min_idx(s.across, SLIDE_MOST))); /* no taps: no lattice for this */
+    s.vectors = p->pass == CONV_BWD_WEIGHTS ? 1 : slide_vectors(plan->kernels->mr, max_idx(1, min_idx(s.across, SLIDE_MOST))); /* no taps: no lattice for this */
     s.strips = ceil_div(ceil_div(columns, lanes), s.vectors);
     const idx end = (max_idx(columns, lanes) + (w->step == 2 ? lanes / 2 : 0)) * w->step + s.highest; /* one past what is read of a row */
     const idx reach = round_up(w->grid, columns) * w->step - columns * w->step + end - w->size; /* beyond a row */
@@ -164,7 +165,7 @@ typedef struct {
 
 static inline winograd_shape winograd_shape_of(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     winograd_shape s = {.tile_h = plan->tile_h, .tile_w = plan->tile_w, .groups_h = 1, .groups_w = 1};
     if (s.tile_h > 1)
         s.groups_h = ceil_div(lat.h.taps, 3);
@@ -205,7 +206,7 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
 {
     const idx nr = plan->nv * lanes;
     const winograd_shape s = winograd_shape_of(plan);
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const idx rows = plan->block_rows, taps = lat.h.taps * lat.w.taps, depth = lat.source_channels * taps;
     const idx width = min_idx(plan->chunk_h, s.tiles_w) * s.tile_w + 2 + 3 * s.groups_w;
     winograd_scratch at = {.ldv = round_up(plan->chunk_h, nr), .ldu = odd_pitch(s.k, lanes)};
@@ -234,6 +235,83 @@ static inline idx winograd_packed(const conv_plan *plan)
     const idx lanes = plan->kernels->set[plan->p.dtype]->lanes;
     return plan->p.groups * winograd_shape_of(plan).frequencies * winograd_layout(plan, lanes).next_u +
            round_up(plan->p.kh * plan->p.kw, lanes) * lanes;
+}
+
+/* ---- FFT: a cut into tiles, and where a task keeps its pieces ---- */
+
+/* An axis as `apart` correlations without dilation, each of which gives every so manyth result. */
+typedef struct {
+    idx length;          /* of a transform */
+    idx taps, chunk, least; /* results of a tile at most, and of the shortest */
+    idx step, stride;    /* source positions from one element to the next; elements from one result to the next */
+    idx apart, phases, number; /* results between neighbours; correlations that have any; tiles of all */
+    idx grid, low, move; /* results; source position where the first begins; from there to where the next does */
+} fft_axis;
+
+static inline fft_axis fft_axis_of(const conv_axis *axis, idx length)
+{
+    const idx dil = axis->taps == 1 ? axis->step : axis_distance(axis);
+    const idx common = gcd_idx(axis->step, dil);
+    fft_axis a = {.length = length, .taps = axis->taps, .step = dil, .stride = axis->step / common, .apart = dil / common,
+                  .grid = axis->grid, .move = axis->step,
+                  .low = min_idx(tap_position(axis, 0), tap_position(axis, axis->taps - 1))};
+    const idx points = max_idx(1, ceil_div(axis->grid, a.apart));
+    a.phases = max_idx(1, min_idx(a.apart, axis->grid));
+    a.chunk = even(points, (length - a.taps) / a.stride + 1);
+    a.number = a.phases * ceil_div(points, a.chunk);
+    a.least = max_idx(1, axis->grid / a.apart - (ceil_div(points, a.chunk) - 1) * a.chunk);
+    return a;
+}
+
+/* A tile along an axis: source position of its first element, and how many are read; its first result, and how many. */
+typedef struct {
+    idx source, used, result, count;
+} fft_place;
+
+static inline fft_place fft_tile(const fft_axis *a, idx tile)
+{
+    const idx result = tile % a->phases + tile / a->phases * a->chunk * a->apart;
+    const idx count = min_idx(a->chunk, ceil_div(max_idx(0, a->grid - result), a->apart));
+    return (fft_place){a->low + result * a->move, (count - 1) * a->stride + a->taps, result, count};
+}
+
+typedef struct {
+    fft_axis h, w;
+    int plane;                  /* both axes are transformed; else tiles have one row, and as many as lanes lie in a bundle */
+    idx rows;                   /* of a bundle, which for planes is a tile */
+    idx tiles, units;           /* of an image; pairs of bundles */
+    idx strips_h, strips_w;     /* vectors along an axis */
+    idx next_h, next_w;         /* elements of a strip along w, from one to the next along h; and the other way round */
+    idx bundle, spectrum, share; /* elements */
+    idx at_spectra, at_strip, at_bank, at_shares, at_norms, at_sums, at_power, at_turns, at_line, total;
+} fft_shape;
+
+static inline fft_shape fft_shape_of(const conv_plan *plan)
+{
+    const lattice lat = plan->largest;
+    const idx lanes = plan->kernels->set[plan->p.dtype]->lanes, m = lat.result_channels, c = lat.source_channels;
+    fft_shape s = {.h = fft_axis_of(&lat.h, plan->tile_h), .w = fft_axis_of(&lat.w, plan->tile_w), .plane = plan->tile_h > 1};
+    s.rows = s.plane ? s.h.length : lanes;
+    s.tiles = s.h.number * s.w.number;
+    s.units = ceil_div(s.plane ? s.tiles : ceil_div(s.tiles, lanes), 2);
+    s.strips_h = s.rows / lanes;
+    s.strips_w = s.w.length / lanes;
+    s.next_h = 2 * (s.w.length + 1) * lanes; /* strips a power of two apart would share sets of the cache */
+    s.next_w = 2 * (s.rows + 1) * lanes;
+    s.bundle = s.strips_w * s.next_w;
+    s.spectrum = s.strips_h * s.next_h;
+    s.share = s.plane ? s.rows * s.w.length : s.w.length * lanes;
+    s.at_spectra = s.bundle;
+    s.at_strip = s.at_spectra + c * s.spectrum;
+    s.at_bank = s.at_strip + s.next_h;
+    s.at_shares = s.at_bank + m * c * s.spectrum;
+    s.at_norms = s.at_shares + m * c * s.share;
+    s.at_sums = s.at_norms + round_up(3 * m * c, lanes);
+    s.at_power = s.at_sums + 3 * m * lanes;
+    s.at_turns = s.at_power + lanes;
+    s.at_line = s.at_turns + 2 * (s.h.length + s.w.length);
+    s.total = s.at_line + 2 * s.w.length + 4 * lanes;
+    return s;
 }
 
 /* ---- operators ---- */

@@ -10,29 +10,42 @@
 
 #define CYCLES_PER_THREAD 1.5e5  /* of the cost below: with less, waking a thread costs more than it saves */
 
+/* The plan as a row of the table would have it. */
+static void take(conv_plan *plan, const conv_algorithm *a)
+{
+    plan->algorithm = a;
+    plan->laid_out = plan->p.pass == CONV_BWD_DATA ? !a->regroups
+                                                   : plan->p.packed && (a->kernel == KERNEL_DIRECT || a->kernel == KERNEL_GEMM);
+    a->block(plan);
+}
+
 /* Leaves the plan blocked for the cheapest row that applies; 0 where none does. */
 static int choose(conv_plan *plan)
 {
     const int weights = plan->p.pass == CONV_BWD_WEIGHTS;
-    conv_plan best = {.algorithm = NULL};
+    const conv_algorithm *best = NULL;
+    double least = 0;
     for (const conv_algorithm *const *row = weights ? backward_algorithms : forward_algorithms; *row; row++) {
         const conv_algorithm *const a = *row;
         if (plan->p.algorithm != CONV_AUTO && a->id != plan->p.algorithm)
             continue;
         if ((a->id == CONV_BATCH) != (plan->p.layout != CONV_IMAGES))
             continue;
-        plan->algorithm = a;
-        plan->laid_out = plan->p.pass == CONV_BWD_DATA ? !a->regroups
-                                                       : plan->p.packed && (a->kernel == KERNEL_DIRECT || a->kernel == KERNEL_GEMM);
-        a->block(plan);
         if (a->applicable && !a->applicable(plan))
             continue;
+        if (best && a->at_least && a->at_least(plan) >= least)
+            continue;
+        take(plan, a);
         plan->cycles = a->cost(plan);
-        if (!best.algorithm || plan->cycles < best.cycles)
-            best = *plan;
+        if ((!best || plan->cycles < least) && (!a->fits || a->fits(plan))) {
+            best = a;
+            least = plan->cycles;
+        }
     }
-    *plan = best;
-    return best.algorithm != NULL;
+    if (best && best != plan->algorithm)
+        take(plan, best);
+    plan->cycles = least;
+    return best != NULL;
 }
 
 /* Smaller pieces where the threads would otherwise wait for each other: of the rows where the weights are the larger
@@ -45,7 +58,7 @@ static void share(conv_plan *plan)
     plan->m_chunks = 1;
     if (plan->algorithm->share && plan->threads > 1)
         plan->algorithm->share(plan);
-    if (plan->threads == 1 || plan->algorithm->share || kernel == KERNEL_REF || plan->algorithm->spans || kernel == KERNEL_FFT)
+    if (plan->threads == 1 || plan->algorithm->share || kernel == KERNEL_REF || plan->algorithm->spans)
         return;
     if (p->pass != CONV_BWD_WEIGHTS && (p->oc * p->kh * p->kw < p->n * p->ih * p->iw || kernel == KERNEL_CHANNELS)) {
         while (plan->chunk_n > 1 && others * plan->algorithm->chunks(plan) < wanted)
@@ -56,7 +69,7 @@ static void share(conv_plan *plan)
     }
     const idx tasks = others * plan->algorithm->chunks(plan);
     if (tasks < wanted) /* each packs the source again: not for less than two tiles of rows, but for a thread's sake */
-        plan->m_chunks = max_idx(min_idx(ceil_div(wanted, tasks), plan->m_rows / (2 * plan->kernels->mr)),
+        plan->m_chunks = max_idx(min_idx(ceil_div(wanted, max_idx(1, tasks)), plan->m_rows / (2 * plan->kernels->mr)),
                                  tasks < plan->threads ? min_idx(plan->threads, plan->m_rows) : 1);
 }
 
@@ -65,6 +78,7 @@ static void cut(conv_plan *plan, int max_threads)
 {
     const conv_problem *p = &plan->p;
     const double cycles = min_double(plan->cycles, 1e15) * (double)p->groups * (double)p->n;
+    plan->max_threads = max_threads;
     plan->threads = (int)max_idx(1, min_idx(max_threads, (idx)min_double(cycles / CYCLES_PER_THREAD, THREADS_MAX)));
     share(plan);
     plan->chunks = plan->algorithm->chunks(plan);
@@ -94,6 +108,8 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
         plan->phases_h = axis_phases(p->kh, p->stride_h, p->dil_h);
         plan->phases_w = axis_phases(p->kw, p->stride_w, p->dil_w);
     }
+    plan->largest = largest_lattice(plan);
+    plan->envelope = plan_envelope(plan);
     if (!choose(plan))
         return CONV_NOT_APPLICABLE;
     if (p->pass == CONV_BWD_DATA && plan->laid_out) {

@@ -21,7 +21,8 @@ static double stencil_row(const conv_plan *plan, const lattice *lat, int rows, i
     const double columns = rows == 1 ? (double)stencil_box_of(plan, lanes_of(plan)).pitch * (double)lat->h.step
                                      : (double)round_up(lat->w.grid, vectors * lanes_of(plan));
     const double lag = (double)(lat->h.step * lat->w.taps);
-    double cycles = (taps - (rows - 1) * lag) * stencil_step(rows, vectors) + 30 + 12 * rows * vectors; /* stores, and the copy from the second-level cache: measured */
+    const double blocks = taps > 53 ? 1.25 : 1; /* long sums are cut: measured */
+    double cycles = blocks * (taps - (rows - 1) * lag) * stencil_step(rows, vectors) + 30 + 12 * rows * vectors; /* stores, and the copy from the second-level cache: measured */
     for (int r = 1; r < rows; r++)
         cycles += 2 * lag * stencil_step(r, vectors) + 5;
     return columns / lanes / vectors * cycles / rows;
@@ -29,7 +30,7 @@ static double stencil_row(const conv_plan *plan, const lattice *lat, int rows, i
 
 static void stencil_block(conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const idx lanes = lanes_of(plan), taps = lat.h.taps * lat.w.taps;
     const int wide = plan->kernels->mr >= 14 ? 8 : 4;
     const int shapes[][2] = {{2, wide}, {2, 2}, {4, wide / 2}, {4, 2}};
@@ -60,7 +61,7 @@ static void stencil_block(conv_plan *plan)
 
 static idx stencil_chunks(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     return ceil_div(plan->p.n * plan->p.groups, plan->chunk_n) * ceil_div(lat.h.grid, plan->chunk_h);
 }
 
@@ -71,36 +72,42 @@ static double stencil_task_bytes(const conv_plan *plan)
 
 static double stencil_cost(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const double rows = (double)(lat.h.grid * lat.h.step), pitch = (double)stencil_box_of(plan, lanes_of(plan)).pitch;
-    const double plane = 80 + 3 * (double)(lat.h.taps * lat.w.taps) + 25 * (double)lat.h.grid;
+    const double plane = 140 + 3 * (double)(lat.h.taps * lat.w.taps) + 25 * (double)lat.h.grid;
     return (stencil_row(plan, &lat, (int)plan->depth, plan->nv) * (double)lat.h.grid + plane) * (double)lat.result_channels +
            rows * (double)axis_row_layout(&lat.w).period * (8 + pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : 8));
 }
 
 /* One channel to a result, and for the gradient one lattice that belongs to the outputs point by point. */
-static int stencil_fits(const conv_plan *plan)
+static int plane_by_plane(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const lattice lat = plan_lattice(plan, 0, 0);
-    return lat.source_channels == 1 && stencil_task_bytes(plan) < DIRECT_LIMIT &&
-           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1));
+    return p->pass == CONV_FWD ? p->ic == 1
+                               : p->oc == 1 && p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1;
+}
+
+static int stencil_fits(const conv_plan *plan)
+{
+    return stencil_task_bytes(plan) < DIRECT_LIMIT;
 }
 
 const conv_algorithm stencil_algorithm = {
     CONV_STENCIL, KERNEL_STENCIL, "one channel to each result: rows summed side by side from one padded copy",
-    stencil_block, stencil_fits, stencil_cost, stencil_chunks, stencil_task_bytes, .regroups = 1, .spans = 1,
+    plane_by_plane, stencil_block, stencil_cost, stencil_fits, stencil_chunks, stencil_task_bytes, .regroups = 1, .spans = 1,
 };
 
 /* ---- slide: bands of rows and runs of columns of some planes ---- */
 
 #define SLIDE_COLUMNS 16384
-#define SLIDE_WALK 150 /* cycles to begin and end a strip, measured: 1-D is not for this */
+#define SLIDE_FAR 4194304 /* bytes of a plane, whose strips then come from memory, each row from a page of its own */
+#define SLIDE_PAGE 100    /* cycles for that, measured */
+#define SLIDE_WALK 70 /* cycles to begin and end a strip, measured: 1-D is not for this */
 
 /* Cycles of a strip's step: products, two vectors a cycle and eight in flight; or loads, likewise, of two lines for most. */
 static double slide_step(const conv_plan *plan, const slide_shape *s, double vectors)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const double kw = (double)lat.w.taps, rows = (double)s->depth;
     const double chains = vectors * (double)s->across;
     const double products = vectors * kw * (double)lat.h.taps * (chains < 8 ? 8 / chains : 1);
@@ -111,7 +118,7 @@ static double slide_step(const conv_plan *plan, const slide_shape *s, double vec
 /* Cycles of one result plane's row. */
 static double slide_row(const conv_plan *plan, const slide_shape *s)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const double vectors = (double)ceil_div(lat.w.grid, lanes_of(plan)), strips = (double)ceil_div((idx)vectors, s->vectors);
     return strips * slide_step(plan, s, vectors / strips);
 }
@@ -127,9 +134,7 @@ static int slide_short(const lattice *lat)
 
 static void slide_block(conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
-    if (!slide_short(&lat))
-        return;
+    const lattice lat = plan->largest;
     plan->chunk_h = max_idx(1, lat.h.grid);
     plan->chunk_w = even(max_idx(1, lat.w.grid), SLIDE_COLUMNS);
     slide_shape s = slide_shape_of(plan);
@@ -142,7 +147,7 @@ static void slide_block(conv_plan *plan)
 
 static idx slide_chunks(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     return ceil_div(plan->p.n * plan->p.groups, plan->chunk_n) * ceil_div(lat.h.grid, plan->chunk_h) * ceil_div(lat.w.grid, plan->chunk_w);
 }
 
@@ -153,27 +158,34 @@ static double slide_task_bytes(const conv_plan *plan)
 
 static double slide_cost(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const slide_shape s = slide_shape_of(plan);
+    const double far = (double)lat.h.size * (double)lat.w.size * (double)element_bytes(plan) > SLIDE_FAR ? SLIDE_PAGE : 0;
     const double steps = (double)(lat.h.grid + (s.across - 1) * s.apart * ceil_div(lat.h.grid, plan->chunk_h));
     const double copy = s.in_place ? 2 : (double)s.period * (60 + (double)s.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 4 : 16));
     const double walks = (double)s.apart * (double)ceil_div(lat.h.grid, plan->chunk_h) * (double)ceil_div(lat.w.grid, s.vectors * lanes_of(plan));
-    return (double)lat.result_channels * (slide_row(plan, &s) * steps + SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40) +
+    return (double)lat.result_channels * ((slide_row(plan, &s) + far * (double)s.strips) * steps + SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40) +
            (double)(lat.h.grid * lat.h.step) * copy;
 }
 
-/* The same, for kernels of so few rows that the window is registers, and so few taps that a sum needs no blocks. */
+/* The same, for so few taps that a sum needs no blocks. */
+static int slide_applies(const conv_plan *plan)
+{
+    if (!plane_by_plane(plan))
+        return 0;
+    const lattice lat = plan->largest;
+    const idx taps = lat.h.taps * lat.w.taps;
+    return slide_short(&lat) && accumulation_block(taps) == taps;
+}
+
+/* Kernels of so few rows that the window is registers. */
 static int slide_fits(const conv_plan *plan)
 {
-    const conv_problem *p = &plan->p;
-    const lattice lat = plan_lattice(plan, 0, 0);
-    const idx taps = lat.h.taps * lat.w.taps;
-    return lat.source_channels == 1 && slide_short(&lat) && slide_shape_of(plan).across <= SLIDE_MOST && accumulation_block(taps) == taps &&
-           slide_task_bytes(plan) < DIRECT_LIMIT &&
-           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1));
+    const slide_shape s = slide_shape_of(plan);
+    return s.across <= SLIDE_MOST && (double)s.total + ALIGNMENT < DIRECT_LIMIT;
 }
 
 const conv_algorithm slide_algorithm = {
     CONV_SLIDE, KERNEL_SLIDE, "one channel to each result, few kernel rows: accumulators slide down over rows read where they lie",
-    slide_block, slide_fits, slide_cost, slide_chunks, slide_task_bytes, .regroups = 1, .spans = 1,
+    slide_applies, slide_block, slide_cost, slide_fits, slide_chunks, slide_task_bytes, .regroups = 1, .spans = 1,
 };

@@ -28,7 +28,7 @@ static void winograd_tile(conv_plan *plan, const lattice *lat, idx tile)
 
 static double winograd_cost(const conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     const winograd_shape s = winograd_shape_of(plan);
     const double lanes = (double)lanes_of(plan);
     const double f = (double)s.frequencies, rows = (double)lat.result_channels, k = (double)s.k;
@@ -42,15 +42,19 @@ static double winograd_cost(const conv_plan *plan)
 
 static void winograd_block(conv_plan *plan)
 {
-    const lattice lat = plan_lattice(plan, 0, 0);
+    const lattice lat = plan->largest;
     plan->m_rows = lat.result_channels;
     plan->channels = lat.source_channels;
     plan->chunk_n = plan->chunk_h = 1;
-    winograd_tile(plan, &lat, 2);
-    const double two = winograd_cost(plan);
+    double two = 1e300;
+    if (lat.h.taps > 1 && lat.w.taps > 1) {
+        winograd_tile(plan, &lat, 2);
+        if (lat.source_channels < WINOGRAD_LEAST || winograd_shape_of(plan).k < 2 * WINOGRAD_LEAST)
+            return;
+        two = winograd_cost(plan);
+    }
     winograd_tile(plan, &lat, 4);
-    if (lat.h.taps > 1 && lat.w.taps > 1 &&
-        (lat.source_channels < WINOGRAD_LEAST || winograd_shape_of(plan).k < 2 * WINOGRAD_LEAST || two < winograd_cost(plan)))
+    if (two < winograd_cost(plan))
         winograd_tile(plan, &lat, 2);
 }
 
@@ -81,18 +85,129 @@ static idx winograd_chunks(const conv_plan *plan)
 
 /* Neighbouring taps and points of stride 1, a reduction long enough to average the transform's errors, and transforms
  * allowed. */
-static int winograd_fits(const conv_plan *plan)
+static int winograd_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const int allowed = p->algorithm == CONV_WINOGRAD || !p->strict;
     const int taps = p->kh * p->kw > 1 && (p->kh == 1 || p->dil_h == 1) && (p->kw == 1 || p->dil_w == 1);
     return allowed && taps && p->stride_h == 1 && p->stride_w == 1 &&
            (p->pass == CONV_FWD || p->pad_mode == CONV_ZEROS) &&
-           (plan->tile_h == 2 || plan_lattice(plan, 0, 0).source_channels >= WINOGRAD_LEAST) &&
-           winograd_task_bytes(plan) < PANEL_LIMIT;
+           ((p->kh > 1 && p->kw > 1) || (p->pass == CONV_FWD ? p->ic : p->oc) >= WINOGRAD_LEAST);
+}
+
+static int winograd_fits(const conv_plan *plan)
+{
+    return winograd_task_bytes(plan) < PANEL_LIMIT;
 }
 
 const conv_algorithm winograd_algorithm = {
     CONV_WINOGRAD, KERNEL_WINOGRAD, "stride 1: transforms of short tiles multiply less than the definition does",
-    winograd_block, winograd_fits, winograd_cost, winograd_chunks, winograd_task_bytes, .regroups = 1, .share = winograd_share,
+    winograd_applies, winograd_block, winograd_cost, winograd_fits, winograd_chunks, winograd_task_bytes, .regroups = 1, .share = winograd_share,
+};
+
+/* ---- fft: pairs of tiles of an image ---- */
+
+#define FFT_LEAST 24       /* taps: the noise of fewer is too much for the bound, and they never pay */
+#define FFT_LONGEST 16384  /* transform of a row */
+#define FFT_WIDEST 1024    /* transform of a plane, along an axis */
+#define FFT_SHARE 8        /* pairs for each kernel in a task, so that its transform is a small part of it */
+
+/* Cycles to transform a vector of a pair, either way: for each of its levels; to move, to turn and to measure it, more for rows, where the pair
+ * has left the first-level cache, three times that where the second, or elements move one by one; to multiply it, kernels from the second-level cache or from beyond;
+ * and to begin a row. Measured. */
+#define FFT_LEVEL 1.9
+#define FFT_MOVE 20.0
+#define FFT_LINES 6.0
+#define FFT_FAR 12.0
+#define FFT_APART 15.0
+#define FFT_PRODUCT 8.0
+#define FFT_FAR_PRODUCT 20.0
+#define FFT_ROW 120.0
+
+static double fft_cost(const conv_plan *plan)
+{
+    const lattice lat = plan->largest;
+    const fft_shape s = fft_shape_of(plan);
+    const double c = (double)lat.source_channels, m = (double)lat.result_channels;
+    const double vectors = (double)s.rows * (double)s.strips_w;
+    const double levels = __builtin_log2((double)s.w.length) + (s.plane ? __builtin_log2((double)s.rows) : 0);
+    const idx bytes = s.bundle * element_bytes(plan);
+    const double far = bytes > CACHE_BYTES ? 3 * FFT_FAR : bytes > FIRST_CACHE ? FFT_FAR : 0;
+    const double apart = s.w.step > 1 || s.w.apart > 1 ? FFT_APART : 0;
+    const double move = s.plane ? FFT_MOVE : FFT_MOVE + FFT_LINES;
+    const double transform = vectors * (FFT_LEVEL * levels + move + far) + FFT_ROW * (double)s.rows;
+    const double product = c * m * (double)(s.spectrum * element_bytes(plan)) > CACHE_BYTES ? FFT_FAR_PRODUCT : FFT_PRODUCT;
+    return (double)s.units * ((c + m) * (transform + apart * vectors) + product * c * m * vectors) + c * m * transform;
+}
+
+/* The lengths that cost least. */
+static void fft_block(conv_plan *plan)
+{
+    const lattice lat = plan->largest;
+    const idx lanes = lanes_of(plan), kernels = lat.source_channels * lat.result_channels;
+    const int plane = lat.h.taps > 1;
+    double least = 1e300;
+    idx best_h = 0, best_w = 0;
+    for (plan->tile_h = plane ? max_idx(16, lanes) : 1; plan->tile_h <= (plane ? FFT_WIDEST : 1); plan->tile_h *= 2)
+        for (plan->tile_w = max_idx(16, lanes); plan->tile_w <= (plane ? FFT_WIDEST : FFT_LONGEST); plan->tile_w *= 2) {
+            if (plan->tile_h < lat.h.taps || plan->tile_w < lat.w.taps)
+                continue;
+            const double cycles = fft_cost(plan);
+            if (cycles < least) {
+                least = cycles;
+                best_h = plan->tile_h;
+                best_w = plan->tile_w;
+            }
+        }
+    plan->tile_h = best_h;
+    plan->tile_w = best_w;
+    plan->m_rows = lat.result_channels;
+    plan->chunk_n = plan->chunk_h = 1;
+    const idx units = fft_shape_of(plan).units, wanted = FFT_SHARE * ceil_div(2 * kernels, lat.source_channels + lat.result_channels);
+    plan->chunk_h = even(max_idx(1, units), wanted);
+    if (plan->chunk_h >= units)
+        plan->chunk_n = max_idx(1, min_idx(plan->p.n, ceil_div(wanted, max_idx(1, units))));
+}
+
+static idx fft_chunks(const conv_plan *plan)
+{
+    return ceil_div(plan->p.n, plan->chunk_n) * ceil_div(max_idx(1, fft_shape_of(plan).units), plan->chunk_h);
+}
+
+static double fft_task_bytes(const conv_plan *plan)
+{
+    return (double)fft_shape_of(plan).total * (double)element_bytes(plan) + ALIGNMENT;
+}
+
+/* A kernel of some size that is wider than a column and no longer than a transform, and transforms allowed. */
+static int fft_applies(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const int asked = p->algorithm == CONV_FFT;
+    return (asked || (!p->strict && p->kh * p->kw >= FFT_LEAST)) && p->kw > 1 && p->kh <= FFT_WIDEST &&
+           p->kw <= (p->kh > 1 ? FFT_WIDEST : FFT_LONGEST) &&
+           (p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && p->stride_h == 1 && p->stride_w == 1));
+}
+
+/* Every result in a vector of some pair, and the smallest of transforms. */
+static double fft_at_least(const conv_plan *plan)
+{
+    const lattice lat = plan->largest;
+    const idx shortest = max_idx(16, lanes_of(plan));
+    const int plane = lat.h.taps > 1;
+    const double c = (double)lat.source_channels, m = (double)lat.result_channels, lanes = (double)lanes_of(plan);
+    const double rows = plane ? (double)max_idx(shortest, lat.h.taps) : lanes;
+    const double transform = FFT_MOVE + FFT_LEVEL * (plane ? 8 : 4);
+    return (double)lat.h.grid * (double)lat.w.grid / lanes / 2 * ((c + m) * transform + c * m * FFT_PRODUCT) +
+           c * m * rows * (double)max_idx(shortest, lat.w.taps) / lanes * transform;
+}
+
+static int fft_fits(const conv_plan *plan)
+{
+    return fft_task_bytes(plan) < DIRECT_LIMIT;
+}
+
+const conv_algorithm fft_algorithm = {
+    CONV_FFT, KERNEL_FFT, "a large kernel on few channels: products of spectra multiply less than sums of products",
+    fft_applies, fft_block, fft_cost, fft_fits, fft_chunks, fft_task_bytes, .regroups = 1, .at_least = fft_at_least,
 };

@@ -17,9 +17,10 @@ from problems import Problem
 from fastconv import reference
 
 PASSES = ("fwd", "bwd_data", "bwd_weights", "bwd_bias")
-ALGORITHMS = ("auto", "direct", "channels", "winograd", "slide", "stencil", "gemm", "ref")
-TRANSFORMS = ("auto", "winograd")  # those that may be transforms, whose error belongs to a tile
-TILE = 4  # outputs of the largest transform along an axis
+ALGORITHMS = ("auto", "direct", "channels", "winograd", "slide", "stencil", "gemm", "fft", "ref")
+TILE, PLANE = 4, 1 << 20  # outputs along an axis: of the largest Winograd transform; more than a plane of the tests has
+TRANSFORMS = {"auto": TILE, "winograd": TILE, "fft": PLANE}  # those that may be transforms, whose error belongs to a tile
+FFT_TAPS = 24  # from which on `auto` may take the FFT
 
 
 class Expected(NamedTuple):
@@ -28,24 +29,26 @@ class Expected(NamedTuple):
     value: np.ndarray
     terms: np.ndarray
     magnitude: np.ndarray
+    taps: int = 1
 
-    def tolerance(self, dtype: Any, transform: bool = False) -> np.ndarray:
-        """The bound on the absolute error, elementwise; 16 u S of the tile where that is more and a transform."""
+    def tolerance(self, dtype: Any, tile: int = 1) -> np.ndarray:
+        """The bound on the absolute error, elementwise; of a transform 16 u S of the tile where that is more."""
         info = np.finfo(dtype)
         factor = np.minimum(self.terms + 2, 6 * np.sqrt(self.terms) + 12)
         bound = factor * (info.eps / 2) * self.magnitude + self.terms * info.tiny  # kernels flush denormals
-        if transform:
-            bound = np.maximum(bound, 8 * info.eps * tile_largest(self.magnitude))
+        if tile > 1:
+            tile = PLANE if self.taps >= FFT_TAPS else tile
+            bound = np.maximum(bound, 8 * info.eps * tile_largest(self.magnitude, tile))
         # Against float64 the oracle rounds as much as the library does.
         return 2 * bound if info.dtype == np.float64 else bound
 
 
-def tile_largest(magnitude: np.ndarray) -> np.ndarray:
-    """The largest of each tile, the spatial axes cut into TILE from output 0 on, in the shape of the argument."""
+def tile_largest(magnitude: np.ndarray, tile: int) -> np.ndarray:
+    """The largest of each tile, the spatial axes cut from output 0 on, in the shape of the argument."""
     for axis in range(2, magnitude.ndim):
-        starts = np.arange(0, magnitude.shape[axis], TILE)
+        starts = np.arange(0, magnitude.shape[axis], tile)
         largest = np.maximum.reduceat(magnitude, starts, axis=axis)
-        magnitude = np.repeat(largest, TILE, axis=axis).take(range(magnitude.shape[axis]), axis=axis)
+        magnitude = np.repeat(largest, min(tile, magnitude.shape[axis]), axis=axis).take(range(magnitude.shape[axis]), axis=axis)
     return magnitude
 
 
@@ -87,7 +90,8 @@ def expected_from(problem: Problem, arrays: tuple[np.ndarray, ...]) -> dict[str,
     value, terms, magnitude = (
         run(reference, problem, args) for args in (exact, tuple(ones), tuple(map(np.abs, exact)))
     )
-    return {name: Expected(value[name], terms[name], magnitude[name]) for name in PASSES}
+    taps = int(np.prod(problem.kernel))
+    return {name: Expected(value[name], terms[name], magnitude[name], taps) for name in PASSES}
 
 
 @cache
@@ -96,14 +100,14 @@ def expected(problem: Problem, dtype: str) -> dict[str, Expected]:
     return expected_from(problem, problem.arrays(dtype))
 
 
-def assert_within(actual: np.ndarray, expected: Expected, dtype: Any, transform: bool = False) -> None:
+def assert_within(actual: np.ndarray, expected: Expected, dtype: Any, tile: int = 1) -> None:
     """Fail with the worst element unless `actual` keeps the bound everywhere."""
     assert actual.shape == expected.value.shape
     assert actual.dtype == dtype
     if actual.size == 0:
         return
     error = np.abs(actual - expected.value)
-    tolerance = expected.tolerance(dtype, transform)
+    tolerance = expected.tolerance(dtype, tile)
     bad = ~(error <= tolerance)  # a NaN is bad
     if not bad.any():
         return

@@ -17,6 +17,10 @@ def zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
 
+def random(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
 GOOD_1D = {"x": zeros(2, 4, 9), "weight": zeros(6, 2, 3), "bias": zeros(6), "groups": 2}
 GOOD_2D = {"x": zeros(2, 4, 9, 8), "weight": zeros(6, 4, 3, 3), "bias": zeros(6)}
 
@@ -262,6 +266,35 @@ def test_padding_forms_1d(padding: Any, expected: Any) -> None:
     """In 1-D two ints are the two sides of the one dimension."""
     given = _arguments.conv_arguments(1, (1, 9), (1, 1, 4), None, (3,), padding, 2, 1)
     assert given.padding == (expected,)
+
+
+@pytest.mark.parametrize("padding", [2, 0, (1, 2), "valid", "same", "same_lower", "causal"], ids=repr)
+@pytest.mark.parametrize("stride", [1, (2,), 3])
+@pytest.mark.parametrize("dilation", [1, (3,)])
+def test_the_short_way_of_a_call_is_the_long_one_1d(padding: Any, stride: Any, dilation: Any) -> None:
+    """Ints, tuples and words are read by the seam, lists by `_arguments`."""
+    x, weight = random(1, 2, 11), random(3, 2, 4)
+    pairs = _arguments.conv_arguments(1, x.shape, weight.shape, None, stride, padding, dilation, 1).padding
+    actual = fc.conv1d(x, weight, None, stride, padding, dilation)
+    expected = fc.conv1d(x, weight, None, stride, [list(pair) for pair in pairs], dilation)
+    np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize(
+    "padding", [1, (2, 1), ((1, 0), 2), ((0, 2), (1, 3)), "valid", "same", "same_lower"], ids=repr
+)
+@pytest.mark.parametrize("stride", [1, (1, 2), 4])
+@pytest.mark.parametrize("dilation", [1, (3, 2)])
+@pytest.mark.parametrize("padding_mode", _arguments.PADDING_MODES)
+def test_the_short_way_of_a_call_is_the_long_one_2d(
+    padding: Any, stride: Any, dilation: Any, padding_mode: str
+) -> None:
+    x, weight = random(2, 9, 12), random(3, 2, 2, 3)
+    pairs = _arguments.conv_arguments(2, x.shape, weight.shape, None, stride, padding, dilation, 1).padding
+    settings = {"stride": stride, "dilation": dilation, "padding_mode": padding_mode}
+    actual = fc.conv2d(x, weight, padding=padding, **settings)
+    expected = fc.conv2d(x, weight, padding=[list(pair) for pair in pairs], **settings)
+    np.testing.assert_array_equal(actual, expected)
 
 
 def test_words_are_listed() -> None:

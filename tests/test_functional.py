@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 from bounds import function, run
-from problems import Problem
+from problems import CATALOGUE, Problem
 
 import fastconv as fc
-from fastconv import reference
+from fastconv import _arguments, reference
 
 BOTH = pytest.mark.parametrize("module", [fc, reference], ids=["library", "reference"])
 PROBLEMS = pytest.mark.parametrize(
@@ -100,6 +101,13 @@ def test_out_must_not_be_an_input(module: Any) -> None:
     x, w, b, _ = problem.arrays("float32")
     with pytest.raises(ValueError, match="out must not overlap"):
         module.conv2d(x, w, b, padding=1, out=x)
+    memory = np.zeros(x.size + w.size + b.size, np.float32)  # weight, out, bias: one element too many of each
+    for first, last in ((w.size - 1, b.size), (w.size, b.size + 1)):
+        out = memory[first : first + x.size].reshape(x.shape)
+        with pytest.raises(ValueError, match="out must not overlap"):
+            module.conv2d(x, memory[: w.size].reshape(w.shape), memory[-last:][: b.size], padding=1, out=out)
+    out = memory[w.size : w.size + x.size].reshape(x.shape)
+    assert module.conv2d(x, memory[: w.size].reshape(w.shape), memory[-b.size :], padding=1, out=out) is out
 
 
 @BOTH
@@ -173,3 +181,22 @@ def test_explain() -> None:
 def test_show_config(capfd: pytest.CaptureFixture[str]) -> None:
     assert fc.show_config() is None
     assert capfd.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("pass_", ["fwd", "bwd_data", "bwd_weights"])
+def test_auto_is_the_cheapest_that_applies(pass_: str, isa: str) -> None:
+    """No short cut on the way to the choice changes it; among them kernels on the edge of paying for transforms."""
+    edge = [f"n1ic{ic}oc2_ih{ih}kh{kh}" for ic in (1, 4) for ih in (24, 60, 200) for kh in (5, 8, 11, 16)]
+    for problem in (*CATALOGUE, *map(Problem.parse, edge)):
+        shapes, settings = (problem.x_shape, problem.weight_shape), problem.arguments()
+        cycles = {}
+        for algorithm in _arguments.ALGORITHMS[pass_]:
+            try:
+                plan = fc.explain(*shapes, **settings, pass_=pass_, algorithm=algorithm)
+            except ValueError:
+                continue
+            cycles[algorithm] = plan.cycles
+        if math.prod(problem.weight_shape[2:]) < 24:
+            cycles.pop("fft", None)  # which has to be asked for
+        auto = cycles.pop("auto")
+        assert auto == min(cycles.values()), problem

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bounds import assert_within, expected
+from bounds import TILE, assert_within, expected
 from problems import Problem
 
 import fastconv as fc
@@ -65,7 +65,7 @@ def test_results_keep_the_bound(problem: Problem, isa: str, dtype: str) -> None:
     layer, x = layer_of(problem, dtype).eval(), problem.arrays(dtype)[0]
     y = layer(x)
     assert layer._pack is not None
-    assert_within(y, expected(problem, dtype)["fwd"], dtype, transform=True)
+    assert_within(y, expected(problem, dtype)["fwd"], dtype, TILE)
 
 
 @problems

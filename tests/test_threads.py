@@ -13,6 +13,7 @@ from bounds import run
 from problems import Problem
 
 import fastconv as fc
+from fastconv import _core
 
 
 def test_threads_is_a_setting_and_a_context() -> None:
@@ -59,6 +60,19 @@ def test_concurrent_calls(name: str, inner: int) -> None:
             for actual in results:
                 for key, array in expected.items():
                     assert actual[key].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "gemm"])
+def test_no_point_to_share(algorithm: str) -> None:
+    """Padding and stride so large that no output meets the input: no tasks, however many threads ask for some."""
+    x, w = np.ones((2000, 1, 2, 2), np.float32), np.ones((1, 1, 2, 2), np.float32)
+    settings = {"stride": (1, 4), "padding": 2}
+    y = fc.conv2d(x, w, **settings)
+    with fc.threads(2):
+        dx = _core.conv_backward(
+            2, y, x, w, (1, 4), 2, 1, 1, "zeros", (True, False, False), data_algorithm=algorithm
+        )[0]
+    assert not dx.any()
 
 
 FORK = """

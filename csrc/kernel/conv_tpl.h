@@ -94,7 +94,7 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
         g.a = a + c0 * taps;
         g.k = (c1 - c0) * taps;
         NAME(pack_im2col)(panels, depth * nr, nr, &src, lat, c0, c1, j0, j1);
-        const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL));
+        const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), plan->p.n * g.dst_row);
         for (idx m = t.m0; m < t.m1; m += rows)
             for (idx j = j0; j < j1; j += nr) {
                 int segments = 0, len;
@@ -150,30 +150,35 @@ static void NAME(direct_offsets)(int32_t *off, const lattice *lat, const NAME(bo
                 *off++ = (int32_t)NAME(tap_shift)(lat, box, area, c, th, tw);
 }
 
-/* The column tile that starts at packed element j: its segments, and where the next one starts (returned). Elements
- * that hold no point (between rows, between images) are computed and thrown away, or passed over at a tile's start. */
-static idx NAME(direct_segments)(NAME(segment) *s, int *segments, const lattice *lat, const NAME(box) *box,
-                                 conv_pad_mode fold, idx image, int nr, idx j)
+/* A packed element, and the point that it is: `at` < 0 after the last. */
+typedef struct {
+    idx at, n, row, column;
+} NAME(cursor);
+
+/* The column tile that starts at a cursor, which moves on to the next: its segments. Elements that hold no point (between rows, between
+ * images) are computed and thrown away, or passed over at a tile's start. */
+static int NAME(direct_segments)(NAME(segment) *s, const lattice *lat, const NAME(box) *box, conv_pad_mode fold, idx image, int nr,
+                                 NAME(cursor) *c)
 {
-    const idx image_area = box->rows * box->pitch, end = j + nr;
-    idx n = j / image_area, row = j % image_area / box->pitch, column = j % box->pitch;
-    *segments = 0;
-    for (idx at = j; n < box->n;) {
-        const int len = (int)min_idx(end - at, box->w - column);
-        *segments = NAME(add_segments)(s, *segments, lat, fold, (box->n0 + n) * image, box->h0 + row, box->w0 + column,
-                                       (int)(at - j), len);
-        if (column + len < box->w)
-            return end;
-        column = 0;
-        if (++row == box->h) {
-            row = 0;
-            n++;
+    const idx image_area = box->rows * box->pitch, first = c->at, end = first + nr;
+    int segments = 0;
+    for (;;) {
+        const int len = (int)min_idx(end - c->at, box->w - c->column);
+        segments = NAME(add_segments)(s, segments, lat, fold, (box->n0 + c->n) * image, box->h0 + c->row, box->w0 + c->column,
+                                      (int)(c->at - first), len);
+        c->at = end;
+        c->column += len;
+        if (c->column < box->w)
+            return segments;
+        c->column = 0;
+        if (++c->row == box->h) {
+            c->row = 0;
+            c->n++;
         }
-        at = n * image_area + row * box->pitch;
-        if (at >= end)
-            return n < box->n ? at : -1;
+        c->at = c->n < box->n ? c->n * image_area + c->row * box->pitch : -1;
+        if (c->at < 0 || c->at >= end)
+            return segments;
     }
-    return -1;
 }
 
 /* The tile of k rows at b as a panel, for one that begins before the end of the array and would be read beyond it. */
@@ -224,12 +229,11 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
         } else {
             NAME(pack_rows)(packed, &src, lat, &box, c0, c1);
         }
-        const idx block = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL));
+        const idx block = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), plan->p.n * g.dst_row);
         for (idx m = t.m0; m < t.m1; m += block)
-            for (idx j = 0, next; j >= 0; j = next) {
-                const REAL *b = rows + j;
-                int segments;
-                next = NAME(direct_segments)(s, &segments, lat, &box, fold, image, (int)nr, j);
+            for (NAME(cursor) c = {0}; c.at >= 0;) {
+                const REAL *b = rows + c.at;
+                const int segments = NAME(direct_segments)(s, lat, &box, fold, image, (int)nr, &c);
                 g.nv = NAME(narrowest)(plan->nv, s[segments - 1].column + s[segments - 1].count);
                 g.at = off;
                 if (plan->in_place && b > readable) {

@@ -17,6 +17,10 @@
 
 #include "winograd_tpl.h"
 
+#include "fft_tpl.h"
+
+#include "fft_conv_tpl.h"
+
 #include "slide_tpl.h"
 
 #include "slide_weights_tpl.h"
@@ -38,8 +42,8 @@ static const kernel_set NAME(set) = {
     .lanes = LANES,
     .conv = {[KERNEL_DIRECT] = NAME(direct_task), [KERNEL_CHANNELS] = NAME(channels_task),
              [KERNEL_BATCH] = NAME(batch_task), [KERNEL_BATCH_WEIGHTS] = NAME(batch_weights_task),
-             [KERNEL_WINOGRAD] = NAME(winograd_task), [KERNEL_SLIDE] = NAME(slide_task),
-             [KERNEL_SLIDE_WEIGHTS] = NAME(slide_weights_task), [KERNEL_STENCIL] = NAME(stencil_task),
+             [KERNEL_WINOGRAD] = NAME(winograd_task), [KERNEL_FFT] = NAME(fft_task),
+             [KERNEL_SLIDE] = NAME(slide_task), [KERNEL_SLIDE_WEIGHTS] = NAME(slide_weights_task), [KERNEL_STENCIL] = NAME(stencil_task),
              [KERNEL_GEMM] = NAME(gemm_task),
              [KERNEL_WEIGHTS] = NAME(weights_task), [KERNEL_OUTER] = NAME(outer_task),
              [KERNEL_DOT] = NAME(dot_task), [KERNEL_REF] = NAME(ref_task)},

@@ -211,8 +211,6 @@ __attribute__((always_inline)) static inline void NAME(slide_walk)(const int A, 
         NAME(slide_steps)(A, V, S, K, A - half, half, &t, &i, t.steps, keep, w, acc);
 }
 
-#define SLIDE_CASE(V) case V: if (V <= (MR >= 14 ? many : few)) NAME(slide_kind)(A, V, S, K, t); break;
-/* The vectors of slide_vectors: `few` with 16 registers, `many` with 32. */
 __attribute__((always_inline)) static inline void NAME(slide_kind)(const int A, const int V, const int S, const int K,
                                                                    const NAME(slide) *t)
 {
@@ -224,9 +222,9 @@ __attribute__((always_inline)) static inline void NAME(slide_kind)(const int A, 
         NAME(slide_walk)(A, V, S, K, t, NULL);
 }
 
-__attribute__((always_inline)) static inline void NAME(slide_widths)(const int A, const int few, const int many,
-                                                                     const int S, const int K, const NAME(slide) *t,
-                                                                     idx vectors)
+#define SLIDE_CASE(V) case V: if (V <= slide_vectors(MR, A)) NAME(slide_kind)(A, V, S, K, t); break;
+__attribute__((always_inline)) static inline void NAME(slide_widths)(const int A, const int S, const int K,
+                                                                     const NAME(slide) *t, idx vectors)
 {
     switch (vectors) {
         SLIDE_CASE(1)
@@ -238,54 +236,29 @@ __attribute__((always_inline)) static inline void NAME(slide_widths)(const int A
 #undef SLIDE_CASE
 
 /* A kernel of any shape whose source rows meet A results; 3 x 3 and, of stride 2, 5 x 5, taps unrolled. */
-__attribute__((always_inline)) static inline void NAME(slide_any)(const int A, const int few, const int many,
-                                                                  const NAME(slide) *t, idx vectors)
+__attribute__((always_inline)) static inline void NAME(slide_any)(const int A, const NAME(slide) *t, idx vectors)
 {
     const int square = t->square;
     if (square && t->stride == 1 && A == 3)
-        NAME(slide_widths)(A, few, many, 1, A, t, vectors);
+        NAME(slide_widths)(A, 1, A, t, vectors);
     else if (square && t->stride == 2 && (A == 2 || A == 3) && 2 * A - 3 <= LANES)
-        NAME(slide_widths)(A, few, many, 2, 2 * A - 1, t, vectors);
+        NAME(slide_widths)(A, 2, 2 * A - 1, t, vectors);
     else if (t->stride == 1)
-        NAME(slide_widths)(A, few, many, 1, 0, t, vectors);
+        NAME(slide_widths)(A, 1, 0, t, vectors);
     else
-        NAME(slide_widths)(A, few, many, 2, 0, t, vectors);
+        NAME(slide_widths)(A, 2, 0, t, vectors);
 }
 
-static void NAME(slide_1)(const NAME(slide) *t, idx vectors)
-{
-    NAME(slide_any)(1, 4, 4, t, vectors);
-}
-
-static void NAME(slide_2)(const NAME(slide) *t, idx vectors)
-{
-    NAME(slide_any)(2, 4, 4, t, vectors);
-}
-
-static void NAME(slide_3)(const NAME(slide) *t, idx vectors)
-{
-    NAME(slide_any)(3, 3, 4, t, vectors);
-}
-
-static void NAME(slide_4)(const NAME(slide) *t, idx vectors)
-{
-    NAME(slide_any)(4, 3, 4, t, vectors);
-}
-
-static void NAME(slide_5)(const NAME(slide) *t, idx vectors)
-{
-    NAME(slide_any)(5, 2, 4, t, vectors);
-}
-
-static void NAME(slide_6)(const NAME(slide) *t, idx vectors)
-{
-    NAME(slide_any)(6, 2, 3, t, vectors);
-}
-
-static void NAME(slide_7)(const NAME(slide) *t, idx vectors)
-{
-    NAME(slide_any)(7, 1, 3, t, vectors);
-}
+/* A function for each: registers and code are their own. */
+#define SLIDE_ACROSS(A) static void NAME(slide_##A)(const NAME(slide) *t, idx vectors) { NAME(slide_any)(A, t, vectors); }
+SLIDE_ACROSS(1)
+SLIDE_ACROSS(2)
+SLIDE_ACROSS(3)
+SLIDE_ACROSS(4)
+SLIDE_ACROSS(5)
+SLIDE_ACROSS(6)
+SLIDE_ACROSS(7)
+#undef SLIDE_ACROSS
 
 /* Weights in the order in which a strip meets them: by offset of the source row, tap of the row, result. */
 static void NAME(slide_weights)(const lattice *lat, const slide_shape *s, REAL *to, const REAL *w)
@@ -313,9 +286,31 @@ typedef struct {
     NAME(source) src;
     idx h0, rows, w0, columns;
     const REAL **row;
+    idx *at;                 /* of each tap in a row, in the order of their positions */
     REAL *zeros, *copies;
     vec *keep;
 } NAME(slide_band);
+
+/* All rows and columns of the planes, of which none is at hand yet. */
+static NAME(slide_band) NAME(slide_band_of)(const conv_call *call, char *scratch)
+{
+    const conv_problem *p = &call->plan->p;
+    const lattice *lat = &call->plan->largest;
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    const slide_shape s = slide_shape_of(call->plan);
+    const axis_rows fw = axis_row_layout(w);
+    NAME(slide_band) b = {.lat = lat, .shape = s, .rows = h->grid, .columns = w->grid, .row = (const REAL **)scratch,
+                          .at = (idx *)(scratch + s.at), .zeros = (REAL *)(scratch + s.copies), .keep = (vec *)(scratch + s.keep)};
+    b.src = (NAME(source)){.first = call->src, .plane = h->size * w->size, .mode = p->pass == CONV_FWD ? p->pad_mode : CONV_ZEROS};
+    b.src.end = b.src.first + p->n * p->groups * b.src.plane;
+    b.copies = b.zeros + s.period * s.pitch;
+    NAME(zero_run)(b.zeros, s.period * s.pitch);
+    for (idx tap = 0; tap < w->taps; tap++) {
+        const idx tw = w->delta < 0 ? w->taps - 1 - tap : tap, position = tap_position(w, tw);
+        b.at[tap] = s.in_place ? position : tw % s.period * s.pitch + floor_div(position, w->step) - fw.lowest;
+    }
+    return b;
+}
 
 /* One source row, padded, by residues. */
 static void NAME(slide_copy)(const NAME(slide_band) *b, REAL *to, const REAL *row)
@@ -389,7 +384,7 @@ static NAME(slide_strip) NAME(slide_strip_of)(const NAME(slide_band) *b, idx str
 
 /* The lanes that lie in the source: of each tap and vector of a strip, or of the three vectors that slide_row_known loads
  * for each with a stride of 2. */
-static void NAME(slide_mask)(const NAME(slide_band) *b, const NAME(slide_strip) *strip, const idx *at, vec *keep, int square)
+static void NAME(slide_mask)(const NAME(slide_band) *b, const NAME(slide_strip) *strip, vec *keep, int square)
 {
     const conv_axis *w = &b->lat->w;
     const int loads = square && w->step == 2;
@@ -398,7 +393,7 @@ static void NAME(slide_mask)(const NAME(slide_band) *b, const NAME(slide_strip) 
     for (idx i = 0; i < outer; i++)
         for (idx j = 0; j < inner; j++) {
             const idx v = loads ? i : j, column = v < strip->vectors - 1 ? strip->column + v * LANES : strip->last;
-            const idx base = (b->w0 + column) * w->step + (loads ? at[0] + j * LANES : at[i]);
+            const idx base = (b->w0 + column) * w->step + (loads ? b->at[0] + j * LANES : b->at[i]);
             const idx lo = base < 0 ? ceil_div(-base, step) : 0, hi = ceil_div(max_idx(0, w->size - base), step);
             *keep++ = (vec)((lane >= (mask){0} + (WORD)min_idx(lo, LANES)) & (lane < (mask){0} + (WORD)min_idx(hi, LANES)));
         }
@@ -433,34 +428,23 @@ static void NAME(slide_task)(const void *context, idx index, int worker)
     const conv_call *call = context;
     const conv_plan *plan = call->plan;
     const conv_problem *p = &plan->p;
-    const lattice lat = plan_lattice(plan, 0, 0);
-    const conv_axis *h = &lat.h, *w = &lat.w;
-    const slide_shape s = slide_shape_of(plan);
+    const lattice *lat = &plan->largest;
+    const conv_axis *h = &lat->h, *w = &lat->w;
     const idx across = ceil_div(w->grid, plan->chunk_w), bands = ceil_div(h->grid, plan->chunk_h), planes = p->n * p->groups;
     const idx first = index / (bands * across) * plan->chunk_n, end = min_idx(first + plan->chunk_n, planes);
     char *const scratch = call->scratch + worker * plan->task_bytes;
-    idx *const at = (idx *)(scratch + s.at);
+    NAME(slide_band) b = NAME(slide_band_of)(call, scratch);
+    const slide_shape s = b.shape;
     REAL *const weights = (REAL *)(scratch + s.weights);
-    NAME(slide_band) b = {.lat = &lat, .shape = s, .h0 = index / across % bands * plan->chunk_h,
-                          .w0 = index % across * plan->chunk_w, .row = (const REAL **)scratch,
-                          .keep = (vec *)(scratch + s.keep), .zeros = (REAL *)(scratch + s.copies)};
-    b.src = (NAME(source)){.first = call->src, .plane = h->size * w->size, .mode = p->pass == CONV_FWD ? p->pad_mode : CONV_ZEROS};
-    b.src.end = b.src.first + planes * b.src.plane;
-    b.copies = b.zeros + s.period * s.pitch;
+    b.h0 = index / across % bands * plan->chunk_h;
+    b.w0 = index % across * plan->chunk_w;
     b.rows = min_idx(plan->chunk_h, h->grid - b.h0);
     b.columns = min_idx(plan->chunk_w, w->grid - b.w0);
-    NAME(zero_run)(b.zeros, s.period * s.pitch);
-
-    const axis_rows fw = axis_row_layout(w);
-    for (idx tap = 0; tap < w->taps; tap++) { /* in the order of their positions */
-        const idx tw = w->delta < 0 ? w->taps - 1 - tap : tap, position = tap_position(w, tw);
-        at[tap] = s.in_place ? position : tw % s.period * s.pitch + floor_div(position, w->step) - fw.lowest;
-    }
     /* the squares of slide_any, where padding meets the first and the last vector of a strip alone */
     const int known = s.in_place && s.unit == 1 && w->delta * w->delta == 1 && h->taps == w->taps && h->step == w->step &&
                       (w->taps == 3 || (w->taps == 5 && w->step == 2)) && w->taps - 2 <= LANES &&
                       s.lowest >= -LANES && (w->grid - 1) * w->step + s.highest - w->size < LANES;
-    NAME(slide) t = {.ldrow = s.step * s.unit, .unit = s.unit, .across = s.across, .depth = s.depth, .full = s.full, .at = at, .taps = w->taps,
+    NAME(slide) t = {.ldrow = s.step * s.unit, .unit = s.unit, .across = s.across, .depth = s.depth, .full = s.full, .at = b.at, .taps = w->taps,
                      .stride = s.in_place ? (int)w->step : 1, .pairs = w->delta == 1,
                      .square = known,
                      .ahead = b.src.plane * (idx)sizeof(REAL) > 4 * 262144, .w = weights, .columns = b.columns,
@@ -469,19 +453,19 @@ static void NAME(slide_task)(const void *context, idx index, int worker)
     for (idx i = 0; i < ceil_div(ceil_div(b.columns, LANES), s.vectors); i++) {
         const NAME(slide_strip) strip = NAME(slide_strip_of)(&b, i);
         if (strip.edge) {
-            NAME(slide_mask)(&b, &strip, at, keep, t.square);
+            NAME(slide_mask)(&b, &strip, keep, t.square);
             keep += max_idx(3, w->taps) * strip.vectors;
         }
     }
 
-    const idx results = lat.result_channels, points = h->grid * w->grid;
+    const idx results = lat->result_channels, points = h->grid * w->grid;
     int advance = 0;
     for (idx plane = first; plane < end; plane++) {
         const REAL *source = b.src.first + plane * b.src.plane;
         advance = advance ? NAME(slide_advance)(&b, source) : !NAME(slide_rows)(&b, source);
         for (idx m = 0; m < results; m++) {
             const idx result = plane % p->groups * results + m;
-            NAME(slide_weights)(&lat, &s, weights, (const REAL *)call->weights + result * h->taps * w->taps);
+            NAME(slide_weights)(lat, &s, weights, (const REAL *)call->weights + result * h->taps * w->taps);
             REAL *dst = (REAL *)call->dst + (plane * results + m) * points + b.h0 * w->grid + b.w0;
             t.end = s.apart > 1 || across > 1 ? NULL : bands == 1 ? (REAL *)call->dst + end * results * points : dst + (b.rows - 1) * w->grid + b.columns;
             t.bias = call->bias ? ((const REAL *)call->bias)[result] : 0;

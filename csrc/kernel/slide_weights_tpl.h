@@ -143,7 +143,6 @@ static void NAME(slide_sums)(REAL *dst, const REAL *total, REAL *square, idx cou
 /* What one strip of one image and band adds to the tap rows [first, first + rows). */
 typedef struct {
     NAME(slide_band) band;
-    const idx *at;
     REAL *sum, *total, *square;
     idx first, rows, most, stride, block;
 } NAME(slide_taking);
@@ -160,7 +159,7 @@ static void NAME(slide_image)(const NAME(slide_taking) *k, const REAL *dy, const
         const int partial = strip.edge || overlap > 0 || b->columns < LANES;
         const mask lane = NAME(iota)();
         NAME(slide_grad) t = {.ldy = w->grid, .dy_end = dy_end, .lanes = min_idx(LANES, b->columns), .keep = partial ? keep : NULL,
-                              .column = strip.column * w->step + k->at[0]};
+                              .column = strip.column * w->step + b->at[0]};
         t.own = (vec)((lane >= (mask){0} + (WORD)overlap) & (lane < (mask){0} + (WORD)t.lanes));
         keep += partial ? max_idx(3, w->taps) : 0;
         for (idx r = 0; r < h->grid; r += t.rows) {
@@ -186,7 +185,7 @@ static void NAME(slide_image)(const NAME(slide_taking) *k, const REAL *dy, const
     }
 }
 
-static void NAME(slide_keep_own)(const NAME(slide_band) *b, const idx *at)
+static void NAME(slide_keep_own)(const NAME(slide_band) *b)
 {
     const conv_axis *w = &b->lat->w;
     vec *keep = b->keep;
@@ -197,7 +196,7 @@ static void NAME(slide_keep_own)(const NAME(slide_band) *b, const idx *at)
         const mask own = (lane >= (mask){0} + (WORD)overlap) & (lane < (mask){0} + (WORD)lanes);
         if (!strip.edge && overlap == 0 && lanes == LANES)
             continue;
-        NAME(slide_mask)(b, &strip, at, keep, 1);
+        NAME(slide_mask)(b, &strip, keep, 1);
         for (idx tap = 0; w->step == 1 && tap < w->taps; tap++)
             keep[tap] = (vec)((mask)keep[tap] & own);
         keep += max_idx(3, w->taps);
@@ -210,28 +209,19 @@ static void NAME(slide_weights_task)(const void *context, idx index, int worker)
     const conv_call *call = context;
     const conv_plan *plan = call->plan;
     const conv_problem *p = &plan->p;
-    const lattice lat = plan_lattice(plan, 0, 0);
-    const conv_axis *h = &lat.h, *w = &lat.w;
-    const slide_shape s = slide_shape_of(plan);
+    const conv_axis *h = &plan->largest.h, *w = &plan->largest.w;
     const idx parts = ceil_div(h->taps, plan->depth), points = h->grid * w->grid, taps = h->taps * w->taps;
     const idx g0 = index / parts * plan->channels, g1 = min_idx(g0 + plan->channels, p->groups);
     char *const scratch = call->scratch + worker * plan->task_bytes;
-    NAME(slide_taking) k = {.at = (const idx *)(scratch + s.at), .sum = (REAL *)(scratch + s.total), .first = index % parts * plan->depth,
+    NAME(slide_taking) k = {.band = NAME(slide_band_of)(call, scratch), .first = index % parts * plan->depth,
                             .most = slide_tap_rows(plan->kernels, h->step, w->taps), .stride = h->step,
                             .block = accumulation_block(p->n * points)};
+    const NAME(slide_band) *const b = &k.band;
     k.rows = min_idx(plan->depth, h->taps - k.first);
+    k.sum = (REAL *)(scratch + b->shape.total);
     k.total = k.sum + round_up(taps, LANES) * LANES;
     k.square = k.total + round_up(taps, LANES) * LANES;
-    NAME(slide_band) *b = &k.band;
-    *b = (NAME(slide_band)){.lat = &lat, .shape = s, .rows = h->grid, .columns = w->grid, .row = (const REAL **)scratch,
-                            .keep = (vec *)(scratch + s.keep), .zeros = (REAL *)(scratch + s.copies)};
-    b->src = (NAME(source)){.first = call->src, .plane = h->size * w->size, .mode = CONV_ZEROS};
-    b->src.end = b->src.first + p->n * p->groups * b->src.plane;
-    b->copies = b->zeros + s.pitch;
-    NAME(zero_run)(b->zeros, s.pitch);
-    for (idx tap = 0; tap < w->taps; tap++)
-        ((idx *)(scratch + s.at))[tap] = tap_position(w, tap);
-    NAME(slide_keep_own)(b, k.at);
+    NAME(slide_keep_own)(b);
 
     const REAL *dy = call->weights, *dy_end = dy + p->n * p->groups * p->oc * points;
     for (idx group = g0; group < g1; group++)

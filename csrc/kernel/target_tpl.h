@@ -4,12 +4,15 @@
  */
 #define STENCIL_WIDE (MR >= 14 ? 8 : 4) /* vectors: two rows of them and the source are registers */
 
+#include <float.h>
 #include <math.h>
 
 #include "../layouts.h"
 
 #define REAL float
 #define WIDE double
+#define WIDE_SQRT sqrt
+#define TINY FLT_MIN
 #define WORD int32_t
 #define EXP expf
 #define SQRT sqrtf
@@ -19,6 +22,8 @@
 #include "set_tpl.h"
 #undef REAL
 #undef WIDE
+#undef WIDE_SQRT
+#undef TINY
 #undef WORD
 #undef EXP
 #undef SQRT
@@ -28,6 +33,8 @@
 
 #define REAL double
 #define WIDE long double
+#define WIDE_SQRT sqrtl
+#define TINY DBL_MIN
 #define WORD int64_t
 #define EXP exp
 #define SQRT sqrt
@@ -37,6 +44,8 @@
 #include "set_tpl.h"
 #undef REAL
 #undef WIDE
+#undef WIDE_SQRT
+#undef TINY
 #undef WORD
 #undef EXP
 #undef SQRT

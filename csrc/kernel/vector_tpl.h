@@ -47,6 +47,18 @@ static inline vec NAME(relu)(vec v)
     return (vec)((mask)v & ~(v < 0));
 }
 
+static inline vec NAME(size)(vec v)
+{
+    return (vec)((mask)v & ~(mask)(-(vec){0}));
+}
+
+/* The larger; b where one is a NaN. */
+static inline vec NAME(larger)(vec a, vec b)
+{
+    const mask first = a > b;
+    return (vec)(((mask)a & first) | ((mask)b & ~first));
+}
+
 /* The first `count` lanes of p, zeros after; reads nothing at or beyond `end`. */
 static inline vec NAME(load_some)(const REAL *p, idx count, const REAL *end)
 {

@@ -66,7 +66,7 @@ cdef extern from "conv.h" nogil:
         conv_problem p
         idx scratch_bytes
         idx packed_bytes
-        int threads
+        int threads, max_threads
 
     ctypedef struct matrix_product:
         idx m, n, k

@@ -4,12 +4,11 @@ Names, shapes and the keys of ``state_dict`` are those of the usual PyTorch code
 that weights saved there load here.
 """
 
-from fastconv.models.alexnet import alexnet
+from fastconv.models.classic import alexnet, vgg16
 from fastconv.models.detector import DetectorLoss, decode, detector, encode, iou, nms
 from fastconv.models.lenet import lenet
 from fastconv.models.resnet import deep, resnet18, resnet50, resnet_digits
 from fastconv.models.unet import hourglass, unet
-from fastconv.models.vgg import vgg16
 
 __all__ = [
     "DetectorLoss",

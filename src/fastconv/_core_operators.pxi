@@ -1,4 +1,4 @@
-# Part of _core.pyx, for one extension has one thread pool and one active ISA: the operators of csrc/operators.h.
+# Part of _core.pyx: the operators of csrc/operators.h.
 #
 # Arguments come checked from `fastconv.pooling`, `resampling` and `normalization`; sizes are (h, w), 1-D has height 1.
 

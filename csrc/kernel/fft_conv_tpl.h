@@ -1,0 +1,439 @@
+/* fft_conv -- large kernels on few channels by overlap-save: two tiles of the source are transformed at once, as the real and the
+ * imaginary part of one; the kernels are real, so their results come out as such.
+ *
+ * A pair lies in strips along w, [strip][row][re, im][lane]: a transform along h has its lanes over columns. Turned round block by block
+ * it is [strip along h][column][re, im][lane], where the transform along w is the same loop. A kernel of one row needs none along h: a
+ * bundle of LANES tiles of one row takes the place of a tile of rows.
+ *
+ * A transform spreads its rounding, and a NaN, over the whole pair. So every pair is held to 16 u S, S the largest of its results, and
+ * one that might leave it, or is not finite, is computed again by the definition.
+ */
+
+/* The noise that spreads over a pair, in u: NOISE_WALK |x|_2 |w|_2 / sqrt(points) as a random walk leaves it, NOISE_LEVEL for each level of
+ * the transform of the root of the mean square of all products, NOISE_SUM |x|_1 |w|_1 / points and NOISE_PEAK max |x| max |w|. Measured on
+ * noise, constants, spikes, edges, steps and waves, 32 to 65,536 points: a sum of these by less than a tenth too small at the worst, and
+ * what was held to be within the room erred by 9.4 u S. One u S is left for the rounding of the results. */
+#define NOISE_WALK ((REAL)16)
+#define NOISE_LEVEL ((REAL)0.625)
+#define NOISE_SUM ((REAL)0.5)
+#define NOISE_PEAK ((REAL)4)
+#define NOISE_ROOM ((REAL)15)
+
+typedef struct {
+    const conv_plan *plan;
+    const lattice *lat;
+    NAME(source) src;
+    NAME(weights) weights;
+    fft_shape s;
+    const REAL *bias; /* of the group */
+    int relu;
+    REAL *dst;        /* likewise, of image 0 */
+    idx m0, m1;       /* rows of the result */
+    REAL *bundles, *spectra, *strip, *bank, *shares, *norms, *sums, *noise, *power, *turns_h, *turns_w, *line;
+} NAME(fft_conv);
+
+/* Tap `t` of the kernel from channel c to row m, in the order of the source. */
+static inline REAL NAME(fft_tap)(const NAME(fft_conv) *f, idx m, idx c, idx t)
+{
+    const int reversed = f->lat->h.delta < 0 || f->lat->w.delta < 0;
+    return f->weights.first[m * f->weights.row + c * f->weights.channel + (reversed ? f->weights.taps - 1 - t : t)];
+}
+
+/* Where a pair has its tiles: that of each half, or of each row of either; used and count are 0 where there is none. */
+typedef struct {
+    fft_place h, w;
+} NAME(fft_tile);
+
+static void NAME(fft_places)(const fft_shape *s, idx unit, NAME(fft_tile) *tiles)
+{
+    const idx each = s->plane ? 1 : s->rows;
+    for (idx i = 0; i < 2 * each; i++) {
+        const idx tile = 2 * unit * each + i;
+        tiles[i] = (NAME(fft_tile)){{0}};
+        if (tile < s->tiles)
+            tiles[i] = (NAME(fft_tile)){fft_tile(&s->h, tile / s->w.number), fft_tile(&s->w, tile % s->w.number)};
+        if (tiles[i].h.count == 0 || tiles[i].w.count == 0)
+            tiles[i].h.used = tiles[i].h.count = 0;
+    }
+}
+
+static inline const NAME(fft_tile) *NAME(fft_at)(const fft_shape *s, const NAME(fft_tile) *tiles, idx half, idx row)
+{
+    return tiles + (s->plane ? half : half * s->rows + row);
+}
+
+/* ---- into a pair and out of it ---- */
+
+/* A row of a tile's source, zeros behind what its windows cover. */
+static void NAME(fft_line)(const NAME(fft_conv) *f, const REAL *plane, idx row, const fft_place *w)
+{
+    const idx size = f->lat->w.size, step = f->s.w.step, at = pad_index(f->src.mode, row, f->lat->h.size);
+    NAME(pack_row)(f->line, at < 0 ? NULL : plane + at * size, NAME(run_inside)(w->source, step, size, w->used), step, w->used, size,
+                   &f->src);
+    NAME(zero_run)(f->line + w->used, f->s.w.length - w->used + LANES);
+}
+
+/* The line to row `row` of bundle `half` of the pair. */
+static inline void NAME(fft_put)(const NAME(fft_conv) *f, idx half, idx row)
+{
+    REAL *to = f->bundles + row * FFT_STEP + half * LANES;
+    for (idx v = 0; v < f->s.strips_w; v++, to += f->s.next_w)
+        NAME(store)(to, NAME(load)(f->line + v * LANES));
+}
+
+static void NAME(fft_fetch)(const NAME(fft_conv) *f, const NAME(fft_tile) *tiles, const REAL *plane)
+{
+    const fft_shape *s = &f->s;
+    for (idx row = 0; row < s->rows; row++)
+        for (idx half = 0; half < 2; half++) {
+            const NAME(fft_tile) *const at = NAME(fft_at)(s, tiles, half, row);
+            const idx element = s->plane ? row : 0;
+            if (element < at->h.used)
+                NAME(fft_line)(f, plane, at->h.source + element * s->h.step, &at->w);
+            else
+                NAME(zero_run)(f->line, s->w.length);
+            NAME(fft_put)(f, half, row);
+        }
+}
+
+/* ---- what the noise of a pair is measured by ---- */
+
+/* Adds to what is known of a pair's source: sums of |x| and of its squares, the largest; and for each row of the result the mean of S
+ * over some results of either bundle (fft_share). */
+static void NAME(fft_measure)(const NAME(fft_conv) *f, idx c, idx strip, const REAL *x, idx length, vec *size)
+{
+    for (const REAL *p = x; p < x + length * FFT_STEP; p += LANES) {
+        const vec a = NAME(size)(NAME(load)(p));
+        size[0] += a;
+        size[1] += a * a;
+        size[2] = NAME(larger)(a, size[2]);
+    }
+    for (idx m = f->m0; m < f->m1; m++) {
+        const REAL *share = f->shares + (m * f->lat->source_channels + c) * f->s.share + strip * length * LANES;
+        REAL *const sums = f->sums + 2 * m * LANES;
+        vec re = NAME(load)(sums), im = NAME(load)(sums + LANES);
+        for (idx i = 0; i < length; i++) {
+            re += NAME(load)(share + i * LANES) * NAME(size)(NAME(load)(x + i * FFT_STEP));
+            im += NAME(load)(share + i * LANES) * NAME(size)(NAME(load)(x + i * FFT_STEP + LANES));
+        }
+        NAME(store)(sums, re);
+        NAME(store)(sums + LANES, im);
+    }
+}
+
+/* The noise that channel c brings, for each row of the result; of a plane in lane 0. */
+static void NAME(fft_add_noise)(const NAME(fft_conv) *f, idx c, vec *size)
+{
+    const fft_shape *s = &f->s;
+    const REAL points = (REAL)(s->plane ? s->rows * s->w.length : s->w.length);
+    if (s->plane)
+        for (int lane = 1; lane < LANES; lane++) {
+            size[0][0] += size[0][lane];
+            size[1][0] += size[1][lane];
+            size[2][0] = size[2][lane] > size[2][0] ? size[2][lane] : size[2][0];
+        }
+    for (int lane = 0; lane < (s->plane ? 1 : LANES); lane++) {
+        /* a square too small to be one is lost: either bounds the norm */
+        const REAL lossy = SQRT(size[1][lane] / points + TINY), safe = SQRT(size[0][lane] / points) * SQRT(size[2][lane]);
+        const REAL root = lossy < safe ? lossy : safe;
+        for (idx m = f->m0; m < f->m1; m++) {
+            const REAL *const norms = f->norms + 3 * (m * f->lat->source_channels + c);
+            f->noise[m * LANES + lane] += NOISE_SUM * (size[0][lane] / points) * norms[0] + NOISE_WALK * root * norms[1] +
+                                          NOISE_PEAK * size[2][lane] * norms[2];
+        }
+    }
+}
+
+/* ---- transforms ---- */
+
+/* The pair, whose strips are zero from `filled` on, to its spectrum; measured as channel c. */
+__attribute__((always_inline)) static inline void NAME(fft_analyse)(const int measured, const NAME(fft_conv) *f, idx c, idx filled,
+                                                                    REAL *spectrum)
+{
+    const fft_shape *s = &f->s;
+    vec size[3] = {{0}};
+    for (idx v = 0; v < (s->plane ? filled : 0); v++) {
+        REAL *const strip = f->bundles + v * s->next_w;
+        if (measured)
+            NAME(fft_measure)(f, c, v, strip, s->rows, size);
+        NAME(fft_forward)(strip, s->rows, f->turns_h);
+    }
+    for (idx u = 0; u < s->strips_h; u++, spectrum += s->next_h) {
+        for (idx v = 0; v < s->strips_w; v++)
+            for (int part = 0; part < FFT_STEP; part += LANES)
+                NAME(transpose)(spectrum + v * LANES * FFT_STEP + part, FFT_STEP,
+                                f->bundles + v * s->next_w + u * LANES * FFT_STEP + part, FFT_STEP);
+        if (measured && !s->plane)
+            NAME(fft_measure)(f, c, 0, spectrum, s->w.length, size);
+        NAME(fft_forward)(spectrum, s->w.length, f->turns_w);
+    }
+    if (measured)
+        NAME(fft_add_noise)(f, c, size);
+}
+
+/* out += or = spectrum * kernel, over a strip; the sum of the products' squares. */
+static vec NAME(fft_multiply)(REAL *out, const REAL *spectrum, const REAL *kernel, idx count, int first)
+{
+    vec power = {0};
+    for (idx i = 0; i < count; i += FFT_STEP) {
+        const vec ar = NAME(load)(spectrum + i), ai = NAME(load)(spectrum + i + LANES);
+        const vec br = NAME(load)(kernel + i), bi = NAME(load)(kernel + i + LANES);
+        const vec re = ar * br - ai * bi, im = ar * bi + ai * br;
+        power += re * re + im * im;
+        NAME(store)(out + i, first ? re : NAME(load)(out + i) + re);
+        NAME(store)(out + i + LANES, first ? im : NAME(load)(out + i + LANES) + im);
+    }
+    return power;
+}
+
+/* Row m of the result, in place of the source; strips from `wanted` on are left. */
+static void NAME(fft_synthesise)(const NAME(fft_conv) *f, idx m, idx wanted)
+{
+    const fft_shape *s = &f->s;
+    const idx channels = f->lat->source_channels;
+    vec power = {0};
+    for (idx u = 0; u < s->strips_h; u++) {
+        for (idx c = 0; c < channels; c++)
+            power += NAME(fft_multiply)(f->strip, f->spectra + c * s->spectrum + u * s->next_h,
+                                        f->bank + (m * channels + c) * s->spectrum + u * s->next_h, s->w.length * FFT_STEP, c == 0);
+        NAME(fft_backward)(f->strip, s->w.length, f->turns_w);
+        for (idx v = 0; v < wanted; v++)
+            for (int part = 0; part < FFT_STEP; part += LANES)
+                NAME(transpose)(f->bundles + v * s->next_w + u * LANES * FFT_STEP + part, FFT_STEP,
+                                f->strip + v * LANES * FFT_STEP + part, FFT_STEP);
+    }
+    NAME(store)(f->power, power);
+    for (idx v = 0; v < (s->plane ? wanted : 0); v++)
+        NAME(fft_backward)(f->bundles + v * s->next_w, s->rows, f->turns_h);
+}
+
+/* ---- kernels ---- */
+
+/* How much each element counts in the mean of S over the results whose windows lie side by side. */
+static void NAME(fft_share)(const NAME(fft_conv) *f, idx m, idx c, REAL *share)
+{
+    const fft_axis *h = &f->s.h, *w = &f->s.w;
+    const idx apart_h = round_up(h->taps, h->stride), apart_w = round_up(w->taps, w->stride);
+    const idx windows_h = ceil_div(h->least * h->stride, apart_h), windows_w = ceil_div(w->least * w->stride, apart_w);
+    const REAL part = 1 / ((REAL)windows_h * (REAL)windows_w);
+    NAME(zero_run)(share, f->s.share);
+    for (idx i = 0; i < h->taps; i++) {
+        NAME(zero_run)(f->line, w->length);
+        for (idx t = 0; t < w->taps; t++)
+            for (idx column = t; column < t + windows_w * apart_w; column += apart_w)
+                f->line[column] = (REAL)__builtin_fabs(NAME(fft_tap)(f, m, c, i * w->taps + t)) * part;
+        if (!f->s.plane)
+            for (idx column = 0; column < w->length; column++)
+                NAME(store)(share + column * LANES, (vec){0} + f->line[column]);
+        for (idx row = i; f->s.plane && row < i + windows_h * apart_h; row += apart_h)
+            for (idx v = 0; v < f->s.strips_w; v++)
+                NAME(store)(share + (v * f->s.rows + row) * LANES, NAME(load)(f->line + v * LANES));
+    }
+}
+
+/* Spectrum, norms and shares of the kernel from channel c to row m. */
+static void NAME(fft_kernel)(const NAME(fft_conv) *f, idx m, idx c)
+{
+    const fft_shape *s = &f->s;
+    const idx at = m * f->lat->source_channels + c, taps = s->w.taps;
+    const REAL scale = 1 / (REAL)(s->plane ? s->rows * s->w.length : s->w.length);
+    REAL *const norms = f->norms + 3 * at, *const spectrum = f->bank + at * s->spectrum, squares = 0;
+    norms[0] = norms[2] = 0;
+    for (idx t = 0; t < f->weights.taps; t++) {
+        const REAL size = (REAL)__builtin_fabs(NAME(fft_tap)(f, m, c, t));
+        norms[0] += size;
+        squares += size * size;
+        norms[2] = size > norms[2] ? size : norms[2];
+    }
+    norms[1] = SQRT(squares + (REAL)f->weights.taps * TINY);
+    NAME(fft_share)(f, m, c, f->shares + at * s->share);
+    NAME(zero_run)(f->bundles, s->bundle);
+    for (idx row = 0; row < (s->plane ? s->h.taps : s->rows); row++) {
+        NAME(zero_run)(f->line, s->w.length);
+        for (idx t = 0; t < taps; t++)
+            f->line[t] = NAME(fft_tap)(f, m, c, (s->plane ? row * taps : 0) + t);
+        NAME(fft_put)(f, 0, row);
+    }
+    NAME(fft_analyse)(0, f, c, ceil_div(taps, LANES), spectrum);
+    for (REAL *p = spectrum; p < spectrum + s->spectrum; p += FFT_STEP) { /* conjugate: correlations are asked for */
+        NAME(store)(p, NAME(load)(p) * scale);
+        NAME(store)(p + LANES, NAME(load)(p + LANES) * -scale);
+    }
+}
+
+/* ---- results ---- */
+
+static inline REAL NAME(most)(vec v, REAL most)
+{
+    for (int lane = 0; lane < LANES; lane++)
+        most = v[lane] > most ? v[lane] : most;
+    return most;
+}
+
+/* The line, of `count` results, to the result's row. */
+static inline void NAME(fft_write)(const NAME(fft_conv) *f, REAL *dst, idx count, idx stride)
+{
+    const idx apart = f->s.w.apart;
+    if (apart == 1 && stride == 1)
+        NAME(copy)(dst, f->line, count);
+    else
+        for (idx q = 0; q < count; q++)
+            dst[q * apart] = f->line[q * stride];
+}
+
+/* Whether the noise surely keeps row m of the result within the bound, `largest` being its largest results: of a plane, in lane 0; else by row. */
+static int NAME(fft_trusted)(const NAME(fft_conv) *f, idx m, const REAL *largest)
+{
+    const fft_shape *s = &f->s;
+    const REAL levels = (REAL)__builtin_log2((double)(s->plane ? s->rows * s->w.length : s->w.length));
+    REAL *const re = f->sums + 2 * m * LANES, *const im = re + LANES, *const power = f->power;
+    if (s->plane) {
+        re[0] = NAME(sum)(NAME(load)(re));
+        im[0] = NAME(sum)(NAME(load)(im));
+        power[0] = NAME(sum)(NAME(load)(power));
+    }
+    int trusted = 1;
+    for (int lane = 0; lane < (s->plane ? 1 : LANES); lane++) {
+        const REAL mean = re[lane] > im[lane] ? re[lane] : im[lane], size = mean > largest[lane] ? mean : largest[lane];
+        const REAL noise = f->noise[m * LANES + lane]; /* of zeros none; else squares may be lost */
+        const REAL products = SQRT((REAL)f->lat->source_channels * power[lane] + (noise > 0 ? TINY : 0));
+        trusted &= noise + NOISE_LEVEL * levels * products <= NOISE_ROOM * size;
+    }
+    return trusted;
+}
+
+/* Row m of the result from a pair; whether the noise surely is in its bounds. */
+static int NAME(fft_results)(const NAME(fft_conv) *f, const NAME(fft_tile) *tiles, idx m, REAL *plane)
+{
+    const fft_shape *s = &f->s;
+    const REAL bias = f->bias ? f->bias[m] : 0;
+    REAL largest[LANES] = {0}; /* of a plane, in lane 0; else by row of a bundle */
+    vec bad = {0}, peak = {0};
+    for (idx row = 0; row < (s->plane ? s->h.chunk : s->rows); row++)
+        for (idx half = 0; half < 2; half++) {
+            const NAME(fft_tile) *const at = NAME(fft_at)(s, tiles, half, row);
+            if ((s->plane ? row : 0) >= at->h.count)
+                continue;
+            const REAL *from = f->bundles + (s->plane ? row * s->h.stride : row) * FFT_STEP + half * LANES;
+            const idx width = (at->w.count - 1) * s->w.stride + 1;
+            for (idx i = 0; i < width; i += LANES, from += s->next_w) {
+                vec y = NAME(load)(from) + bias;
+                if (i + LANES > width)
+                    y = (vec)((mask)y & (NAME(iota)() < (mask){0} + (WORD)(width - i)));
+                peak = NAME(larger)(NAME(size)(y), peak);
+                bad += y - y;
+                NAME(store)(f->line + i, f->relu ? NAME(relu)(y) : y);
+            }
+            if (!s->plane) {
+                largest[row] = NAME(most)(peak, largest[row]);
+                peak = (vec){0};
+            }
+            NAME(fft_write)(f, plane + (at->h.result + (s->plane ? row * s->h.apart : 0)) * f->lat->w.grid + at->w.result,
+                            at->w.count, s->w.stride);
+        }
+    if (s->plane)
+        largest[0] = NAME(most)(peak, 0);
+    return NAME(sum)(bad) == 0 && NAME(fft_trusted)(f, m, largest);
+}
+
+/* sums[q] += the products of a kernel's row with the line, in blocks. */
+static void NAME(fft_add_row)(const NAME(fft_conv) *f, REAL *sums, idx m, idx c, idx i, idx count)
+{
+    const fft_axis *w = &f->s.w;
+    const idx block = accumulation_block(w->taps);
+    for (idx q = 0; q < count; q += LANES)
+        for (idx first = 0; first < w->taps; first += block) {
+            vec part = {0};
+            for (idx t = first; t < min_idx(first + block, w->taps); t++) {
+                const REAL *const at = f->line + q * w->stride + t;
+                const REAL tap = NAME(fft_tap)(f, m, c, i * w->taps + t);
+                if (w->stride == 1)
+                    part += tap * NAME(load)(at);
+                else
+                    for (int lane = 0; lane < LANES && q + lane < count; lane++)
+                        part[lane] += tap * at[lane * w->stride];
+            }
+            NAME(store)(sums + q, NAME(load)(sums + q) + part);
+        }
+}
+
+/* The same by the definition. */
+static void NAME(fft_again)(const NAME(fft_conv) *f, const NAME(fft_tile) *tiles, idx m, const REAL *source, REAL *plane)
+{
+    const fft_shape *s = &f->s;
+    REAL *const sums = f->bundles;
+    for (idx row = 0; row < (s->plane ? s->h.chunk : s->rows); row++)
+        for (idx half = 0; half < 2; half++) {
+            const NAME(fft_tile) *const at = NAME(fft_at)(s, tiles, half, row);
+            const idx element = s->plane ? row * s->h.stride : 0, count = at->w.count;
+            if ((s->plane ? row : 0) >= at->h.count)
+                continue;
+            NAME(zero_run)(sums, s->w.length + LANES);
+            for (idx c = 0; c < f->lat->source_channels; c++)
+                for (idx i = 0; i < s->h.taps; i++) {
+                    NAME(fft_line)(f, source + c * f->src.plane, at->h.source + (element + i) * s->h.step, &at->w);
+                    NAME(fft_add_row)(f, sums, m, c, i, count);
+                }
+            for (idx q = 0; q < count; q += LANES) {
+                const vec y = NAME(load)(sums + q) + (f->bias ? f->bias[m] : 0);
+                NAME(store)(f->line + q, f->relu ? NAME(relu)(y) : y);
+            }
+            NAME(fft_write)(f, plane + (at->h.result + (s->plane ? row * s->h.apart : 0)) * f->lat->w.grid + at->w.result, count, 1);
+        }
+}
+
+/* ---- the task ---- */
+
+static void NAME(fft_unit)(const NAME(fft_conv) *f, idx n, idx unit)
+{
+    const fft_shape *s = &f->s;
+    const idx channels = f->lat->source_channels, rows = f->lat->result_channels, plane = f->lat->h.grid * f->lat->w.grid;
+    const REAL *const source = f->src.first + n * f->src.image;
+    REAL *const dst = f->dst + n * f->plan->p.groups * rows * plane;
+    NAME(fft_tile) tiles[2 * LANES];
+    NAME(fft_places)(s, unit, tiles);
+    NAME(zero_run)(f->sums, 3 * rows * LANES);
+    for (idx c = 0; c < channels; c++) {
+        NAME(fft_fetch)(f, tiles, source + c * f->src.plane);
+        NAME(fft_analyse)(1, f, c, s->strips_w, f->spectra + c * s->spectrum);
+    }
+    const idx wanted = ceil_div((s->w.chunk - 1) * s->w.stride + 1, LANES);
+    for (idx m = f->m0; m < f->m1; m++) {
+        NAME(fft_synthesise)(f, m, wanted);
+        if (!NAME(fft_results)(f, tiles, m, dst + m * plane))
+            NAME(fft_again)(f, tiles, m, source, dst + m * plane);
+    }
+}
+
+static void NAME(fft_task)(const void *context, idx index, int worker)
+{
+    const conv_call *call = context;
+    const conv_plan *plan = call->plan;
+    const NAME(task) t = NAME(task_decode)(plan, index);
+    const fft_shape s = fft_shape_of(plan);
+    const idx groups = t.lat.result_channels, channels = t.lat.source_channels;
+    const idx runs = ceil_div(s.units, plan->chunk_h), n0 = t.chunk / runs * plan->chunk_n;
+    const idx u0 = t.chunk % runs * plan->chunk_h, u1 = min_idx(u0 + plan->chunk_h, s.units);
+    REAL *const scratch = (REAL *)(call->scratch + worker * plan->task_bytes);
+    NAME(fft_conv) f = {.plan = plan, .lat = &t.lat, .src = NAME(task_source)(call, &t), .s = s,
+                        .weights = NAME(group_weights)(&plan->p, &t.lat, call->weights, t.group),
+                        .bias = call->bias ? (const REAL *)call->bias + t.group * groups : NULL,
+                        .relu = plan->p.pass == CONV_FWD && plan->p.activation == CONV_RELU,
+                        .dst = (REAL *)call->dst + t.group * groups * t.lat.h.grid * t.lat.w.grid, .m0 = t.m0, .m1 = t.m1,
+                        .bundles = scratch, .spectra = scratch + s.at_spectra, .strip = scratch + s.at_strip,
+                        .bank = scratch + s.at_bank, .shares = scratch + s.at_shares, .norms = scratch + s.at_norms,
+                        .sums = scratch + s.at_sums, .noise = scratch + s.at_sums + 2 * groups * LANES, .power = scratch + s.at_power,
+                        .turns_h = scratch + s.at_turns, .turns_w = scratch + s.at_turns + 2 * s.h.length,
+                        .line = scratch + s.at_line};
+    if (t.m0 >= t.m1 || t.lat.h.grid * t.lat.w.grid == 0)
+        return;
+    if (s.plane)
+        NAME(fft_turns)(f.turns_h, s.h.length, (WIDE *)f.bundles);
+    NAME(fft_turns)(f.turns_w, s.w.length, (WIDE *)f.bundles);
+    for (idx m = t.m0; m < t.m1; m++)
+        for (idx c = 0; c < channels; c++)
+            NAME(fft_kernel)(&f, m, c);
+    for (idx n = n0; n < min_idx(n0 + plan->chunk_n, plan->p.n); n++)
+        for (idx unit = u0; unit < u1; unit++)
+            NAME(fft_unit)(&f, n, unit);
+}
