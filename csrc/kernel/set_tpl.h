@@ -15,6 +15,8 @@
 
 #include "batch_tpl.h"
 
+#include "batch_weights_tpl.h"
+
 #include "winograd_tpl.h"
 
 #include "fft_tpl.h"
