@@ -238,4 +238,4 @@ static const conv_algorithm gemm_algorithm = {
     NULL, weights_block, weights_cost, NULL, weights_chunks, weights_task_bytes,
 };
 
-const conv_algorithm *const backward_algorithms[] = {&outer_algorithm, &dot_algorithm, &slide_weights_algorithm, &gemm_algorithm, NULL};
+const conv_algorithm *const backward_algorithms[] = {&batch_weights_algorithm, &outer_algorithm, &dot_algorithm, &slide_weights_algorithm, &gemm_algorithm, NULL};

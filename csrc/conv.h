@@ -26,10 +26,13 @@ typedef enum { CONV_F32, CONV_F64, CONV_DTYPES } conv_dtype;
 typedef enum { CONV_FWD, CONV_BWD_DATA, CONV_BWD_WEIGHTS } conv_pass;
 typedef enum { CONV_ZEROS, CONV_REFLECT, CONV_REPLICATE, CONV_CIRCULAR } conv_pad_mode;
 typedef enum { CONV_LINEAR, CONV_RELU } conv_activation;
+/* How arrays of images lie: as above; batch-last, (channel, point, image) in rows of batch_pitch; or x as above and y batch-last. */
+typedef enum { CONV_IMAGES, CONV_BATCH_LAST, CONV_BATCH_RESULT } conv_layout;
 typedef enum {
     CONV_AUTO,
     CONV_DIRECT,
     CONV_CHANNELS,
+    CONV_BATCH,
     CONV_WINOGRAD,
     CONV_SLIDE,
     CONV_STENCIL,
@@ -60,6 +63,7 @@ typedef struct {
     conv_dtype dtype;
     conv_pad_mode pad_mode;
     conv_activation activation;
+    conv_layout layout;
     conv_algorithm_id algorithm;
     int packed;  /* fwd: the weights come from conv_pack */
     int strict;  /* auto stays with sums in the order of the definition: no transforms */
@@ -126,12 +130,17 @@ void conv_pack(const conv_plan *plan, const void *w, void *packed);
 const char *conv_algorithm_name(conv_algorithm_id id);
 conv_algorithm_id conv_plan_algorithm(const conv_plan *plan);
 const char *conv_plan_reason(const conv_plan *plan);
+/* Of a forward problem that asks for a batch-last y: whether it is the faster layout, and gives the same bits. */
+int conv_batch_pays(const conv_problem *p);
 int conv_plan_kernel(const conv_plan *plan);
 double conv_plan_cycles(const conv_plan *plan); /* of one core, by the cost model, for all examples and groups */
 
 /* fwd: (x, w, b or NULL) -> y.  bwd_data: (dy, w, b or NULL) -> dx, a bias
- * for each channel of dx as transposed convolutions have it (zero padding alone).  bwd_weights: (x, dy, NULL) -> dw. */
-void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, void *y, void *scratch);
+ * for each channel of dx as transposed convolutions have it (zero padding alone), and zero where the gate, NULL or an array like dx, is
+ * not positive.  bwd_weights: (x, dy, NULL) -> dw. */
+void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, const void *gate, void *y, void *scratch);
+/* An array that lies batch-last, `rows` channels times points, as an array of images. */
+void conv_batch_to_images(conv_dtype dtype, idx images, idx rows, const void *src, void *dst);
 void conv_bias_grad(const conv_problem *p, const void *dy, void *db);
 
 /* c (m, n) = act(a (m, k) b (k, n) + bias (n)); strides in elements, c's rows dense, a_row or a_col 1. */

@@ -353,6 +353,6 @@ static const conv_algorithm ref_algorithm = {
 /* ---- the table: where two cost the same, the first ---- */
 
 const conv_algorithm *const forward_algorithms[] = {
-    &direct_algorithm, &channels_algorithm, &winograd_algorithm, &slide_algorithm, &stencil_algorithm,
+    &direct_algorithm, &channels_algorithm, &batch_algorithm, &winograd_algorithm, &slide_algorithm, &stencil_algorithm,
     &gemm_algorithm, &fft_algorithm, &ref_algorithm, NULL,
 };

@@ -15,6 +15,7 @@ typedef struct {
     const void *src;      /* fwd, bwd_weights: x.  bwd_data: dy */
     const void *weights;  /* fwd: w.  bwd_data: w, regrouped by the prepare step.  bwd_weights: dy */
     const void *bias;
+    const void *gate;     /* bwd_data: NULL, or an array like dx, which is zero where that is not positive */
     void *dst;            /* fwd: y.  bwd_data: dx.  bwd_weights: dw */
     char *prepared;
     char *scratch;        /* task_bytes for each worker */
@@ -26,8 +27,8 @@ typedef void conv_task(const void *call, idx task, int worker);
 typedef void operator_kernel(const void *call, idx begin, idx end, char *scratch);
 
 enum {
-    KERNEL_DIRECT, KERNEL_CHANNELS, KERNEL_WINOGRAD, KERNEL_FFT, KERNEL_SLIDE, KERNEL_STENCIL, KERNEL_GEMM,
-    KERNEL_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_SLIDE_WEIGHTS,
+    KERNEL_DIRECT, KERNEL_CHANNELS, KERNEL_BATCH, KERNEL_WINOGRAD, KERNEL_FFT, KERNEL_SLIDE, KERNEL_STENCIL, KERNEL_GEMM,
+    KERNEL_WEIGHTS, KERNEL_BATCH_WEIGHTS, KERNEL_OUTER, KERNEL_DOT, KERNEL_SLIDE_WEIGHTS,
     KERNEL_REF, KERNELS
 };
 
@@ -37,6 +38,7 @@ typedef struct {
     conv_task *prepare; /* weights regrouped for bwd_data */
     void (*pack)(const conv_plan *plan, const void *w, void *packed); /* the weights of a plan that is kept */
     void (*bias_grad)(const conv_problem *p, const void *dy, void *db);
+    void (*batch_to_images)(idx images, idx rows, const void *src, void *dst);
     conv_task *matmul;
     double (*cross_entropy)(idx n, idx classes, const void *logits, const int64_t *labels, double divisor, void *grad);
     double (*peak)(idx count);

@@ -42,7 +42,7 @@ static inline idx accumulation_block(idx k)
 /* Cut `total` into pieces of at most `most`, all about equally long. */
 static inline idx even(idx total, idx most)
 {
-    return ceil_div(total, ceil_div(total, max_idx(1, min_idx(most, total))));
+    return ceil_div(total, max_idx(1, ceil_div(total, max_idx(1, min_idx(most, total)))));
 }
 
 /* Whole vectors, an odd number of them: streams a power of two apart would share a few sets of the cache (36 of them a
@@ -198,6 +198,13 @@ static inline lattice plan_lattice(const conv_plan *plan, idx phase_h, idx phase
                      p->oc, p->ic};
 }
 
+/* Terms of a block of its sums: whole channels, so that they are cut alike where some taps meet padding and are left out. */
+static inline idx lattice_block(const lattice *lat)
+{
+    const idx taps = lat->h.taps * lat->w.taps, k = lat->source_channels * taps, block = even(k, accumulation_block(k));
+    return block >= taps ? block / max_idx(1, taps) * taps : block;
+}
+
 /* From one row of a lattice's weights to the next: laid out by prepare or conv_pack, or as the caller has them. */
 static inline idx weights_pitch(const conv_plan *plan, idx k)
 {
@@ -274,6 +281,46 @@ static inline int axis_inside(const conv_axis *axis)
 {
     idx a = tap_position(axis, 0), b = tap_position(axis, axis->taps - 1);
     return min_idx(a, b) >= 0 && max_idx(a, b) + (axis->grid - 1) * axis->step < axis->size;
+}
+
+/* Points [p0, p1) of an axis that the same taps [t0, t1) meet, the others padding. */
+typedef struct {
+    idx p0, p1, t0, t1;
+} axis_run;
+
+static inline axis_run axis_taps(const conv_axis *axis, idx p)
+{
+    axis_run run = {p, p + 1, 0, axis->taps};
+    const idx at = p * axis->step;
+    while (run.t0 < run.t1 && (at + tap_position(axis, run.t0) < 0 || at + tap_position(axis, run.t0) >= axis->size))
+        run.t0++;
+    while (run.t0 < run.t1 && (at + tap_position(axis, run.t1 - 1) < 0 || at + tap_position(axis, run.t1 - 1) >= axis->size))
+        run.t1--;
+    return run;
+}
+
+/* The run that begins where `run` ends; 0 past the last. */
+static inline int axis_next_run(const conv_axis *axis, axis_run *run)
+{
+    if (run->p1 >= axis->grid)
+        return 0;
+    *run = axis_taps(axis, run->p1);
+    for (axis_run next; run->p1 < axis->grid; run->p1++) {
+        next = axis_taps(axis, run->p1);
+        if (next.t0 != run->t0 || next.t1 != run->t1)
+            break;
+    }
+    return 1;
+}
+
+/* The points that a tap meets. */
+static inline axis_run axis_points(const conv_axis *axis, idx tap)
+{
+    const idx at = tap_position(axis, tap);
+    axis_run run = {at < 0 ? ceil_div(-at, axis->step) : 0, axis->grid, tap, tap + 1};
+    run.p1 = min_idx(run.p1, at < axis->size ? (axis->size - 1 - at) / axis->step + 1 : 0);
+    run.p0 = min_idx(run.p0, run.p1);
+    return run;
 }
 
 static inline int lattice_inside(const lattice *lat)

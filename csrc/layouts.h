@@ -40,6 +40,23 @@ static inline idx channels_table_bytes(const conv_plan *plan, idx element)
                         points * (idx)(4 * sizeof(idx) + sizeof(int)) + k * (idx)sizeof(int32_t), ALIGNMENT);
 }
 
+/* ---- batch: rows of images ---- */
+
+#define BATCH_ROWS (MR >= 14 ? 6 : 3) /* of dw, by four output channels: they, the rows and one of dy are registers */
+
+/* Elements from one row of `images` to the next: whole lines, an odd number of them. */
+static inline idx batch_pitch(const conv_plan *plan, idx images)
+{
+    return line_pitch(images, plan->p.dtype == CONV_F32 ? 4 : 8);
+}
+
+/* Elements of a source that is turned, plan->chunk_n images at a time, with room for whole squares. */
+static inline idx batch_packed(const conv_plan *plan, const lattice *lat)
+{
+    const idx rows = lat->source_channels * lat->h.size * lat->w.size + plan->kernels->set[plan->p.dtype]->lanes;
+    return plan->p.layout == CONV_BATCH_RESULT ? rows * batch_pitch(plan, plan->chunk_n) : 0;
+}
+
 /* ---- stencil: where the copy of a plane lies in a task's scratch ---- */
 
 #define STENCIL_TILE 16 /* vectors of the largest tile */

@@ -29,6 +29,8 @@ static int choose(conv_plan *plan)
         const conv_algorithm *const a = *row;
         if (plan->p.algorithm != CONV_AUTO && a->id != plan->p.algorithm)
             continue;
+        if ((a->id == CONV_BATCH) != (plan->p.layout != CONV_IMAGES))
+            continue;
         if (a->applicable && !a->applicable(plan))
             continue;
         if (best && a->at_least && a->at_least(plan) >= least)
@@ -82,7 +84,7 @@ static void cut(conv_plan *plan, int max_threads)
     plan->chunks = plan->algorithm->chunks(plan);
     plan->task_bytes = round_up((idx)plan->algorithm->task_bytes(plan), ALIGNMENT);
     plan->tasks = (plan->algorithm->spans ? 1 : p->groups * plan->m_chunks) * plan->chunks;
-    if (plan->algorithm->kernel != KERNEL_CHANNELS) /* whose tasks do all lattices of their box */
+    if (plan->algorithm->kernel != KERNEL_CHANNELS && plan->algorithm->id != CONV_BATCH) /* whose tasks do all lattices of their box */
         plan->tasks *= plan->phases_h * plan->phases_w;
     plan->scratch_bytes = plan->prepared_bytes + plan->threads * plan->task_bytes;
 }
@@ -134,7 +136,8 @@ int conv_plan_serves(const conv_plan *plan, const conv_problem *p)
            p->stride_w == q->stride_w && p->dil_h == q->dil_h && p->dil_w == q->dil_w && p->pad_top == q->pad_top &&
            p->pad_bottom == q->pad_bottom && p->pad_left == q->pad_left && p->pad_right == q->pad_right &&
            p->pass == q->pass && p->dtype == q->dtype && p->pad_mode == q->pad_mode && p->activation == q->activation &&
-           p->algorithm == q->algorithm && p->packed == q->packed && p->strict == q->strict;
+           p->algorithm == q->algorithm && p->packed == q->packed && p->strict == q->strict &&
+           p->layout == q->layout;
 }
 
 void conv_plan_threads(conv_plan *plan, int max_threads)
@@ -143,7 +146,7 @@ void conv_plan_threads(conv_plan *plan, int max_threads)
     cut(plan, max_threads);
 }
 
-static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "winograd", "slide", "stencil", "gemm", "fft", "outer", "dot", "ref"};
+static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "batch", "winograd", "slide", "stencil", "gemm", "fft", "outer", "dot", "ref"};
 
 const char *conv_algorithm_name(conv_algorithm_id id)
 {

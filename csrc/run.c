@@ -47,12 +47,12 @@ static void blank(const conv_problem *p, const char *b, char *y)
                 memcpy(y + (size_t)i * plane + at, b + (size_t)(i % channels) * element, element);
 }
 
-void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, void *y, void *scratch)
+void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, const void *gate, void *y, void *scratch)
 {
     const conv_problem *p = &plan->p;
     const unsigned mode = cpu_flush_denormals();
     const int folded = p->pass == CONV_BWD_DATA && p->pad_mode != CONV_ZEROS;
-    conv_call call = {.plan = plan, .src = x, .weights = w, .bias = b, .dst = y, .prepared = scratch,
+    conv_call call = {.plan = plan, .src = x, .weights = w, .bias = b, .gate = gate, .dst = y, .prepared = scratch,
                       .scratch = (char *)scratch + plan->prepared_bytes};
     serial_region r = {&call, set_of(plan)->prepare, plan->phases_h * plan->phases_w, p->groups, plan->chunks,
                        plan->m_chunks};
@@ -71,6 +71,8 @@ void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b
     if (p->n > 0)
         threads_run(plan->threads, folded ? p->groups * plan->m_chunks : plan->tasks,
                     folded ? folded_task : forward_task, &r);
+    if (gate && p->layout == CONV_IMAGES)
+        relu_grad_run(p->dtype, p->n * p->groups * p->ic * p->ih * p->iw, y, gate, y);
     cpu_restore(mode);
 }
 
@@ -86,6 +88,11 @@ void conv_bias_grad(const conv_problem *p, const void *dy, void *db)
     const unsigned mode = cpu_flush_denormals();
     cpu_kernels()->set[p->dtype]->bias_grad(p, dy, db);
     cpu_restore(mode);
+}
+
+void conv_batch_to_images(conv_dtype dtype, idx images, idx rows, const void *src, void *dst)
+{
+    cpu_kernels()->set[dtype]->batch_to_images(images, rows, src, dst);
 }
 
 static int matmul_threads(const matrix_product *p, int max_threads)

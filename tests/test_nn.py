@@ -354,6 +354,21 @@ def test_bad_labels_are_named(labels, error: type[Exception], message: str) -> N
         nn.CrossEntropyLoss()(np.zeros((2, 3), np.float32), labels)
 
 
+@pytest.mark.parametrize("classes", [1, 7, 8, 10, 64, 65, 300])
+@pytest.mark.parametrize("examples", [1, 7, 8, 101])
+def test_cross_entropy_in_float32_and_its_gradient(isa: str, classes: int, examples: int) -> None:
+    rng = np.random.default_rng(classes)
+    logits, labels = 8 * rng.standard_normal((examples, classes), dtype=np.float32), rng.integers(0, classes, examples)
+    loss = nn.CrossEntropyLoss()
+    value, wide = loss(logits, labels), logits.astype(np.float64)
+    shares = np.exp(wide - wide.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    chosen = np.arange(examples), labels
+    assert value == pytest.approx(-np.log(shares[chosen]).mean(), rel=1e-5, abs=1e-6)
+    shares[chosen] -= 1
+    np.testing.assert_allclose(loss.backward(), shares / examples, rtol=1e-5, atol=1e-6 / examples)
+
+
 def test_cross_entropy_of_equal_logits_is_the_logarithm_of_the_number_of_classes() -> None:
     loss = nn.CrossEntropyLoss()
     value = loss(np.full((4, 10), 1e4, np.float32), np.arange(4, dtype=np.uint8))

@@ -88,7 +88,7 @@ static void NAME(channels_segments)(NAME(channels_unit) *u, const conv_plan *pla
 static void NAME(channels_rows)(const NAME(channels_unit) *u, const NAME(channels_part) *part, int nv, idx images,
                                 const REAL *source, const REAL *bias, int relu)
 {
-    const idx count = images * part->h * part->w, kblock = even(part->k, accumulation_block(part->k)), nr = nv * LANES;
+    const idx count = images * part->h * part->w, kblock = lattice_block(&part->lat), nr = nv * LANES;
     int highest;
     NAME(tile_run) *const run = NAME(tile_of)(nv, NAME(GATHER_A), &highest);
     const idx tiles = max_idx(1, ceil_div(count, min_idx(highest, CHANNELS_ROWS))), low = count / tiles, higher = (low + 1) * (count % tiles);

@@ -59,6 +59,10 @@ static void NAME(bias_grad_run)(const conv_problem *p, const void *dy_, void *db
     const idx channels = p->groups * p->oc, points = p->oh * p->ow, row = channels * points;
     const REAL *dy = dy_, *end = dy + p->n * row;
     REAL *db = db_, sums[BIAS_COLUMNS + 2 * LANES];
+    if (p->layout != CONV_IMAGES) {
+        NAME(batch_bias)(p, dy, db);
+        return;
+    }
     const idx most = points > BIAS_COLUMNS / 2 ? 0 : BIAS_COLUMNS / max_idx(1, points);
     for (idx c = 0, count; c < channels; c += count) {
         count = min_idx(max_idx(1, most), channels - c);
@@ -111,6 +115,60 @@ static inline vec NAME(exp)(vec x)
     return (vec)((mask)y & ~small);
 }
 
+#define CROSS_FEW 64 /* classes of which rows are turned round on the stack */
+
+/* cross_entropy_run of few classes: lanes over rows, which are turned round on their way in and out. */
+static double NAME(cross_entropy_few)(idx n, idx classes, const REAL *x, const int64_t *labels, double divisor, REAL *dx)
+{
+    const REAL *const end = x + n * classes, *from[LANES];
+    double total = 0, product = 1; /* of the sums, each at least 1: one logarithm for many of them */
+    vec e[CROSS_FEW + LANES], turned[LANES];
+    for (idx i = 0; i < n; i += LANES, x += LANES * classes, dx += LANES * classes, labels += LANES) {
+        const idx rows = min_idx(LANES, n - i);
+        for (idx c = 0; c < classes; c += LANES) {
+            for (idx r = 0; r < LANES; r++)
+                from[r] = x + min_idx(r, rows - 1) * classes + c;
+            if (from[LANES - 1] + LANES <= end)
+                NAME(turn)(e + c, from, LANES);
+            else
+                for (idx j = c; j < min_idx(c + LANES, classes); j++)
+                    for (idx r = 0; r < LANES; r++)
+                        e[j][r] = from[r][j - c];
+        }
+        vec most = e[0], sum = {0};
+        for (idx c = 1; c < classes; c++) {
+            const mask greater = e[c] > most;
+            most = (vec)(((mask)e[c] & greater) | ((mask)most & ~greater));
+        }
+        for (idx c = 0; c < classes; c++)
+            sum += e[c] = NAME(exp)(e[c] - most);
+        const vec scale = 1 / (sum * (REAL)divisor);
+        for (idx c = 0; c < classes; c += LANES) {
+            REAL kept[LANES * LANES] __attribute__((aligned(VECTOR_BYTES)));
+            for (idx j = 0; j < LANES; j++) {
+                NAME(store)(kept + j * LANES, e[c + j] * scale); /* some are no classes, and not stored */
+                from[j] = kept + j * LANES;
+            }
+            NAME(turn)(turned, from, LANES);
+            for (idx r = 0; r < rows; r++)
+                if (c + LANES <= classes)
+                    NAME(store)(dx + r * classes + c, turned[r]);
+                else
+                    NAME(copy)(dx + r * classes + c, (const REAL *)&turned[r], classes - c);
+        }
+        for (idx r = 0; r < rows; r++) {
+            dx[r * classes + labels[r]] -= (REAL)(1 / divisor);
+            total -= (double)(x[r * classes + labels[r]] - most[r]);
+            product *= (double)sum[r];
+        }
+        if (!(product < 1e200)) {
+            total += log(product);
+            product = 1;
+        }
+    }
+    return total + log(product);
+}
+
 /* Softmax and negative log-likelihood of `labels`: returns the sum of the losses over n rows of `classes` logits and
  * writes its gradient, divided by `divisor`: (softmax - one_hot) / divisor. Labels have been checked. */
 static double NAME(cross_entropy_run)(idx n, idx classes, const void *logits, const int64_t *labels, double divisor,
@@ -119,6 +177,8 @@ static double NAME(cross_entropy_run)(idx n, idx classes, const void *logits, co
     const REAL *x = logits, *const end = x + n * classes, lowest = (REAL)-INFINITY;
     REAL *dx = grad;
     double total = 0;
+    if (classes <= CROSS_FEW && classes > 0)
+        return NAME(cross_entropy_few)(n, classes, x, labels, divisor, dx);
     for (idx i = 0; i < n; i++, x += classes, dx += classes) {
         vec most = (vec){0} + lowest, sums = {0};
         for (idx j = 0; j < classes; j += LANES) {

@@ -13,6 +13,10 @@
 
 #include "channels_tpl.h"
 
+#include "batch_tpl.h"
+
+#include "batch_weights_tpl.h"
+
 #include "winograd_tpl.h"
 
 #include "fft_tpl.h"
@@ -39,6 +43,7 @@
 static const kernel_set NAME(set) = {
     .lanes = LANES,
     .conv = {[KERNEL_DIRECT] = NAME(direct_task), [KERNEL_CHANNELS] = NAME(channels_task),
+             [KERNEL_BATCH] = NAME(batch_task), [KERNEL_BATCH_WEIGHTS] = NAME(batch_weights_task),
              [KERNEL_WINOGRAD] = NAME(winograd_task), [KERNEL_FFT] = NAME(fft_task),
              [KERNEL_SLIDE] = NAME(slide_task), [KERNEL_SLIDE_WEIGHTS] = NAME(slide_weights_task), [KERNEL_STENCIL] = NAME(stencil_task),
              [KERNEL_GEMM] = NAME(gemm_task),
@@ -47,6 +52,7 @@ static const kernel_set NAME(set) = {
     .prepare = NAME(prepare_task),
     .pack = NAME(pack),
     .bias_grad = NAME(bias_grad_run),
+    .batch_to_images = NAME(batch_to_images),
     .matmul = NAME(matmul_task),
     .cross_entropy = NAME(cross_entropy_run),
     .peak = NAME(peak_run),

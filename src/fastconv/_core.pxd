@@ -24,10 +24,16 @@ cdef extern from "conv.h" nogil:
         CONV_LINEAR
         CONV_RELU
 
+    ctypedef enum conv_layout:
+        CONV_IMAGES
+        CONV_BATCH_LAST
+        CONV_BATCH_RESULT
+
     ctypedef enum conv_algorithm_id:
         CONV_AUTO
         CONV_DIRECT
         CONV_CHANNELS
+        CONV_BATCH
         CONV_WINOGRAD
         CONV_SLIDE
         CONV_STENCIL
@@ -54,6 +60,7 @@ cdef extern from "conv.h" nogil:
         conv_algorithm_id algorithm
         int strict
         int packed
+        conv_layout layout
 
     ctypedef struct conv_plan:
         conv_problem p
@@ -78,12 +85,14 @@ cdef extern from "conv.h" nogil:
     conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
     bint conv_plan_serves(const conv_plan *plan, const conv_problem *p)
     double conv_plan_cycles(const conv_plan *plan)
+    bint conv_batch_pays(const conv_problem *p)
     void conv_plan_threads(conv_plan *plan, int max_threads)
     void conv_pack(const conv_plan *plan, const void *w, void *packed)
     const char *conv_algorithm_name(conv_algorithm_id id)
     conv_algorithm_id conv_plan_algorithm(const conv_plan *plan)
     const char *conv_plan_reason(const conv_plan *plan)
-    void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, void *y, void *scratch)
+    void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, const void *gate, void *y, void *scratch)
+    void conv_batch_to_images(conv_dtype dtype, idx images, idx rows, const void *src, void *dst)
     void conv_bias_grad(const conv_problem *p, const void *dy, void *db)
     idx matmul_scratch_bytes(const matrix_product *p, int max_threads)
     void matmul_run(matrix_product *p, int max_threads)

@@ -40,6 +40,7 @@ def conv(
     out: NDArray[Any] | None,
     algorithm: str,
     workspace: Workspace | None = None,
+    chain: BatchChain | None = None,
 ) -> NDArray[Any]: ...
 def conv_backward(
     ndim: int,
@@ -102,6 +103,9 @@ class Plan:
 
 # ---- _core_linear.pxi ----
 
+class BatchChain:
+    def __init__(self, first: Workspace) -> None: ...
+
 def linear(
     x: ArrayLike,
     weight: ArrayLike,
@@ -127,7 +131,8 @@ def relu_backward(
 def cross_entropy(
     logits: ArrayLike, labels: ArrayLike, divisor: float, workspace: Workspace | None = None
 ) -> tuple[float | None, NDArray[Any]]: ...
-def first_frozen(arrays: list[NDArray[Any]]) -> int: ...
+def set_batch_last(flag: int) -> None: ...
+def with_gradients(parameters: list[Any]) -> tuple[list[NDArray[Any]], list[NDArray[Any]], Any]: ...
 def sgd(
     data: list[NDArray[Any]],
     grads: list[NDArray[Any]],

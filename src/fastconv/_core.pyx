@@ -167,6 +167,7 @@ cdef cnp.ndarray output_array(object out, int ndim, cnp.npy_intp *shape, int typ
 
 
 include "_core_workspace.pxi"
+include "_core_batch.pxi"
 include "_core_problem.pxi"
 include "_core_convolution.pxi"
 include "_core_linear.pxi"

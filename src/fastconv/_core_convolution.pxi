@@ -1,22 +1,24 @@
 # Part of _core.pyx: convolutions and their gradients, plans that are kept, and what `explain` tells.
 
-cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, Workspace workspace=None) except *:
+cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, Workspace workspace=None,
+              cnp.ndarray gate=None) except *:
     cdef conv_plan plan
     cdef conv_status status = conv_plan_init(&plan, p, max_threads) if workspace is None else workspace.plan(&plan, p)
     if status != CONV_OK:
         raise ValueError(f"algorithm {conv_algorithm_name(p.algorithm).decode()!r} is not applicable to this problem; "
                          "'auto' always is")
-    execute(&plan, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), b, y, workspace)
+    execute(&plan, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), b, y, workspace, gate)
 
 
 cdef void execute(conv_plan *plan, const void *x, const void *w, cnp.ndarray b, cnp.ndarray y,
-                  Workspace workspace=None) except *:
+                  Workspace workspace=None, cnp.ndarray gate=None) except *:
     cdef const void *bias = NULL if b is None else cnp.PyArray_DATA(b)
+    cdef const void *mask = NULL if gate is None else cnp.PyArray_DATA(gate)
     cdef void *py = cnp.PyArray_DATA(y)
     cdef void *memory = scratch(plan.scratch_bytes, workspace)
     started = perf_counter() if report is not None else 0.0
     with nogil:
-        conv_run(plan, x, w, bias, py, align(memory))
+        conv_run(plan, x, w, bias, mask, py, align(memory))
     release(memory, workspace)
     if report is not None:
         report(problem_numbers(&plan.p), plan.threads, conv_algorithm_name(conv_plan_algorithm(plan)).decode(),
@@ -32,8 +34,20 @@ cdef dict problem_numbers(conv_problem *p):
 
 
 def conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out, algorithm,
-         Workspace workspace=None):
-    cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
+         Workspace workspace=None, BatchChain chain=None):
+    """`chain`: the caller, a layer with a workspace, may give a result that lies batch-last."""
+    if chain is not None and type(x) is cnp.ndarray:
+        y = conv_batch_last(ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, workspace,
+                            chain)
+        if y is not None:
+            return y
+    return conv_images(ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out, algorithm,
+                       workspace)
+
+
+cdef object conv_images(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out,
+                        algorithm, Workspace workspace):
+    cdef cnp.ndarray xa = as_dense(as_images(x, workspace), "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
     cdef conv_problem p
     cdef conv_algorithm_id chosen = CONV_AUTO
     cdef cnp.npy_intp shape[4]
@@ -72,8 +86,15 @@ def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, g
                   data_algorithm="auto", weights_algorithm="auto", bint through_relu=False, Workspace workspace=None):
     """(grad_input, grad_weight, grad_bias), None where `need` says so; `through_relu`: x is the output of a ReLU, and
     grad_input is to be the gradient of its input."""
-    cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1)
-    cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
+    if workspace is not None and type(grad_output) is cnp.ndarray and type(x) is cnp.ndarray and lies_batch_last(grad_output):
+        gradients = backward_batch_last(ndim, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, need,
+                                        through_relu, workspace)
+        if gradients is not None:
+            return gradients
+        if workspace.chain is not None and forced_layout < 0:
+            workspace.chain.open = False
+    cdef cnp.ndarray dy = as_dense(as_images(grad_output, workspace), "grad_output", -1)
+    cdef cnp.ndarray xa = as_dense(as_images(x, workspace), "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
     cdef conv_problem p
     cdef cnp.npy_intp channels
     cdef cnp.npy_intp shape[4]
@@ -93,12 +114,10 @@ def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, g
         dx = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), type_num, workspace)
         p.pass_ = CONV_BWD_DATA
         p.algorithm = ALGORITHMS[data_algorithm]
-        run(&p, dy, wa, None, dx, workspace)
-    if need_weight or through_relu:
         xa = as_dense(xa, "x", type_num)
-    if need_input and through_relu:
-        relu_grad_run(p.dtype, cnp.PyArray_SIZE(xa), cnp.PyArray_DATA(dx), cnp.PyArray_DATA(xa), cnp.PyArray_DATA(dx))
+        run(&p, dy, wa, None, dx, workspace, xa if through_relu else None)
     if need_weight:
+        xa = as_dense(xa, "x", type_num)
         dw = empty(cnp.PyArray_NDIM(wa), cnp.PyArray_DIMS(wa), type_num, workspace)
         p.pass_ = CONV_BWD_WEIGHTS
         p.algorithm = ALGORITHMS[weights_algorithm]

@@ -10,8 +10,18 @@ def relu(x, Workspace workspace=None):
 
 
 def relu_backward(grad_output, y, Workspace workspace=None):
-    cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1), ya = as_dense(y, "y", -1), dx
-    cdef int type_num = wider(dy, ya)
+    cdef cnp.ndarray dy, ya, dx
+    cdef int type_num
+    if workspace is not None and type(grad_output) is cnp.ndarray and type(y) is cnp.ndarray:
+        dy, ya = grad_output, y
+        if has_shape(dy, cnp.PyArray_NDIM(ya), cnp.PyArray_DIMS(ya)) and cnp.PyArray_TYPE(dy) == cnp.PyArray_TYPE(ya) and \
+                lies_batch_last(dy) and lies_batch_last(ya):
+            dx = workspace.batch_last(cnp.PyArray_NDIM(ya), cnp.PyArray_DIMS(ya), cnp.PyArray_TYPE(ya))
+            relu_grad_run(dtype_of(cnp.PyArray_TYPE(ya)), cnp.PyArray_SIZE(ya) // cnp.PyArray_DIM(ya, 0) * row_of(ya),
+                          cnp.PyArray_DATA(dy), cnp.PyArray_DATA(ya), cnp.PyArray_DATA(dx))
+            return dx
+    dy, ya = as_dense(grad_output, "grad_output", -1), as_dense(y, "y", -1)
+    type_num = wider(dy, ya)
     if shape_of(dy) != shape_of(ya):
         raise ValueError(f"grad_output has shape {shape_of(dy)}; y has shape {shape_of(ya)}")
     dy, ya = as_dense(dy, "grad_output", type_num), as_dense(ya, "y", type_num)
@@ -36,13 +46,20 @@ def cross_entropy(logits, labels, double divisor, Workspace workspace=None) -> t
 
 # ---- optimizers: lists of arrays, one of each for every parameter ----
 
-def first_frozen(list arrays) -> int:
-    """Index of the first array that is read-only, -1 if there is none."""
-    cdef Py_ssize_t i
-    for i in range(len(arrays)):
-        if not cnp.PyArray_ISWRITEABLE(<cnp.ndarray?>arrays[i]):
-            return i
-    return -1
+def with_gradients(list parameters) -> tuple:
+    """The data and gradients of those parameters that have one, and the first of them that is read-only, or None."""
+    cdef list data = [], grads = []
+    frozen = None
+    for parameter in parameters:
+        grad = parameter.grad
+        if grad is None:
+            continue
+        array = parameter._data
+        if frozen is None and not cnp.PyArray_ISWRITEABLE(<cnp.ndarray?>array):
+            frozen = parameter
+        data.append(array)
+        grads.append(grad)
+    return data, grads, frozen
 
 
 cdef cnp.ndarray updated(object array, cnp.ndarray data, str name):

@@ -1,7 +1,7 @@
 # Part of _core.pyx: matrices: the linear layer and its gradients.
 
 cdef void product(idx m, idx n, idx k, cnp.ndarray a, idx a_row, idx a_col, cnp.ndarray b, idx b_row, idx b_col,
-                  cnp.ndarray bias, bint relu, cnp.ndarray c, Workspace workspace) except *:
+                  cnp.ndarray bias, bint relu, cnp.ndarray c, idx c_row, Workspace workspace) except *:
     cdef matrix_product p
     cdef void *memory
     p.m, p.n, p.k = m, n, k
@@ -9,7 +9,7 @@ cdef void product(idx m, idx n, idx k, cnp.ndarray a, idx a_row, idx a_col, cnp.
     p.b, p.b_row, p.b_col = cnp.PyArray_DATA(b), b_row, b_col
     p.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
     p.relu = relu
-    p.c, p.c_row = cnp.PyArray_DATA(c), n
+    p.c, p.c_row = cnp.PyArray_DATA(c), c_row
     p.dtype = dtype_of(cnp.PyArray_TYPE(c))
     memory = scratch(matmul_scratch_bytes(&p, max_threads), workspace)
     p.scratch = align(memory)
@@ -25,9 +25,20 @@ cdef inline bint fits_linear(cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias
         (bias is None or (cnp.PyArray_NDIM(bias) == 1 and cnp.PyArray_DIM(bias, 0) == cnp.PyArray_DIM(weight, 0)))
 
 
+cdef inline bint lies_so(object x, object weight, object bias):
+    """Whether x is a matrix that lies batch-last, of the type of the parameters."""
+    return type(x) is cnp.ndarray and type(weight) is cnp.ndarray and cnp.PyArray_NDIM(<cnp.ndarray>x) == 2 and \
+        lies_batch_last(x) and of_type(x, weight, bias)
+
+
+cdef inline idx row_of(cnp.ndarray x):
+    return batch_row(cnp.PyArray_DIM(x, 0), cnp.PyArray_ITEMSIZE(x)) // cnp.PyArray_ITEMSIZE(x)
+
+
 def linear(x, weight, bias, bint relu=False, Workspace workspace=None):
     """x (..., in) times weight (out, in) transposed, plus bias (out); `relu`: its positive part."""
-    cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
+    cdef bint last = lies_so(x, weight, bias)
+    cdef cnp.ndarray xa = x if last else as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
     cdef cnp.npy_intp shape[NPY_MAXDIMS]
     cdef int type_num = wider(xa, wa), i, ndim = cnp.PyArray_NDIM(xa)
     if bias is not None:
@@ -36,22 +47,29 @@ def linear(x, weight, bias, bint relu=False, Workspace workspace=None):
         ba = as_dense(ba, "bias", type_num)
     if not fits_linear(xa, wa, ba):
         _arguments.check_linear(shape_of(xa), shape_of(wa), None if ba is None else shape_of(ba))
-    xa, wa = as_dense(xa, "x", type_num), as_dense(wa, "weight", type_num)
+    if not last:
+        xa = as_dense(xa, "x", type_num)
+    wa = as_dense(wa, "weight", type_num)
     for i in range(ndim - 1):
         shape[i] = cnp.PyArray_DIM(xa, i)
     shape[ndim - 1] = cnp.PyArray_DIM(wa, 0)
     y = empty(ndim, shape, type_num, workspace)
     cdef idx k = cnp.PyArray_DIM(wa, 1), n = cnp.PyArray_DIM(wa, 0), m = cnp.PyArray_SIZE(xa) // k
-    product(m, n, k, xa, k, 1, wa, 1, k, ba, relu, y, workspace)
+    if last:
+        product(m, n, k, xa, 1, row_of(xa), wa, 1, k, ba, relu, y, n, workspace)
+    else:
+        product(m, n, k, xa, k, 1, wa, 1, k, ba, relu, y, n, workspace)
     return y
 
 
 def linear_backward(grad_output, x, weight, need, bint through_relu=False, Workspace workspace=None):
     """(grad_input, grad_weight, grad_bias) of `linear`, None where `need` says so; `through_relu` as in conv_backward."""
     cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1)
-    cdef cnp.ndarray xa = as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
+    cdef bint last = workspace is not None and lies_so(x, weight, dy)
+    cdef cnp.ndarray xa = x if last else as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), dx = None, dw = None, db = None
     cdef int type_num = cnp.NPY_FLOAT64 if wider(xa, wa) == cnp.NPY_FLOAT64 else wider(dy, wa)
     cdef conv_problem p
+    cdef idx row
     if type(need) is not tuple or len(<tuple>need) != 3:
         need = _arguments.check_need(need)
     need_input, need_weight, need_bias = need
@@ -59,22 +77,31 @@ def linear_backward(grad_output, x, weight, need, bint through_relu=False, Works
         _arguments.check_linear(shape_of(xa), shape_of(wa), None)
     cdef cnp.npy_intp n = cnp.PyArray_DIM(wa, 0)
     cdef idx k = cnp.PyArray_DIM(wa, 1), m = cnp.PyArray_SIZE(xa) // k
-    cdef int last = cnp.PyArray_NDIM(xa) - 1
-    if cnp.PyArray_NDIM(dy) != last + 1 or cnp.PyArray_DIM(dy, last) != n or \
-            not cnp.PyArray_CompareLists(cnp.PyArray_DIMS(dy), cnp.PyArray_DIMS(xa), last):
-        expected = (*shape_of(xa)[:last], n)
+    cdef int rank = cnp.PyArray_NDIM(xa)
+    if cnp.PyArray_NDIM(dy) != rank or cnp.PyArray_DIM(dy, rank - 1) != n or \
+            not cnp.PyArray_CompareLists(cnp.PyArray_DIMS(dy), cnp.PyArray_DIMS(xa), rank - 1):
+        expected = (*shape_of(xa)[:rank - 1], n)
         raise ValueError(f"grad_output has shape {shape_of(dy)}; the output of this layer has shape {expected}")
-    dy, xa, wa = (as_dense(dy, "grad_output", type_num), as_dense(xa, "x", type_num), as_dense(wa, "weight", type_num))
+    dy, wa = as_dense(dy, "grad_output", type_num), as_dense(wa, "weight", type_num)
+    if not last:
+        xa = as_dense(xa, "x", type_num)
+    row = row_of(xa) if last else k
     if need_input:
-        dx = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), type_num, workspace)
-        product(m, k, n, dy, n, 1, wa, k, 1, None, False, dx, workspace)
+        if last:
+            dx = workspace.batch_last(2, cnp.PyArray_DIMS(xa), type_num)
+            product(k, m, n, wa, 1, k, dy, 1, n, None, False, dx, row, workspace)
+        else:
+            dx = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), type_num, workspace)
+            product(m, k, n, dy, n, 1, wa, k, 1, None, False, dx, k, workspace)
         if through_relu:
-            relu_grad_run(dtype_of(type_num), m * k, cnp.PyArray_DATA(dx), cnp.PyArray_DATA(xa), cnp.PyArray_DATA(dx))
+            relu_grad_run(dtype_of(type_num), k * row if last else m * k, cnp.PyArray_DATA(dx), cnp.PyArray_DATA(xa),
+                          cnp.PyArray_DATA(dx))
     if need_weight:
         dw = empty(2, cnp.PyArray_DIMS(wa), type_num, workspace)
-        product(n, k, m, dy, 1, n, xa, k, 1, None, False, dw, workspace)
+        product(n, k, m, dy, 1, n, xa, 1 if last else k, row if last else 1, None, False, dw, k, workspace)
     if need_bias: # the gradient of a bias is that of a convolution with one position
         db = empty(1, &n, type_num, workspace)
         p.n, p.groups, p.oc, p.oh, p.ow, p.dtype = m, 1, n, 1, 1, dtype_of(type_num)
+        p.layout = CONV_IMAGES
         conv_bias_grad(&p, cnp.PyArray_DATA(dy), cnp.PyArray_DATA(db))
     return dx, dw, db

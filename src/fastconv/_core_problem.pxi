@@ -84,6 +84,7 @@ cdef void begin(conv_problem *p, int ndim, bint batched, const cnp.npy_intp *x, 
     p.groups, p.ic, p.oc = 1, w[1], w[0]
     p.stride_h = p.stride_w = p.dil_h = p.dil_w = 1
     p.pad_top = p.pad_bottom = p.pad_left = p.pad_right = 0
+    p.layout = CONV_IMAGES
     p.pad_mode, p.activation, p.algorithm, p.strict, p.packed = CONV_ZEROS, CONV_LINEAR, CONV_AUTO, strict, 0
 
 

@@ -44,6 +44,11 @@ cdef class Workspace:
     cdef bint taken
     cdef list arrays
     cdef int oldest
+    cdef BatchChain chain
+    cdef conv_problem asked  # by `pays`
+    cdef tuple asked_of
+    cdef bint weighed, pay
+    cdef int isa
 
     def __cinit__(self):
         self.arrays = []
@@ -61,16 +66,11 @@ cdef class Workspace:
             item = PyList_GET_ITEM(self.arrays, i)
             if HELD_ONCE(item) and cnp.PyArray_TYPE(<cnp.ndarray>item) == type_num and \
                     cnp.PyArray_NDIM(<cnp.ndarray>item) == ndim and \
-                    cnp.PyArray_CompareLists(cnp.PyArray_DIMS(<cnp.ndarray>item), shape, ndim):
+                    cnp.PyArray_CompareLists(cnp.PyArray_DIMS(<cnp.ndarray>item), shape, ndim) and \
+                    cnp.PyArray_ISCARRAY(<cnp.ndarray>item):
                 return <cnp.ndarray>item
         array = fresh(ndim, shape, type_num)
-        if not OWNS_THREAD:
-            return array
-        if len(self.arrays) < ARRAYS:
-            self.arrays.append(array)
-        else:
-            self.arrays[self.oldest] = array
-            self.oldest = (self.oldest + 1) % ARRAYS
+        self.keep(array)
         return array
 
     def copy(self, cnp.ndarray array not None):
@@ -78,6 +78,41 @@ cdef class Workspace:
         cdef cnp.ndarray result = self.empty(cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array), cnp.PyArray_TYPE(array))
         cnp.PyArray_CopyInto(result, array)
         return result
+
+    cdef cnp.ndarray batch_last(self, int ndim, cnp.npy_intp *shape, int type_num):
+        """An array like `empty`'s that lies batch-last."""
+        cdef PyObject *item
+        cdef Py_ssize_t i
+        for i in range(len(self.arrays)):
+            item = PyList_GET_ITEM(self.arrays, i)
+            if HELD_ONCE(item) and cnp.PyArray_TYPE(<cnp.ndarray>item) == type_num and \
+                    cnp.PyArray_NDIM(<cnp.ndarray>item) == ndim and \
+                    cnp.PyArray_CompareLists(cnp.PyArray_DIMS(<cnp.ndarray>item), shape, ndim) and \
+                    lies_batch_last(<cnp.ndarray>item):
+                return <cnp.ndarray>item
+        array = batch_last_array(ndim, shape, type_num)
+        self.keep(array)
+        return array
+
+    cdef void keep(self, cnp.ndarray array):
+        if not OWNS_THREAD:
+            return
+        if len(self.arrays) < ARRAYS:
+            self.arrays.append(array)
+        else:
+            self.arrays[self.oldest] = array
+            self.oldest = (self.oldest + 1) % ARRAYS
+
+    cdef bint pays(self, conv_problem *p):
+        """conv_batch_pays, or what it said of the same problem."""
+        cdef conv_plan plan
+        if forced_layout >= 0:
+            return forced_layout and conv_plan_init(&plan, p, 1) == CONV_OK
+        if not (OWNS_THREAD and self.weighed and self.asked.n == p.n and self.asked.layout == p.layout and
+                self.asked.dtype == p.dtype and self.isa == cpu_active_isa() and self.asked_of is self.settings):
+            self.pay = conv_batch_pays(p)
+            self.asked, self.asked_of, self.isa, self.weighed = p[0], self.settings, cpu_active_isa(), True
+        return self.pay
 
     cdef void *take(self, idx size) except NULL:
         cdef void *memory

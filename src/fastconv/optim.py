@@ -57,14 +57,13 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        ready = [pair for pair in zip(self.parameters, self._buffers, strict=True) if pair[0].grad is not None]
-        data = [parameter._data for parameter, _ in ready]
-        grads: list[Any] = [parameter.grad for parameter, _ in ready]
-        if (frozen := _core.first_frozen(data)) >= 0:
-            raise RuntimeError(
-                f"{ready[frozen][0]} is read-only in eval(); call train() on its module before step()"
-            )
-        self._update(data, grads, [kept for _, kept in ready])
+        data, grads, frozen = _core.with_gradients(self.parameters)
+        if frozen is not None:
+            raise RuntimeError(f"{frozen} is read-only in eval(); call train() on its module before step()")
+        buffers = self._buffers
+        if len(data) < len(buffers):
+            buffers = [kept for parameter, kept in zip(self.parameters, buffers, strict=True) if parameter.grad is not None]
+        self._update(data, grads, buffers)
 
     def _update(self, data: list[Array], grads: list[Array], buffers: list[dict[str, Array]]) -> None:
         """Update `data` in place; each has its gradient and its buffers, which are empty before its first step."""
@@ -169,7 +168,8 @@ class SGD(Optimizer):
                              f"got momentum={momentum!r}, dampening={dampening!r}")  # fmt: skip
 
     def _update(self, data: list[Array], grads: list[Array], buffers: list[dict[str, Array]]) -> None:
-        velocities, first = None, list[bool]()
+        velocities: list[Array] | None = None
+        first: list[bool] = []
         if self.momentum:
             first = [not kept for kept in buffers]
             velocities = [

@@ -149,6 +149,8 @@ class Batches:
         self._epoch = -1
         # The epoch's examples in their order: gathered once, so that a batch is a slice.
         self._x_ordered, self._y_ordered = np.empty_like(x), np.empty_like(y)
+        cuts = [slice(start, start + batch_size) for start in range(0, self._per_epoch * batch_size, batch_size)]
+        self._batches = [(self._x_ordered[cut], self._y_ordered[cut]) for cut in cuts]
 
     def __getitem__(self, step: int) -> tuple[Array, Array]:
         """Examples and labels of a step, valid until a step of another epoch is asked for."""
@@ -160,8 +162,7 @@ class Batches:
             )  # "raise" would go through a buffer
             np.take(self._y, order, axis=0, out=self._y_ordered, mode="clip")
             self._epoch = epoch
-        rows = slice(index * self._size, (index + 1) * self._size)
-        return self._x_ordered[rows], self._y_ordered[rows]
+        return self._batches[index]
 
 
 class Trainer:

@@ -7,6 +7,7 @@ from typing import overload
 
 from numpy.typing import ArrayLike
 
+from fastconv import _core
 from fastconv.nn.activation import ReLU
 from fastconv.nn.flatten import Flatten
 from fastconv.nn.module import Array, Module
@@ -15,8 +16,9 @@ from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
 RELU = (ReLU,)
 NORMS = (BatchNorm1d, BatchNorm2d)
 
-# A layer; the ReLU that it applies along the way; the batch normalization behind it that may be folded into it, and the ReLU behind that.
-_Forward = tuple[Module, Module | None, Module | None, Module | None]
+# A layer; the ReLU that it applies along the way; the batch normalization behind it that may be folded into it, and the ReLU behind that;
+# the chain of layers that hand one another batch-last outputs.
+_Forward = tuple[Module, Module | None, Module | None, Module | None, _core.BatchChain | None]
 _Backward = tuple[int, Module, int]  # index of a layer; the layer; index of the ReLU that it goes back through, -1 for none
 
 
@@ -38,8 +40,9 @@ class Sequential(Module):
         self.append(*layers)
 
     def forward(self, x: ArrayLike) -> Array:
-        steps, folded = iter(self._forward_steps), list[tuple[Module, Module]]()
-        for layer, relu, norm, relu_behind in steps:
+        steps = iter(self._forward_steps)
+        folded: list[tuple[Module, Module]] = []
+        for layer, relu, norm, relu_behind, chain in steps:
             fold = None if norm is None else layer._folded(norm, x)  # type: ignore[attr-defined]
             if fold is not None:
                 folded.append((layer, norm))  # type: ignore[arg-type]
@@ -49,16 +52,17 @@ class Sequential(Module):
                     relu_behind._saved = x
                     next(steps)
             elif relu is None:
-                x = layer(x)
+                x = layer.forward(x) if chain is None else layer.forward(x, None, None, chain)  # type: ignore[call-arg]
             else:
-                x = relu._saved = layer.forward(x, "relu")  # type: ignore[call-arg]
+                x = relu._saved = layer.forward(x, "relu") if chain is None else layer.forward(x, "relu", None, chain)  # type: ignore[call-arg]
         self._saved = folded
         return x  # type: ignore[return-value]  # of an empty Sequential it is the input
 
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
-        self._see_again(self._recall())
+        if folded := self._recall():
+            self._see_again(folded)
         grad, passed = grad_output, -1
-        first = 0 if need_input_grad else self._first_with_parameters()
+        first = 0 if need_input_grad or self._learns_at_once else self._first_with_parameters()
         for index, layer, relu in self._backward_steps:
             if index < first:
                 break
@@ -113,18 +117,22 @@ class Sequential(Module):
             raise ValueError("the state of this Sequential has the keys of keyed(), which has none for another layer")
         self._layers += layers
         self._forward_steps, self._backward_steps = self._plan()
+        self._learns_at_once = self._first_with_parameters() == 0 < len(self._layers)
         return self
 
     def _plan(self) -> tuple[list[_Forward], list[_Backward]]:
         """What forward and backward go through, decided once, since a step asks every time."""
         layers = self._layers
         fused = {i + 1 for i, layer in enumerate(layers) if layer._fuses_relu and self._is(i + 1, RELU)}
+        last = self._batch_last_outputs()
+        chain = _core.BatchChain(layers[min(last)]._workspace) if last else None  # type: ignore[attr-defined]
         forward = [
             (
                 layer,
                 layers[i + 1] if i + 1 in fused else None,
                 layers[i + 1] if layer._folds_norm and self._is(i + 1, NORMS) else None,
                 layers[i + 2] if layer._folds_norm and self._is(i + 1, NORMS) and self._is(i + 2, RELU) else None,
+                chain if i in last else None,
             )
             for i, layer in enumerate(layers)
             if i not in fused
@@ -133,6 +141,22 @@ class Sequential(Module):
             (i, layer, self._relu_before(i) if layer._fuses_relu else -1) for i, layer in enumerate(layers)
         ]
         return forward, backward[::-1]
+
+    def _batch_last_outputs(self) -> set[int]:
+        """Indices of the layers whose output may lie batch-last: from the first that learns, whose input has no gradient, on to a
+        linear layer."""
+        first = self._first_with_parameters()
+        found: set[int] = set()
+        reader: Module | None = None  # of the output at hand; None: the caller, or a layer that knows the usual layout alone
+        for index in range(len(self._layers) - 1, -1, -1):
+            layer = self._layers[index]
+            if layer._batch_last == "in and out" and reader is not None:
+                found.add(index)
+            elif layer._batch_last == "in":
+                reader = layer
+            elif not (type(layer) is Flatten or (type(layer) in RELU and self._layers[index - 1]._fuses_relu and index > 0)):
+                reader = None
+        return found if first in found else set()
 
     def __len__(self) -> int:
         return len(self._layers)

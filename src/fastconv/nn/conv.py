@@ -85,6 +85,7 @@ class _ConvNd(Module):
     _fold: _Fold | None = None
     _fuses_relu = True
     _folds_norm = True
+    _batch_last = "in and out"
 
     def __init__(
         self,
@@ -124,7 +125,10 @@ class _ConvNd(Module):
 
         self._workspace = _core.Workspace()
 
-    def forward(self, x: ArrayLike, activation: str | None = None, folded: _Fold | None = None) -> Array:
+    def forward(
+        self, x: ArrayLike, activation: str | None = None, folded: _Fold | None = None,
+        chain: _core.BatchChain | None = None,
+    ) -> Array:
         activation = activation or self.activation
         if folded is None:
             weight, bias = self.weight._data, None if self.bias is None else self.bias._data
@@ -136,7 +140,7 @@ class _ConvNd(Module):
         else:
             y = _core.conv(
                 self._rank, x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.padding_mode,
-                activation, None, "auto", self._workspace,
+                activation, None, "auto", self._workspace, chain if self.training else None,
             )  # fmt: skip
         self._saved = x, y if self.activation else None
         return y
@@ -201,17 +205,17 @@ class _ConvNd(Module):
     def backward(
         self, grad_output: ArrayLike, need_input_grad: bool = True, through_relu: bool = False
     ) -> Array | None:
-        x, y = self._recall()
+        x, y = self._saved or self._recall()
         if self.activation:
             grad_output = _core.relu_backward(grad_output, y, self._workspace)
+        weight, bias = self.weight, self.bias
         grad_input, grad_weight, grad_bias = _core.conv_backward(
-            self._rank, grad_output, x, self.weight._data, self.stride, self.padding, self.dilation, self.groups,
-            self.padding_mode, (need_input_grad, True, self.bias is not None), through_relu=through_relu,
-            workspace=self._workspace,
+            self._rank, grad_output, x, weight._data, self.stride, self.padding, self.dilation, self.groups,
+            self.padding_mode, (need_input_grad, True, bias is not None), "auto", "auto", through_relu, self._workspace,
         )  # fmt: skip
-        self.weight.accumulate(grad_weight)
-        if self.bias is not None:
-            self.bias.accumulate(grad_bias)
+        weight.accumulate(grad_weight)
+        if bias is not None:
+            bias.accumulate(grad_bias)
         return grad_input
 
     def train(self, mode: bool = True) -> Module:

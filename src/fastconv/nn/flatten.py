@@ -18,7 +18,7 @@ class Flatten(Module):
         self.end_dim = end_dim
 
     def forward(self, x: ArrayLike) -> Array:
-        array = np.asarray(x)
+        array = x if type(x) is np.ndarray else np.asarray(x)
         shape, rank = array.shape, array.ndim
         if self.start_dim == 1 and self.end_dim == -1 and rank > 1 and array.size:  # as nearly always
             self._saved = shape
@@ -34,7 +34,8 @@ class Flatten(Module):
 
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
         shape = self._recall()
-        return np.asarray(grad_output).reshape(shape) if need_input_grad else None
+        array = grad_output if type(grad_output) is np.ndarray else np.asarray(grad_output)
+        return array.reshape(shape) if need_input_grad else None
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -36,6 +36,7 @@ class Linear(Module):
     """
 
     _fuses_relu = True
+    _batch_last = "in"
 
     def __init__(
         self,
@@ -64,13 +65,14 @@ class Linear(Module):
     def backward(
         self, grad_output: ArrayLike, need_input_grad: bool = True, through_relu: bool = False
     ) -> Array | None:
-        need = (need_input_grad, True, self.bias is not None)
+        weight, bias, x = self.weight, self.bias, self._saved
         grad_input, grad_weight, grad_bias = _core.linear_backward(
-            grad_output, self._recall(), self.weight._data, need, through_relu, self._workspace
-        )
-        self.weight.accumulate(grad_weight)
-        if self.bias is not None:
-            self.bias.accumulate(grad_bias)
+            grad_output, self._recall() if x is None else x, weight._data, (need_input_grad, True, bias is not None), through_relu,
+            self._workspace,
+        )  # fmt: skip
+        weight.accumulate(grad_weight)
+        if bias is not None:
+            bias.accumulate(grad_bias)
         return grad_input
 
     def extra_repr(self) -> str:

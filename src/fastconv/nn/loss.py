@@ -11,6 +11,7 @@ from fastconv import _core
 from fastconv.nn.module import Array
 
 REDUCTIONS = ("mean", "sum")
+LABELS = np.dtype(np.int64)
 
 
 class _Loss:
@@ -58,6 +59,12 @@ class CrossEntropyLoss(_Loss):
             If the labels are not integers.
         """
         scores, wanted = np.asarray(logits), np.asarray(labels)
+        shape, places = scores.shape, wanted.shape
+        if len(shape) == 2 and len(places) == 1 and places[0] == shape[0] and wanted.dtype is LABELS:  # as nearly always
+            divisor, self._places = self._divisor(places[0]), places
+            total, self._saved = _core.cross_entropy(scores, wanted, divisor, self._workspace)
+            if total is not None:
+                return total / divisor
         if scores.ndim < 2 or wanted.shape != scores.shape[:1] + scores.shape[2:]:
             raise ValueError(
                 f"CrossEntropyLoss takes logits (N, classes, ...) and labels (N, ...), got {scores.shape} and {wanted.shape}"

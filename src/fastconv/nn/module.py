@@ -133,8 +133,9 @@ class Parameter(Buffer):
         """Add `grad`, an array that nobody else holds, to `self.grad`; None adds nothing."""
         if grad is None:
             return
-        if grad.dtype != self._data.dtype:  # float64 input promotes the gradients of float32 weights
-            grad = grad.astype(self._data.dtype)
+        data = self._data
+        if grad.dtype is not data.dtype and grad.dtype != data.dtype:  # float64 input promotes the gradients of float32 weights
+            grad = grad.astype(data.dtype)
         if self.grad is None:
             self.grad = grad
         else:
@@ -179,6 +180,9 @@ class Module:
     _fuses_relu = False
     #: Whether ``forward`` takes ``folded``, weights with the batch normalization behind this layer folded in. `Sequential` does it.
     _folds_norm = False
+    #: Whether ``forward`` does well with an input that lies batch-last, "in", and takes the ``chain`` that it may give such an output
+    #: to, "in and out" (record 50). `Sequential` decides.
+    _batch_last: str | None = None
     #: Where the keys of the state are to be others than the tree gives: the modules that hold it, under their names.
     _parts: Mapping[str, Module] | None = None
 

@@ -1,0 +1,280 @@
+/* batch -- lanes over the images of a batch: for images so small that neither their rows nor their channels fill vectors.
+ *
+ * Arrays lie batch-last: element (image, channel, point) at (channel * plane + point) * pitch + image (batch_pitch). A point of
+ * a channel is a row of images, and a convolution the product of the weights with rows that are found through a list of
+ * taps: nothing is turned round, padded or copied, and a point at a border has a shorter list. What stands behind the last
+ * image of a row is computed with, and never added up. The input of a first layer, which lies as the caller's arrays
+ * do, is turned some images at a time.
+ */
+typedef struct {
+    const REAL *first; /* row (channel, point) at first + (channel * plane + point) * pitch */
+    idx pitch;
+} NAME(batch_rows);
+
+/* The task's images [n0, n1) of a source. */
+static NAME(batch_rows) NAME(batch_source)(const conv_call *call, const NAME(task) *t, idx n0, idx n1, REAL *packed)
+{
+    const conv_plan *plan = call->plan;
+    const idx rows = t->lat.source_channels * t->lat.h.size * t->lat.w.size, pitch = batch_pitch(plan, plan->p.n);
+    if (plan->p.layout == CONV_BATCH_LAST)
+        return (NAME(batch_rows)){(const REAL *)call->src + t->group * rows * pitch + n0, pitch};
+    const NAME(source) src = NAME(task_source)(call, t);
+    const idx width = batch_pitch(plan, n1 - n0);
+    NAME(pack_matrix)(packed, width, src.first + n0 * src.image, 1, src.image, rows, n1 - n0, src.end);
+    return (NAME(batch_rows)){packed, width};
+}
+
+/* dst (image, row) of src (row, image), batch-last. */
+static void NAME(batch_to_images)(idx images, idx rows, const void *src_, void *dst_)
+{
+    const REAL *src = src_;
+    REAL *dst = dst_;
+    const idx pitch = line_pitch(images, sizeof(REAL));
+    for (idx n = 0; n < images; n += LANES)
+        for (idx r = 0; r < rows; r += LANES) {
+            const idx first = rows >= LANES ? min_idx(r, rows - LANES) : r; /* the last square may begin earlier */
+            if (n + LANES <= images && rows >= LANES)
+                NAME(transpose)(dst + n * rows + first, rows, src + first * pitch + n, pitch);
+            else
+                for (idx i = n; i < min_idx(n + LANES, images); i++)
+                    for (idx j = r; j < min_idx(r + LANES, rows); j++)
+                        dst[i * rows + j] = src[j * pitch + i];
+        }
+}
+
+/* ---- forward, and the gradient of the input ---- */
+
+/* A point: results [0, rows) of `count` images. */
+typedef struct {
+    const REAL *a, *b;    /* weights (m, k), k elements apart; b's rows at b + at[k] */
+    const int32_t *at;
+    idx k, kblock;
+    REAL *out;            /* rows `row` apart, as those of the gate */
+    idx rows, row, count;
+    const REAL *bias;     /* NULL: zero */
+    const REAL *gate;     /* NULL: none; where it is not positive, out is zero */
+    int relu;
+} NAME(batch_point);
+
+/* M rows of a point from m on, images [j, end) by V vectors, terms [k0, k1) of their sums: out = gate(relu(out + sum_k a[m][k] * b[k] +
+ * bias)), where the first block finds no out and adds the bias, as `channels` does, and the last alone applies what follows the sum. A run of tiles, because one alone
+ * ends after a few products. */
+__attribute__((always_inline)) static inline void NAME(batch_body)(const int M, const int V, const NAME(batch_point) *restrict t, idx m,
+                                                                   idx j, idx end, idx k0, idx k1)
+{
+    enum { POINTERS = (MR + ROWS_PER_POINTER - 1) / ROWS_PER_POINTER };
+    const int pointers = (M + ROWS_PER_POINTER - 1) / ROWS_PER_POINTER, last = k1 == t->k, relu = last && t->relu;
+    const idx lda = t->k, lda3 = 3 * lda, row = t->row;
+    const REAL *const weights = t->a + m * lda + k0, *const bias = k0 == 0 && t->bias ? t->bias + m : NULL;
+    const REAL *gate = last && t->gate ? t->gate + m * row + j : NULL, *b = t->b + j;
+    const int32_t *const at = t->at + k0, *const stop = t->at + k1;
+    REAL *out = t->out + m * row + j;
+    for (; j < end; j += V * LANES, b += V * LANES, out += V * LANES) {
+        const REAL *a[POINTERS];
+        vec acc[MR][4 * NV];
+#pragma GCC unroll 4
+        for (int i = 0; i < pointers; i++)
+            a[i] = weights + ROWS_PER_POINTER * i * lda;
+#pragma GCC unroll 16
+        for (int i = 0; i < M; i++)
+#pragma GCC unroll 8
+            for (int v = 0; v < V; v++)
+                acc[i][v] = (vec){0};
+        for (const int32_t *k = at; k < stop; k++) {
+            const REAL *const from = b + *k;
+            vec bv[4 * NV];
+#pragma GCC unroll 8
+            for (int v = 0; v < V; v++)
+                bv[v] = NAME(load)(from + v * LANES);
+#pragma GCC unroll 4
+            for (int i = 0; i < pointers; i++)
+                __asm__("" : "+r"(a[i])); /* not to be split into pointers for each row */
+#pragma GCC unroll 16
+            for (int i = 0; i < M; i++) {
+                const int far = i % ROWS_PER_POINTER;
+                const REAL ai = a[i / ROWS_PER_POINTER][far == 3 ? lda3 : far * lda];
+#pragma GCC unroll 8
+                for (int v = 0; v < V; v++)
+                    acc[i][v] += ai * bv[v];
+            }
+#pragma GCC unroll 4
+            for (int i = 0; i < pointers; i++)
+                a[i]++;
+        }
+        if (k0 > 0)
+#pragma GCC unroll 16
+            for (int i = 0; i < M; i++)
+#pragma GCC unroll 8
+                for (int v = 0; v < V; v++)
+                    acc[i][v] += NAME(load)(out + i * row + v * LANES);
+        if (bias)
+#pragma GCC unroll 16
+            for (int i = 0; i < M; i++)
+#pragma GCC unroll 8
+                for (int v = 0; v < V; v++)
+                    acc[i][v] += bias[i];
+        if (relu)
+#pragma GCC unroll 16
+            for (int i = 0; i < M; i++)
+#pragma GCC unroll 8
+                for (int v = 0; v < V; v++)
+                    acc[i][v] = NAME(relu)(acc[i][v]);
+        if (gate) {
+#pragma GCC unroll 16
+            for (int i = 0; i < M; i++)
+#pragma GCC unroll 8
+                for (int v = 0; v < V; v++)
+                    acc[i][v] = (vec)((mask)acc[i][v] & (NAME(load)(gate + i * row + v * LANES) > 0));
+            gate += V * LANES;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < M; i++)
+#pragma GCC unroll 8
+            for (int v = 0; v < V; v++)
+                NAME(store)(out + i * row + v * LANES, acc[i][v]);
+    }
+}
+
+/* One run of whole tiles, and one of single vectors. */
+#define BATCH_CASE(M) case M: if (M <= highest) NAME(batch_body)(M, V, t, m, j, end, k0, k1); break;
+__attribute__((always_inline)) static inline void NAME(batch_heights)(const NAME(batch_point) *t, int height, const int V,
+                                                                      const int highest, idx m, idx j, idx end, idx k0, idx k1)
+{
+    switch (height) {
+        BATCH_CASE(1)
+        BATCH_CASE(2)
+        BATCH_CASE(3)
+        BATCH_CASE(4)
+        BATCH_CASE(5)
+        BATCH_CASE(6)
+#if MR >= 14
+        BATCH_CASE(7)
+        BATCH_CASE(8)
+        BATCH_CASE(9)
+        BATCH_CASE(10)
+        BATCH_CASE(11)
+        BATCH_CASE(12)
+        BATCH_CASE(13)
+        BATCH_CASE(14)
+#endif
+    }
+}
+#undef BATCH_CASE
+
+static void NAME(batch_ones)(const NAME(batch_point) *t, int height, idx m, idx j, idx end, idx k0, idx k1)
+{
+    NAME(batch_heights)(t, height, 1, MR, m, j, end, k0, k1);
+}
+
+static void NAME(batch_pairs)(const NAME(batch_point) *t, int height, idx m, idx j, idx end, idx k0, idx k1)
+{
+    NAME(batch_heights)(t, height, 2, MR * NV / 2, m, j, end, k0, k1);
+}
+
+static void NAME(batch_triples)(const NAME(batch_point) *t, int height, idx m, idx j, idx end, idx k0, idx k1)
+{
+    NAME(batch_heights)(t, height, 3, MR * NV / 3, m, j, end, k0, k1);
+}
+
+/* Images [j, end) of a point, all rows. */
+static void NAME(batch_columns_run)(const NAME(batch_point) *t, void (*run)(const NAME(batch_point) *, int, idx, idx, idx, idx, idx),
+                                    idx highest, idx j, idx end)
+{
+    const idx high = even(t->rows, highest);
+    idx k0 = 0;
+    if (j >= end)
+        return;
+    do {
+        const idx k1 = min_idx(k0 + t->kblock, t->k);
+        for (idx m = 0; m < t->rows; m += high)
+            run(t, (int)min_idx(high, t->rows - m), m, j, end, k0, k1);
+        k0 = k1;
+    } while (k0 < t->k);
+}
+
+/* By three vectors of images, so that the fewest tiles are made, and by two where one would be left: a tile of one waits for
+ * its sums. */
+static void NAME(batch_point_run)(const NAME(batch_point) *t)
+{
+    const idx vectors = ceil_div(t->count, LANES), twos = vectors == 1 ? 0 : vectors % 3 == 1 ? 2 : vectors % 3 / 2;
+    const idx threes = (vectors - 2 * twos) / 3 * 3 * LANES, pairs = threes + 2 * twos * LANES;
+    NAME(batch_columns_run)(t, NAME(batch_triples), MR * NV / 3, 0, threes);
+    NAME(batch_columns_run)(t, NAME(batch_pairs), MR * NV / 2, threes, pairs);
+    NAME(batch_columns_run)(t, NAME(batch_ones), MR, pairs, t->count);
+}
+
+/* The rows of a lattice's points that the taps of two runs meet: where they are from the point's first tap on, and the weights for
+ * them, (m, k) for results [m0, m1), in place where they lie so. */
+static void NAME(batch_taps)(NAME(batch_point) *g, REAL *panel, int32_t *at, const conv_call *call, const NAME(task) *t,
+                             const axis_run *rh, const axis_run *rw, idx pitch)
+{
+    const conv_problem *p = &call->plan->p;
+    const conv_axis *h = &t->lat.h, *w = &t->lat.w;
+    const idx taps = p->kh * p->kw, count = (rh->t1 - rh->t0) * (rw->t1 - rw->t0);
+    const int forward = p->pass == CONV_FWD;
+    const idx row = forward ? p->ic * taps : taps, channel = forward ? taps : p->ic * taps;
+    const REAL *const weights = (const REAL *)call->weights + t->group * p->oc * p->ic * taps;
+    for (idx c = 0, k = 0; c < t->lat.source_channels; c++)
+        for (idx th = rh->t0; th < rh->t1; th++)
+            for (idx tw = rw->t0; tw < rw->t1; tw++)
+                at[k++] = (int32_t)(((c * h->size + tap_position(h, th)) * w->size + tap_position(w, tw)) * pitch);
+    g->at = at;
+    g->k = t->lat.source_channels * count;
+    const idx block = lattice_block(&t->lat), all = t->lat.h.taps * t->lat.w.taps;
+    g->kblock = max_idx(1, block >= all ? block / max_idx(1, all) * count : block);
+    g->a = forward && count == taps ? weights + t->m0 * row : panel;
+    if (g->a != panel)
+        return;
+    for (idx th = rh->t0; th < rh->t1; th++)
+        for (idx tw = rw->t0; tw < rw->t1; tw++, panel++) {
+            const REAL *from = weights + (h->tap_first + th * h->tap_step) * p->kw + w->tap_first + tw * w->tap_step + t->m0 * row;
+            REAL *to = panel;
+            for (idx m = t->m0; m < t->m1; m++, from += row)
+                for (idx c = 0; c < t->lat.source_channels; c++, to += count)
+                    *to = from[c * channel];
+        }
+}
+
+/* The points of two runs. `g` has the first of all. */
+static void NAME(batch_points)(NAME(batch_point) g, const lattice *lat, const axis_run *rh, const axis_run *rw, idx source_pitch, idx pitch)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    const REAL *const b = g.b, *const gate = g.gate;
+    REAL *const out = g.out;
+    for (idx y = rh->p0; y < rh->p1; y++)
+        for (idx x = rw->p0; x < rw->p1; x++) {
+            const idx to = ((h->out_first + y * h->out_step) * w->out_size + w->out_first + x * w->out_step) * pitch;
+            g.b = b + (y * h->step * w->size + x * w->step) * source_pitch;
+            g.out = out + to;
+            g.gate = gate ? gate + to : NULL;
+            NAME(batch_point_run)(&g);
+        }
+}
+
+/* Some images of a group, all lattices. */
+static void NAME(batch_task)(const void *context, idx index, int worker)
+{
+    const conv_call *call = context;
+    const conv_plan *plan = call->plan;
+    NAME(task) t = NAME(task_decode)(plan, index);
+    const idx n0 = t.chunk * plan->chunk_n, n1 = min_idx(n0 + plan->chunk_n, plan->p.n), pitch = batch_pitch(plan, plan->p.n);
+    const idx terms = t.lat.source_channels * t.lat.h.taps * t.lat.w.taps;
+    REAL *const panel = (REAL *)(call->scratch + worker * plan->task_bytes), *const packed = panel + round_up(plan->m_rows * terms, LANES);
+    int32_t *const at = (int32_t *)(packed + batch_packed(plan, &t.lat));
+    const NAME(batch_rows) src = NAME(batch_source)(call, &t, n0, n1, packed);
+    const idx plane = t.lat.h.out_size * t.lat.w.out_size, channel = t.group * t.lat.result_channels + t.m0;
+    const idx first = channel * plane * pitch + n0;
+    NAME(batch_point) g = {.b = src.first, .out = (REAL *)call->dst + first, .gate = call->gate ? (const REAL *)call->gate + first : NULL,
+                           .rows = t.m1 - t.m0, .row = plane * pitch, .count = n1 - n0,
+                           .bias = call->bias ? (const REAL *)call->bias + channel : NULL,
+                           .relu = plan->p.pass == CONV_FWD && plan->p.activation == CONV_RELU};
+    for (idx q = 0; q < plan->phases_h * plan->phases_w; q++) {
+        t.lat = plan_lattice(plan, q / plan->phases_w, q % plan->phases_w);
+        axis_run rh = {0}, rw = {0};
+        while (axis_next_run(&t.lat.h, &rh))
+            for (rw.p1 = 0; axis_next_run(&t.lat.w, &rw);) {
+                NAME(batch_taps)(&g, panel, at, call, &t, &rh, &rw, src.pitch);
+                NAME(batch_points)(g, &t.lat, &rh, &rw, src.pitch, pitch);
+            }
+    }
+}
