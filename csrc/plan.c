@@ -84,7 +84,7 @@ static void cut(conv_plan *plan, int max_threads)
     plan->chunks = plan->algorithm->chunks(plan);
     plan->task_bytes = round_up((idx)plan->algorithm->task_bytes(plan), ALIGNMENT);
     plan->tasks = (plan->algorithm->spans ? 1 : p->groups * plan->m_chunks) * plan->chunks;
-    if (plan->algorithm->kernel != KERNEL_CHANNELS && plan->algorithm->id != CONV_BATCH) /* whose tasks do all lattices of their box */
+    if (!plan->algorithm->every_lattice)
         plan->tasks *= plan->phases_h * plan->phases_w;
     plan->scratch_bytes = plan->prepared_bytes + plan->threads * plan->task_bytes;
 }
