@@ -27,7 +27,7 @@ struct conv_algorithm {
     void (*share)(conv_plan *plan); /* the cut for plan->threads, of which there are some; NULL: that of plan.c */
     double (*at_least)(const conv_plan *plan); /* less than any cost, where blocking takes its time; NULL: not known */
     int spans; /* tasks are chunks of all groups together, cut for the batch and not for the threads */
-    int every_lattice; /* tasks do all lattices of their box; else one each */
+    enum { ONE_LATTICE, ROWS_OF_LATTICES, EVERY_LATTICE } task; /* what a task does of its box: one phase; all of a row; all */
 };
 
 extern const conv_algorithm *const forward_algorithms[], *const backward_algorithms[]; /* they end with NULL */

@@ -105,7 +105,7 @@ static double batch_task_bytes(const conv_plan *plan)
 const conv_algorithm batch_algorithm = {
     .id = CONV_BATCH, .kernel = KERNEL_BATCH, .reason = "small images that lie batch-last: lanes over the images of a batch",
     .applicable = batch_applies, .block = batch_block, .cost = batch_cost, .chunks = batch_chunks, .task_bytes = batch_task_bytes,
-    .regroups = 1, .share = batch_share, .every_lattice = 1,
+    .regroups = 1, .share = batch_share, .task = EVERY_LATTICE,
 };
 
 /* ---- bwd_weights ---- */

@@ -251,7 +251,7 @@ static int box_fits(const conv_plan *plan)
 
 static const conv_algorithm channels_algorithm = {
     CONV_CHANNELS, KERNEL_CHANNELS, "short rows: lanes over channels, the source broadcast from where it lies",
-    channels_apply, channels_block, channels_cost, box_fits, direct_chunks, channels_task_bytes, .every_lattice = 1,
+    channels_apply, channels_block, channels_cost, box_fits, direct_chunks, channels_task_bytes, .task = EVERY_LATTICE,
 };
 
 /* ---- gemm: panels of im2col, columns run on over rows and short images ---- */

@@ -84,8 +84,8 @@ static void cut(conv_plan *plan, int max_threads)
     plan->chunks = plan->algorithm->chunks(plan);
     plan->task_bytes = round_up((idx)plan->algorithm->task_bytes(plan), ALIGNMENT);
     plan->tasks = (plan->algorithm->spans ? 1 : p->groups * plan->m_chunks) * plan->chunks;
-    if (!plan->algorithm->every_lattice)
-        plan->tasks *= plan->phases_h * plan->phases_w;
+    plan->tasks *= plan->algorithm->task == EVERY_LATTICE ? 1 : plan->phases_h;
+    plan->tasks *= plan->algorithm->task == ONE_LATTICE ? plan->phases_w : 1;
     plan->scratch_bytes = plan->prepared_bytes + plan->threads * plan->task_bytes;
 }
 

@@ -70,7 +70,7 @@ static double stencil_task_bytes(const conv_plan *plan)
     return (double)stencil_box_of(plan, &plan->largest, lanes_of(plan)).total * (double)element_bytes(plan) + 2 * ALIGNMENT;
 }
 
-#define STENCIL_APART 1.5 /* cycles to store a result alone */
+#define STENCIL_APART 1.5 /* cycles to store a result alone; every second one goes with its neighbours */
 
 static double stencil_cost(const conv_plan *plan)
 {
@@ -78,7 +78,7 @@ static double stencil_cost(const conv_plan *plan)
     const double rows = (double)(lat.h.grid * lat.h.step), pitch = (double)stencil_box_of(plan, &plan->largest, lanes_of(plan)).pitch;
     const double plane = 140 + 3 * (double)(lat.h.taps * lat.w.taps) + 25 * (double)lat.h.grid;
     const double lattices = (double)(plan->phases_h * plan->phases_w);
-    const double apart = lat.w.out_step == 1 ? 0 : STENCIL_APART * (double)lat.w.grid; /* results that are stored one by one */
+    const double apart = lat.w.out_step == 1 ? 0 : STENCIL_APART * (double)lat.w.grid / (lat.w.out_step == 2 ? 2 : 1);
     return lattices * (((stencil_row(plan, &lat, (int)plan->depth, plan->nv) + apart) * (double)lat.h.grid + plane) * (double)lat.result_channels +
                        rows * (double)axis_row_layout(&lat.w).period * (8 + pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : 8)));
 }
@@ -98,6 +98,7 @@ static int stencil_fits(const conv_plan *plan)
 const conv_algorithm stencil_algorithm = {
     CONV_STENCIL, KERNEL_STENCIL, "one channel to each result: rows summed side by side from one padded copy",
     plane_by_plane, stencil_block, stencil_cost, stencil_fits, stencil_chunks, stencil_task_bytes, .regroups = 1, .spans = 1,
+    .task = ROWS_OF_LATTICES,
 };
 
 /* ---- slide: bands of rows and runs of columns of some planes ---- */

@@ -167,14 +167,26 @@ static void NAME(stencil_pack)(const NAME(stencil_planes) *s, const NAME(source)
     }
 }
 
-/* `count` results of a row from column `first` on. */
+/* v to p[0], p[2], ...; what lies between stays. */
+static inline void NAME(store_even)(REAL *p, vec v)
+{
+    const mask lane = NAME(iota)(), even = (lane & 1) == 0, kept = lane & ~even;
+    NAME(store)(p, __builtin_shuffle(NAME(load)(p), v, kept | (even & ((lane >> 1) + LANES))));
+    NAME(store)(p + LANES, __builtin_shuffle(NAME(load)(p + LANES), v, kept | (even & ((lane >> 1) + LANES + LANES / 2))));
+}
+
+/* `count` results of a row from column `first` on. A task does all lattices of a row: what lies between results is its own. */
 static inline void NAME(stencil_put)(const conv_axis *w, REAL *row, idx first, const REAL *from, idx count)
 {
     if (w->out_step == 1)
         NAME(copy)(row + first, from, count);
-    else
-        for (idx i = 0; i < count; i++)
+    else {
+        idx i = 0;
+        for (; w->out_step == 2 && i + LANES < count; i += LANES)
+            NAME(store_even)(row + 2 * (first + i), NAME(load)(from + i));
+        for (; i < count; i++)
             row[(first + i) * w->out_step] = from[i];
+    }
 }
 
 /* Columns that run on over all rows of the copy, a few vectors at a time; each tile is stored row by row. */
@@ -219,13 +231,11 @@ static void NAME(stencil_rows)(const NAME(stencil_planes) *s, NAME(stencil) t, R
     }
 }
 
-static void NAME(stencil_task)(const void *context, idx index, int worker)
+/* One lattice of a task. */
+static void NAME(stencil_lattice)(const conv_call *call, const lattice lat, idx chunk, REAL *scratch)
 {
-    const conv_call *call = context;
     const conv_plan *plan = call->plan;
     const conv_problem *p = &plan->p;
-    const idx phase = index / plan->chunks, chunk = index % plan->chunks;
-    const lattice lat = plan_lattice(plan, phase / plan->phases_w, phase % plan->phases_w);
     const idx bands = ceil_div(plan->largest.h.grid, plan->chunk_h), taps = lat.h.taps * lat.w.taps;
     const idx first = chunk / bands * plan->chunk_n, end = min_idx(first + plan->chunk_n, p->n * p->groups);
     NAME(stencil_planes) s = {.lat = &lat, .box = stencil_box_of(plan, &lat, LANES), .h0 = chunk % bands * plan->chunk_h,
@@ -235,7 +245,6 @@ static void NAME(stencil_task)(const void *context, idx index, int worker)
         return;
     /* a lattice that is less than the largest may have too few taps or columns for rows together */
     const int together = plan->depth > 1 && (plan->depth - 1) * lat.h.step < lat.h.taps && lat.w.grid >= plan->nv * LANES;
-    REAL *const scratch = (REAL *)(call->scratch + worker * plan->task_bytes);
     REAL *const weights = scratch + s.box.weights;
     int32_t *const at = (int32_t *)(scratch + s.box.at);
     NAME(source) src = {.first = call->src, .plane = lat.h.size * lat.w.size, .mode = p->pass == CONV_FWD ? p->pad_mode : CONV_ZEROS};
@@ -275,4 +284,13 @@ static void NAME(stencil_task)(const void *context, idx index, int worker)
                 NAME(stencil_run_on)(&s, t, dst);
         }
     }
+}
+
+static void NAME(stencil_task)(const void *context, idx index, int worker)
+{
+    const conv_call *call = context;
+    const conv_plan *plan = call->plan;
+    for (idx phase_w = 0; phase_w < plan->phases_w; phase_w++)
+        NAME(stencil_lattice)(call, plan_lattice(plan, index / plan->chunks, phase_w), index % plan->chunks,
+                              (REAL *)(call->scratch + worker * plan->task_bytes));
 }

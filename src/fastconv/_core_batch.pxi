@@ -134,7 +134,8 @@ cdef tuple backward_batch_last(int ndim, cnp.ndarray dy, cnp.ndarray x, cnp.ndar
                                Workspace workspace):
     """The gradients from one that lies batch-last, as x does where its gradient is wanted; else, and in odd cases, None."""
     cdef conv_problem p
-    cdef cnp.npy_intp shape[4], channels
+    cdef cnp.npy_intp shape[4]
+    cdef cnp.npy_intp channels
     cdef int type_num = cnp.PyArray_TYPE(x)
     cdef bint last = lies_batch_last(x)
     need_input, need_weight, need_bias = need
