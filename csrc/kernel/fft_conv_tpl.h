@@ -32,11 +32,11 @@ typedef struct {
     REAL *bundles, *spectra, *strip, *bank, *shares, *norms, *sums, *noise, *power, *turns_h, *turns_w, *line;
 } NAME(fft_conv);
 
-/* Tap `t` of the kernel from channel c to row m, in the order of the source. */
-static inline REAL NAME(fft_tap)(const NAME(fft_conv) *f, idx m, idx c, idx t)
+/* Where tap `t` of the kernel from channel c to row m is, in the order of the source. */
+static inline const REAL *NAME(fft_tap)(const NAME(fft_conv) *f, idx m, idx c, idx t)
 {
     const int reversed = f->lat->h.delta < 0 || f->lat->w.delta < 0;
-    return f->weights.first[m * f->weights.row + c * f->weights.channel + (reversed ? f->weights.taps - 1 - t : t)];
+    return f->weights.first + m * f->weights.row + c * f->weights.channel + (reversed ? f->weights.taps - 1 - t : t);
 }
 
 /* Where a pair has its tiles: that of each half, or of each row of either; used and count are 0 where there is none. */
@@ -221,7 +221,7 @@ static void NAME(fft_share)(const NAME(fft_conv) *f, idx m, idx c, REAL *share)
         NAME(zero_run)(f->line, w->length);
         for (idx t = 0; t < w->taps; t++)
             for (idx column = t; column < t + windows_w * apart_w; column += apart_w)
-                f->line[column] = (REAL)__builtin_fabs(NAME(fft_tap)(f, m, c, i * w->taps + t)) * part;
+                f->line[column] = (REAL)__builtin_fabs(*NAME(fft_tap)(f, m, c, i * w->taps + t)) * part;
         if (!f->s.plane)
             for (idx column = 0; column < w->length; column++)
                 NAME(store)(share + column * LANES, (vec){0} + f->line[column]);
@@ -240,7 +240,7 @@ static void NAME(fft_kernel)(const NAME(fft_conv) *f, idx m, idx c)
     REAL *const norms = f->norms + 3 * at, *const spectrum = f->bank + at * s->spectrum, squares = 0;
     norms[0] = norms[2] = 0;
     for (idx t = 0; t < f->weights.taps; t++) {
-        const REAL size = (REAL)__builtin_fabs(NAME(fft_tap)(f, m, c, t));
+        const REAL size = (REAL)__builtin_fabs(*NAME(fft_tap)(f, m, c, t));
         norms[0] += size;
         squares += size * size;
         norms[2] = size > norms[2] ? size : norms[2];
@@ -251,7 +251,7 @@ static void NAME(fft_kernel)(const NAME(fft_conv) *f, idx m, idx c)
     for (idx row = 0; row < (s->plane ? s->h.taps : s->rows); row++) {
         NAME(zero_run)(f->line, s->w.length);
         for (idx t = 0; t < taps; t++)
-            f->line[t] = NAME(fft_tap)(f, m, c, (s->plane ? row * taps : 0) + t);
+            f->line[t] = *NAME(fft_tap)(f, m, c, (s->plane ? row * taps : 0) + t);
         NAME(fft_put)(f, 0, row);
     }
     NAME(fft_analyse)(0, f, c, ceil_div(taps, LANES), spectrum);
@@ -336,24 +336,42 @@ static int NAME(fft_results)(const NAME(fft_conv) *f, const NAME(fft_tile) *tile
     return NAME(sum)(bad) == 0 && NAME(fft_trusted)(f, m, largest);
 }
 
-/* sums[q] += the products of a kernel's row with the line, in blocks. */
+/* V vectors of sums += the products of `taps` taps, `next` apart, with a line, in blocks. */
+__attribute__((always_inline)) static inline void NAME(fft_add_tile)(const int V, REAL *sums, const REAL *line, const REAL *tap,
+                                                                     idx next, idx taps, idx block)
+{
+    for (idx first = 0; first < taps; first += block) {
+        vec part[4] = {{0}};
+        for (idx t = first; t < min_idx(first + block, taps); t++)
+#pragma GCC unroll 4
+            for (int v = 0; v < V; v++)
+                part[v] += tap[t * next] * NAME(load)(line + t + v * LANES);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v++)
+            NAME(store)(sums + v * LANES, NAME(load)(sums + v * LANES) + part[v]);
+    }
+}
+
+/* sums[q] += the products of row i of a kernel with the line. */
 static void NAME(fft_add_row)(const NAME(fft_conv) *f, REAL *sums, idx m, idx c, idx i, idx count)
 {
-    const fft_axis *w = &f->s.w;
-    const idx block = accumulation_block(w->taps);
-    for (idx q = 0; q < count; q += LANES)
-        for (idx first = 0; first < w->taps; first += block) {
-            vec part = {0};
-            for (idx t = first; t < min_idx(first + block, w->taps); t++) {
-                const REAL *const at = f->line + q * w->stride + t;
-                const REAL tap = NAME(fft_tap)(f, m, c, i * w->taps + t);
-                if (w->stride == 1)
-                    part += tap * NAME(load)(at);
-                else
-                    for (int lane = 0; lane < LANES && q + lane < count; lane++)
-                        part[lane] += tap * at[lane * w->stride];
-            }
-            NAME(store)(sums + q, NAME(load)(sums + q) + part);
+    const idx taps = f->s.w.taps, stride = f->s.w.stride, block = accumulation_block(taps);
+    const REAL *const tap = NAME(fft_tap)(f, m, c, i * taps);
+    const idx next = taps > 1 ? NAME(fft_tap)(f, m, c, i * taps + 1) - tap : 1;
+    if (stride == 1) {
+        idx q = 0;
+        for (; q + 2 * LANES < count; q += 4 * LANES)
+            NAME(fft_add_tile)(4, sums + q, f->line + q, tap, next, taps, block);
+        for (; q < count; q += LANES)
+            NAME(fft_add_tile)(1, sums + q, f->line + q, tap, next, taps, block);
+        return;
+    }
+    for (idx q = 0; q < count; q++)
+        for (idx first = 0; first < taps; first += block) {
+            REAL part = 0;
+            for (idx t = first; t < min_idx(first + block, taps); t++)
+                part += tap[t * next] * f->line[q * stride + t];
+            sums[q] += part;
         }
 }
 
