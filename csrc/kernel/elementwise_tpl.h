@@ -105,6 +105,7 @@ static inline vec NAME(exp)(vec x)
     const REAL low = (REAL)(sizeof(REAL) == 4 ? -2.12194440054690583e-4 : 1.42860682030941723212e-6);
     const REAL least = (REAL)(sizeof(REAL) == 4 ? -87.0 : -708.0);
     const mask small = x < (vec){0} + least;
+    x = (vec)((mask)x & ~small); /* an infinity would carry the exponent out of its bits */
     const vec shifted = x * (REAL)1.4426950408889634 + magic, n = shifted - magic;
     const vec f = (x - n * high) - n * low;
     vec y = (vec){0} + (REAL)(1 / factorials[degree]);
