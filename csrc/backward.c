@@ -121,8 +121,7 @@ static void weights_block(conv_plan *plan)
 static double weights_task_bytes(const conv_plan *plan)
 {
     const idx columns = round_up(plan->chunk_w, tile_columns(plan)), element = element_bytes(plan);
-    return (double)(tile_bytes(plan) + 2 * ALIGNMENT + plan->depth * (idx)sizeof(int32_t) +
-                    (plan->depth * columns + WEIGHTS_ROWS * line_pitch(plan->depth, element)) * element);
+    return (double)(tile_bytes(plan) + 2 * ALIGNMENT + (plan->depth * columns + WEIGHTS_ROWS * line_pitch(plan->depth, element)) * element);
 }
 
 static idx weights_chunks(const conv_plan *plan)

@@ -94,7 +94,7 @@ static double direct_task_bytes(const conv_plan *plan)
     const double terms = (double)plan->channels * (double)s.taps;
     double box = direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
     if (plan->in_place) /* but for the tile that ends where the array does */
-        return (double)tile_bytes(plan) + 2 * terms * sizeof(int32_t) + 2 * ALIGNMENT +
+        return (double)tile_bytes(plan) + terms * sizeof(int32_t) + 2 * ALIGNMENT +
                terms * (double)tile_columns(plan) * (double)element_bytes(plan);
     return (double)tile_bytes(plan) + terms * sizeof(int32_t) + 2 * ALIGNMENT +
            (box + (double)s.span_w + 2 * (double)tile_columns(plan)) * (double)element_bytes(plan);
@@ -279,7 +279,7 @@ static double gemm_task_bytes(const conv_plan *plan)
     const lattice lat = plan->largest;
     const double depth = (double)plan->channels * (double)lat.h.taps * (double)lat.w.taps;
     const double columns = (double)round_up(plan->chunk_n * plan->chunk_w, tile_columns(plan));
-    return (double)tile_bytes(plan) + 2 * ALIGNMENT + depth * (sizeof(int32_t) + columns * (double)element_bytes(plan));
+    return (double)tile_bytes(plan) + 2 * ALIGNMENT + depth * columns * (double)element_bytes(plan);
 }
 
 static idx gemm_chunks(const conv_plan *plan)

@@ -200,7 +200,7 @@ static inline int winograd_keeps(const conv_plan *plan)
 typedef struct {
     idx ldv, ldu;          /* columns of all strips; of a row of u */
     idx next_v, next_u, next_m, strip; /* from one frequency to the next, and from one strip */
-    idx buffer, v, u, m, rows, zeros, pixels, suspect, taps, panel, again, at, total;
+    idx buffer, v, u, m, rows, zeros, pixels, suspect, taps, panel, again, total;
 } winograd_scratch;
 
 static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
@@ -225,8 +225,7 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     at.taps = at.suspect + rows * at.ldv;
     at.panel = at.taps + round_up(taps, lanes) * lanes;
     at.again = at.panel + depth * lanes;
-    at.at = at.again + round_up(plan->kernels->mr * depth, lanes);
-    at.total = at.at + round_up(max_idx(s.k, depth), lanes);
+    at.total = at.again + round_up(plan->kernels->mr * depth, lanes);
     return at;
 }
 

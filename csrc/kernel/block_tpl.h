@@ -10,11 +10,9 @@ typedef struct {
 } NAME(segment);
 
 typedef struct {
-    const REAL *a;      /* row m at a + (m - a_first)*lda, or at a + row[m] */
+    const REAL *a;      /* row m at a + (m - a_first)*lda */
     idx a_first, lda;
-    const idx *row;     /* NULL: by lda */
-    int gather;
-    const int32_t *at;  /* k of them: where rows of b are, or positions of a (tile_tpl.h) */
+    const int32_t *at;  /* k of them: where rows of b are; NULL: it is a panel as wide as the tile */
     idx k, kblock;
     REAL *dst;          /* row m at dst + m*dst_row */
     idx dst_row;
@@ -28,9 +26,9 @@ typedef struct {
 } NAME(block);
 
 /* The height is a constant inside each instance; a switch is what C has instead of a template argument. */
-#define TILE_CASE(M) case M: if (M <= highest) NAME(tile_body)(M, V, gather, t); break;
+#define TILE_CASE(M) case M: if (M <= highest) NAME(tile_body)(M, V, mode, t); break;
 __attribute__((always_inline)) static inline void NAME(tile_heights)(const NAME(tile_args) *t, int height, const int V,
-                                                                     const int highest, const int gather)
+                                                                     const int highest, const int mode)
 {
     switch (height) {
         TILE_CASE(1)
@@ -53,57 +51,35 @@ __attribute__((always_inline)) static inline void NAME(tile_heights)(const NAME(
 }
 #undef TILE_CASE
 
-static void NAME(tile_b1)(const NAME(tile_args) *t, int height)
-{
-    NAME(tile_heights)(t, height, 1, MR, NAME(GATHER_B));
-}
-
-static void NAME(tile_b2)(const NAME(tile_args) *t, int height)
-{
-    NAME(tile_heights)(t, height, NV, MR, NAME(GATHER_B));
-}
-
-static void NAME(tile_b4)(const NAME(tile_args) *t, int height)
-{
-    NAME(tile_heights)(t, height, 2 * NV, MR / 2, NAME(GATHER_B));
-}
-
-static void NAME(tile_b8)(const NAME(tile_args) *t, int height)
-{
-    NAME(tile_heights)(t, height, 4 * NV, MR / 4, NAME(GATHER_B));
-}
-
-static void NAME(tile_a1)(const NAME(tile_args) *t, int height)
-{
-    NAME(tile_heights)(t, height, 1, MR, NAME(GATHER_A));
-}
-
-static void NAME(tile_a2)(const NAME(tile_args) *t, int height)
-{
-    NAME(tile_heights)(t, height, NV, MR, NAME(GATHER_A));
-}
-
-static void NAME(tile_c1)(const NAME(tile_args) *t, int height)
-{
-    NAME(tile_heights)(t, height, 1, MR, NAME(COLUMN_A));
-}
-
-static void NAME(tile_c2)(const NAME(tile_args) *t, int height)
-{
-    NAME(tile_heights)(t, height, NV, MR, NAME(COLUMN_A));
-}
+#define TILE(name, vectors, highest, mode) \
+    static void NAME(name)(const NAME(tile_args) *t, int height) { NAME(tile_heights)(t, height, vectors, highest, NAME(mode)); }
+TILE(panel_1, 1, MR, PANEL_B)
+TILE(panel_2, NV, MR, PANEL_B)
+TILE(panel_4, 2 * NV, MR / 2, PANEL_B)
+TILE(panel_8, 4 * NV, MR / 4, PANEL_B)
+TILE(gather_1, 1, MR, GATHER_B)
+TILE(gather_2, NV, MR, GATHER_B)
+TILE(gather_4, 2 * NV, MR / 2, GATHER_B)
+TILE(gather_8, 4 * NV, MR / 4, GATHER_B)
+TILE(listed_1, 1, MR, GATHER_A)
+TILE(listed_2, NV, MR, GATHER_A)
+TILE(column_1, 1, MR, COLUMN_A)
+TILE(column_2, NV, MR, COLUMN_A)
+#undef TILE
 
 typedef void NAME(tile_run)(const NAME(tile_args) *t, int height);
 
 /* The instance for rows of nv vectors, and how high it may be. */
-static NAME(tile_run) *NAME(tile_of)(int nv, int gather, int *highest)
+static NAME(tile_run) *NAME(tile_of)(int nv, int mode, int *highest)
 {
+    static NAME(tile_run) *const instances[][4] = {
+        [NAME(PANEL_B)] = {NAME(panel_1), NAME(panel_2), NAME(panel_4), NAME(panel_8)},
+        [NAME(GATHER_B)] = {NAME(gather_1), NAME(gather_2), NAME(gather_4), NAME(gather_8)},
+        [NAME(GATHER_A)] = {NAME(listed_1), NAME(listed_2)},
+        [NAME(COLUMN_A)] = {NAME(column_1), NAME(column_2)},
+    };
     *highest = nv <= NV ? MR : MR * NV / nv;
-    if (gather == NAME(GATHER_A))
-        return nv == 1 ? NAME(tile_a1) : NAME(tile_a2);
-    if (gather == NAME(COLUMN_A))
-        return nv == 1 ? NAME(tile_c1) : NAME(tile_c2);
-    return nv == 1 ? NAME(tile_b1) : nv == NV ? NAME(tile_b2) : nv == 2 * NV ? NAME(tile_b4) : NAME(tile_b8);
+    return instances[mode][nv == 1 ? 0 : nv == NV ? 1 : nv == 2 * NV ? 2 : 3];
 }
 
 /* The fewest vectors that hold these columns, of the widths that there are. */
@@ -154,8 +130,8 @@ static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL 
 {
     const int nr = g->nv * LANES;
     int highest, height;
-    NAME(tile_run) *const tile = NAME(tile_of)(g->nv, g->gather, &highest);
-    highest = g->gather != NAME(GATHER_B) ? highest : (int)min_idx(highest, rows_together(g->lda * (idx)sizeof(REAL), MR));
+    NAME(tile_run) *const tile = NAME(tile_of)(g->nv, g->at ? NAME(GATHER_B) : NAME(PANEL_B), &highest);
+    highest = (int)min_idx(highest, rows_together(g->lda * (idx)sizeof(REAL), MR));
     const int whole = segments == 1 && s[0].count == nr && g->dst_step == 1 && !g->fold;
     const int adds = !g->first && !g->fold;
     NAME(tile_args) t = {.k = g->k, .kblock = even(g->k, g->kblock), .lda = g->lda, .b = b, .at = g->at,
@@ -164,8 +140,7 @@ static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL 
     for (idx m = m0; m < m1; m += height) {
         REAL *const dst = g->dst + m * g->dst_row;
         height = (int)ceil_div(m1 - m, ceil_div(m1 - m, highest));
-        t.a = g->row ? g->a : g->a + (m - g->a_first) * g->lda;
-        t.row = g->row + (g->row ? m : 0);
+        t.a = g->a + (m - g->a_first) * g->lda;
         t.bias = g->last && g->bias ? g->bias + m : NULL;
         t.out = whole ? dst + s[0].out : g->buffer;
         t.prev = adds ? t.out : NULL;

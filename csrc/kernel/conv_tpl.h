@@ -77,23 +77,25 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
     REAL *buffer = (REAL *)(call->scratch + worker * plan->task_bytes);
     REAL *panels = buffer + BUFFER_ROWS * NV * LANES;
     const idx depth = plan->channels * taps;
-    int32_t *off = (int32_t *)(panels + ceil_div(plan->chunk_n * plan->chunk_w, nr) * depth * nr);
     NAME(block) g = NAME(task_block)(call, &t, buffer);
     const NAME(source) src = NAME(task_source)(call, &t);
     const idx image = plan->p.groups * lat->result_channels * g.dst_row;
     const REAL *a = g.a;
     NAME(segment) s[4 * NV * LANES];
+    /* the last panel is as narrow as its tile */
+    const idx whole = j1 - (j1 - j0) % nr;
+    const int tail = NAME(narrowest)(plan->nv, j1 - whole);
 
-    g.at = off;
-    for (idx k = 0; k < depth; k++)
-        off[k] = (int32_t)(k * nr);
     for (idx c0 = 0; c0 < lat->source_channels; c0 += plan->channels) {
         const idx c1 = min_idx(c0 + plan->channels, lat->source_channels);
         g.first = c0 == 0;
         g.last = c1 == lat->source_channels;
         g.a = a + c0 * taps;
         g.k = (c1 - c0) * taps;
-        NAME(pack_im2col)(panels, depth * nr, nr, &src, lat, c0, c1, j0, j1);
+        if (whole > j0)
+            NAME(pack_im2col)(panels, depth * nr, nr, &src, lat, c0, c1, j0, whole);
+        if (whole < j1)
+            NAME(pack_im2col)(panels + (whole - j0) * depth, 0, tail * LANES, &src, lat, c0, c1, whole, j1);
         const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), plan->p.n * g.dst_row);
         for (idx m = t.m0; m < t.m1; m += rows)
             for (idx j = j0; j < j1; j += nr) {
@@ -108,7 +110,7 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
                         n++;
                     }
                 }
-                g.nv = NAME(narrowest)(plan->nv, j1 - j);
+                g.nv = j < whole ? plan->nv : tail;
                 NAME(block_column)(&g, m, min_idx(m + rows, t.m1), panels + (j - j0) * depth, s, segments);
             }
     }
@@ -204,8 +206,8 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
         return;
 
     REAL *buffer = (REAL *)(call->scratch + worker * plan->task_bytes);
-    int32_t *off = (int32_t *)(buffer + BUFFER_ROWS * NV * LANES), *dense = off + terms;
-    REAL *packed = (REAL *)((char *)off + round_up((plan->in_place ? 2 : 1) * terms * (idx)sizeof *off, ALIGNMENT));
+    int32_t *off = (int32_t *)(buffer + BUFFER_ROWS * NV * LANES);
+    REAL *packed = (REAL *)((char *)off + round_up(terms * (idx)sizeof *off, ALIGNMENT));
     NAME(block) g = NAME(task_block)(call, &t, buffer);
     const NAME(source) src = NAME(task_source)(call, &t);
     const idx image = plan->p.groups * lat->result_channels * g.dst_row;
@@ -214,9 +216,6 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
     NAME(segment) s[4 * NV * LANES];
 
     NAME(direct_offsets)(off, lat, &box, plan->in_place ? src.plane : box.area, plan->channels);
-    if (plan->in_place)
-        for (idx k = 0; k < terms; k++)
-            dense[k] = (int32_t)(k * nr);
     for (idx c0 = 0; c0 < lat->source_channels; c0 += plan->channels) {
         const idx c1 = min_idx(c0 + plan->channels, lat->source_channels);
         g.first = c0 == 0;
@@ -237,8 +236,8 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
                 g.nv = NAME(narrowest)(plan->nv, s[segments - 1].column + s[segments - 1].count);
                 g.at = off;
                 if (plan->in_place && b > readable) {
-                    NAME(direct_panel)(packed, b, off, g.k, nr, src.end);
-                    g.at = dense;
+                    NAME(direct_panel)(packed, b, off, g.k, g.nv * LANES, src.end);
+                    g.at = NULL;
                     b = packed;
                 }
                 NAME(block_column)(&g, m, min_idx(m + block, t.m1), b, s, segments);

@@ -279,15 +279,12 @@ static void NAME(weights_task)(const void *context, idx index, int worker)
     REAL *panels = buffer + BUFFER_ROWS * NV * LANES;
     const idx depth = plan->depth, rows = WEIGHTS_ROWS;
     REAL *gradient = panels + ceil_div(plan->chunk_w, nr) * depth * nr;
-    int32_t *off = (int32_t *)(gradient + rows * line_pitch(depth, sizeof(REAL)));
     const REAL *dy = (const REAL *)call->weights + t.group * p->oc * points;
     const idx dy_image = p->groups * p->oc * points;
     const NAME(source) src = NAME(task_source)(call, &t);
-    NAME(block) g = {.at = off, .nv = plan->nv, .buffer = buffer, .dst_row = columns, .dst_step = 1,
+    NAME(block) g = {.nv = plan->nv, .buffer = buffer, .dst_row = columns, .dst_step = 1,
                      .dst = (REAL *)call->dst + t.group * p->oc * columns, .kblock = accumulation_block(positions)};
 
-    for (idx k = 0; k < depth; k++)
-        off[k] = (int32_t)(k * nr);
     for (idx k0 = 0; k0 < positions; k0 += depth) {
         const idx k1 = min_idx(k0 + depth, positions);
         /* in place where that is one dense run and rows of it do not collide */

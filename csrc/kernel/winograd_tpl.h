@@ -26,7 +26,6 @@ typedef struct {
     idx low_h, low_w;          /* source position of the first tap of point 0 */
     idx j0, j1;                /* tiles */
     REAL *v, *m, *rows, *zeros, *pixels, *suspect, *panel, *again;
-    int32_t *at;
 } NAME(winograd);
 
 /* Row m, channel c, tap t of the weights, whatever the pass: first[m * row + c * channel + t]. */
@@ -444,10 +443,7 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
     g.lda = g.k = depth;
     g.kblock = accumulation_block(depth);
     g.nv = 1;
-    g.at = w->at;
     g.first = g.last = 1;
-    for (idx k = 0; k < depth; k++)
-        w->at[k] = (int32_t)(k * LANES);
 
     for (idx j = w->j0; j < w->j1; j++) {
         const REAL *suspect = suspects + (j - w->j0);
@@ -490,11 +486,11 @@ static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx 
     const idx terms = winograd_terms(s->k);
     const int nr = w->nr;
     int highest, height;
-    NAME(tile_run) *const run = NAME(tile_of)(w->plan->nv, NAME(GATHER_B), &highest);
+    NAME(tile_run) *const run = NAME(tile_of)(w->plan->nv, NAME(PANEL_B), &highest);
     for (idx f = 0; f < s->frequencies; f++)
         for (idx m = 0; m < rows; m += height) {
             const NAME(tile_args) t = {.k = s->k, .kblock = terms, .a = u + f * w->lay.next_u + m * w->lay.ldu,
-                                       .lda = w->lay.ldu, .b = v + f * w->lay.next_v, .at = w->at,
+                                       .lda = w->lay.ldu, .b = v + f * w->lay.next_v,
                                        .out = w->m + f * w->lay.next_m + m * nr, .ldout = nr};
             height = (int)ceil_div(rows - m, ceil_div(rows - m, highest));
             run(&t, height);
@@ -510,8 +506,6 @@ __attribute__((always_inline)) static inline void NAME(winograd_rows)(const int 
     const int nr = w->nr;
     const idx rows = m1 - m0, pitch = w->lat->w.grid;
     vec bad = {0};
-    for (idx k = 0; k < s->k; k++)
-        w->at[k] = (int32_t)(k * nr);
     for (idx j = 0; j < w->j1 - w->j0; j += nr) {
         const int columns = (int)min_idx(nr, w->j1 - w->j0 - j);
         NAME(winograd_segment) run[NV * LANES];
@@ -546,7 +540,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
                         .low_w = min_idx(tap_position(&lat->w, 0), tap_position(&lat->w, lat->w.taps - 1)),
                         .v = scratch + at.v, .m = scratch + at.m, .rows = scratch + at.rows, .zeros = scratch + at.zeros,
                         .pixels = scratch + at.pixels, .suspect = scratch + at.suspect, .panel = scratch + at.panel,
-                        .again = scratch + at.again, .at = (int32_t *)(scratch + at.at)};
+                        .again = scratch + at.again};
     const NAME(weights) weights = NAME(group_weights)(p, lat, call->weights, t->group);
     NAME(block) g = {.dst_row = lat->h.grid * lat->w.grid, .dst_step = 1, .buffer = scratch + at.buffer,
                      .bias = call->bias ? (const REAL *)call->bias + t->group * lat->result_channels : NULL,
