@@ -107,7 +107,8 @@ typedef struct {
                                       stencil: rows at a time */
     idx m_rows;                 /* what m_chunks divides: output channels; outer: input channels; dot: taps */
     idx chunks, m_chunks, tasks; /* tasks = phases * groups * chunks * m_chunks */
-    int laid_out;               /* rows of weights are apart as weights_pitch says */
+    enum { WEIGHTS_GIVEN, WEIGHTS_BY_ROWS, WEIGHTS_BY_TILES } weights; /* as the caller has them; rows apart as weights_pitch says (bwd_data);
+                                   the rows of a tile term by term (packed) */
     idx prepare_tasks;          /* tasks of the pass over the weights that precedes bwd_data */
     idx prepared_bytes, task_bytes; /* scratch: shared, and for each thread */
     idx packed_offset, packed_bytes; /* packed weights: w itself, then at an offset what the kernel made of it */

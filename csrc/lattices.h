@@ -58,6 +58,18 @@ static inline idx line_pitch(idx count, idx element)
     return odd_pitch(count, ALIGNMENT / element);
 }
 
+/* Weights that are packed tile by tile: so many tiles share the rows as evenly as can be. The first row of the tile that holds `row`,
+ * and of the one after it. */
+static inline idx tile_begin(idx rows, idx tiles, idx row)
+{
+    return ((row + 1) * tiles - 1) / rows * rows / tiles;
+}
+
+static inline idx tile_next(idx rows, idx tiles, idx row)
+{
+    return (((row + 1) * tiles - 1) / rows + 1) * rows / tiles;
+}
+
 /* How many rows of weights a tile may read at once: those that fall into one set of the first-level cache, whose ways repeat
  * every 4096 bytes, push each other out (14 rows 1024 floats apart: 42 % of the peak). */
 static inline int rows_together(idx bytes_apart, int mr)
@@ -205,10 +217,10 @@ static inline idx lattice_block(const lattice *lat)
     return block >= taps ? block / max_idx(1, taps) * taps : block;
 }
 
-/* From one row of a lattice's weights to the next: laid out by prepare or conv_pack, or as the caller has them. */
+/* From one row of a lattice's weights to the next: laid out by prepare, or without gaps. */
 static inline idx weights_pitch(const conv_plan *plan, idx k)
 {
-    return plan->laid_out ? line_pitch(k, plan->p.dtype == CONV_F32 ? 4 : 8) : k;
+    return plan->weights == WEIGHTS_BY_ROWS ? line_pitch(k, plan->p.dtype == CONV_F32 ? 4 : 8) : k;
 }
 
 /* Elements of the weights of a group that are laid out, before those of lattice (phase_h, phase_w). */

@@ -18,6 +18,15 @@ static inline idx matmul_task_bytes(idx nr, idx element)
     return (bytes + 63) / 64 * 64;
 }
 
+/* ---- weights that are packed tile by tile ---- */
+
+/* How many tiles a group has. */
+static inline idx weights_tiles(const conv_plan *plan)
+{
+    const kernel_table *k = plan->kernels;
+    return ceil_div(plan->m_rows, plan->nv <= k->nv ? k->mr : k->mr * k->nv / plan->nv);
+}
+
 /* ---- channels: units of images, and the tables of one ---- */
 
 #define CHANNELS_ROWS 10 /* of a tile: so many positions of the source stay in general registers */

@@ -14,8 +14,10 @@
 static void take(conv_plan *plan, const conv_algorithm *a)
 {
     plan->algorithm = a;
-    plan->laid_out = plan->p.pass == CONV_BWD_DATA ? !a->regroups
-                                                   : plan->p.packed && (a->kernel == KERNEL_DIRECT || a->kernel == KERNEL_GEMM);
+    if (plan->p.pass == CONV_BWD_DATA)
+        plan->weights = a->regroups ? WEIGHTS_GIVEN : WEIGHTS_BY_ROWS;
+    else
+        plan->weights = plan->p.packed && (a->kernel == KERNEL_DIRECT || a->kernel == KERNEL_GEMM) ? WEIGHTS_BY_TILES : WEIGHTS_GIVEN;
     a->block(plan);
 }
 
@@ -112,12 +114,12 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     plan->envelope = plan_envelope(plan);
     if (!choose(plan))
         return CONV_NOT_APPLICABLE;
-    if (p->pass == CONV_BWD_DATA && plan->laid_out) {
+    if (plan->weights == WEIGHTS_BY_ROWS) {
         plan->prepare_tasks = p->groups * ceil_div(p->ic, PREPARE_ROWS);
         plan->prepared_bytes = round_up(p->groups * weights_laid_out(plan) * element, ALIGNMENT);
     }
     cut(plan, max_threads);
-    if (p->packed && plan->laid_out) {
+    if (plan->weights == WEIGHTS_BY_TILES) {
         plan->packed_bytes = round_up(p->groups * weights_laid_out(plan) * element, ALIGNMENT);
     } else if (p->packed) {
         plan->packed_offset = round_up(p->groups * p->oc * p->ic * p->kh * p->kw * element, ALIGNMENT);

@@ -10,8 +10,9 @@ typedef struct {
 } NAME(segment);
 
 typedef struct {
-    const REAL *a;      /* row m at a + (m - a_first)*lda */
-    idx a_first, lda;
+    const REAL *a;      /* row m at a + (m - a_first)*lda, of which the terms from a_term on are wanted */
+    idx a_first, a_term, lda;
+    idx rows, tiles;    /* of a, where it is packed tile by tile (lda terms in a row); tiles 0: it lies by rows */
     const int32_t *at;  /* k of them: where rows of b are; NULL: it is a panel as wide as the tile */
     idx k, kblock;
     REAL *dst;          /* row m at dst + m*dst_row */
@@ -26,9 +27,9 @@ typedef struct {
 } NAME(block);
 
 /* The height is a constant inside each instance; a switch is what C has instead of a template argument. */
-#define TILE_CASE(M) case M: if (M <= highest) NAME(tile_body)(M, V, mode, t); break;
+#define TILE_CASE(M) case M: if (M <= highest) NAME(tile_body)(M, V, from_a, from_b, t); break;
 __attribute__((always_inline)) static inline void NAME(tile_heights)(const NAME(tile_args) *t, int height, const int V,
-                                                                     const int highest, const int mode)
+                                                                     const int highest, const int from_a, const int from_b)
 {
     switch (height) {
         TILE_CASE(1)
@@ -51,35 +52,36 @@ __attribute__((always_inline)) static inline void NAME(tile_heights)(const NAME(
 }
 #undef TILE_CASE
 
-#define TILE(name, vectors, highest, mode) \
-    static void NAME(name)(const NAME(tile_args) *t, int height) { NAME(tile_heights)(t, height, vectors, highest, NAME(mode)); }
-TILE(panel_1, 1, MR, PANEL_B)
-TILE(panel_2, NV, MR, PANEL_B)
-TILE(panel_4, 2 * NV, MR / 2, PANEL_B)
-TILE(panel_8, 4 * NV, MR / 4, PANEL_B)
-TILE(gather_1, 1, MR, GATHER_B)
-TILE(gather_2, NV, MR, GATHER_B)
-TILE(gather_4, 2 * NV, MR / 2, GATHER_B)
-TILE(gather_8, 4 * NV, MR / 4, GATHER_B)
-TILE(listed_1, 1, MR, GATHER_A)
-TILE(listed_2, NV, MR, GATHER_A)
-TILE(column_1, 1, MR, COLUMN_A)
-TILE(column_2, NV, MR, COLUMN_A)
+#define TILE(name, vectors, highest, a, b) \
+    static void NAME(name)(const NAME(tile_args) *t, int height) { NAME(tile_heights)(t, height, vectors, highest, NAME(a), NAME(b)); }
+#define TILES(name, a, b) \
+    TILE(name##_1, 1, MR, a, b) TILE(name##_2, NV, MR, a, b) TILE(name##_4, 2 * NV, MR / 2, a, b) TILE(name##_8, 4 * NV, MR / 4, a, b)
+TILES(rows_panel, ROWS_A, PANEL_B)
+TILES(rows_table, ROWS_A, TABLE_B)
+TILES(tiled_panel, TILED_A, PANEL_B)
+TILES(tiled_table, TILED_A, TABLE_B)
+TILE(listed_1, 1, MR, LISTED_A, PANEL_B)
+TILE(listed_2, NV, MR, LISTED_A, PANEL_B)
+TILE(columns_1, 1, MR, COLUMNS_A, TABLE_B)
+TILE(columns_2, NV, MR, COLUMNS_A, TABLE_B)
+#undef TILES
 #undef TILE
 
 typedef void NAME(tile_run)(const NAME(tile_args) *t, int height);
 
 /* The instance for rows of nv vectors, and how high it may be. */
-static NAME(tile_run) *NAME(tile_of)(int nv, int mode, int *highest)
+static NAME(tile_run) *NAME(tile_of)(int nv, int from_a, int from_b, int *highest)
 {
-    static NAME(tile_run) *const instances[][4] = {
-        [NAME(PANEL_B)] = {NAME(panel_1), NAME(panel_2), NAME(panel_4), NAME(panel_8)},
-        [NAME(GATHER_B)] = {NAME(gather_1), NAME(gather_2), NAME(gather_4), NAME(gather_8)},
-        [NAME(GATHER_A)] = {NAME(listed_1), NAME(listed_2)},
-        [NAME(COLUMN_A)] = {NAME(column_1), NAME(column_2)},
+#define TILES(name) {NAME(name##_1), NAME(name##_2), NAME(name##_4), NAME(name##_8)}
+    static NAME(tile_run) *const instances[][2][4] = {
+        [NAME(ROWS_A)] = {[NAME(PANEL_B)] = TILES(rows_panel), [NAME(TABLE_B)] = TILES(rows_table)},
+        [NAME(TILED_A)] = {[NAME(PANEL_B)] = TILES(tiled_panel), [NAME(TABLE_B)] = TILES(tiled_table)},
+        [NAME(LISTED_A)] = {[NAME(PANEL_B)] = {NAME(listed_1), NAME(listed_2)}},
+        [NAME(COLUMNS_A)] = {[NAME(TABLE_B)] = {NAME(columns_1), NAME(columns_2)}},
     };
+#undef TILES
     *highest = nv <= NV ? MR : MR * NV / nv;
-    return instances[mode][nv == 1 ? 0 : nv == NV ? 1 : nv == 2 * NV ? 2 : 3];
+    return instances[from_a][from_b][nv == 1 ? 0 : nv == NV ? 1 : nv == 2 * NV ? 2 : 3];
 }
 
 /* The fewest vectors that hold these columns, of the widths that there are. */
@@ -125,12 +127,21 @@ static void NAME(move_out)(const NAME(block) *g, REAL *dst, const NAME(segment) 
         }
 }
 
+/* Where a block of about `most` rows from m on ends: not within a tile. */
+static idx NAME(block_end)(const NAME(block) *g, idx m, idx most, idx m1)
+{
+    const idx end = min_idx(m + most, m1);
+    if (g->tiles == 0 || end == m1)
+        return end;
+    return max_idx(tile_begin(g->rows, g->tiles, end), tile_next(g->rows, g->tiles, m));
+}
+
 /* Rows [m0, m1) times one column tile at b, tile by tile in even heights: 15 rows are 8 and 7. */
 static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL *b, const NAME(segment) *s, int segments)
 {
-    const int nr = g->nv * LANES;
+    const int nr = g->nv * LANES, tiled = g->tiles > 0;
     int highest, height;
-    NAME(tile_run) *const tile = NAME(tile_of)(g->nv, g->at ? NAME(GATHER_B) : NAME(PANEL_B), &highest);
+    NAME(tile_run) *const tile = NAME(tile_of)(g->nv, tiled ? NAME(TILED_A) : NAME(ROWS_A), g->at ? NAME(TABLE_B) : NAME(PANEL_B), &highest);
     highest = (int)min_idx(highest, rows_together(g->lda * (idx)sizeof(REAL), MR));
     const int whole = segments == 1 && s[0].count == nr && g->dst_step == 1 && !g->fold;
     const int adds = !g->first && !g->fold;
@@ -139,8 +150,8 @@ static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL 
     t.ldprev = t.ldout;
     for (idx m = m0; m < m1; m += height) {
         REAL *const dst = g->dst + m * g->dst_row;
-        height = (int)ceil_div(m1 - m, ceil_div(m1 - m, highest));
-        t.a = g->a + (m - g->a_first) * g->lda;
+        height = (int)(tiled ? tile_next(g->rows, g->tiles, m) - m : ceil_div(m1 - m, ceil_div(m1 - m, highest)));
+        t.a = g->a + (m - g->a_first) * g->lda + (tiled ? height : 1) * g->a_term;
         t.bias = g->last && g->bias ? g->bias + m : NULL;
         t.out = whole ? dst + s[0].out : g->buffer;
         t.prev = adds ? t.out : NULL;

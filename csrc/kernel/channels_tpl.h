@@ -90,7 +90,7 @@ static void NAME(channels_rows)(const NAME(channels_unit) *u, const NAME(channel
 {
     const idx count = images * part->h * part->w, kblock = lattice_block(&part->lat), nr = nv * LANES;
     int highest;
-    NAME(tile_run) *const run = NAME(tile_of)(nv, NAME(GATHER_A), &highest);
+    NAME(tile_run) *const run = NAME(tile_of)(nv, NAME(LISTED_A), NAME(PANEL_B), &highest);
     const idx tiles = max_idx(1, ceil_div(count, min_idx(highest, CHANNELS_ROWS))), low = count / tiles, higher = (low + 1) * (count % tiles);
     for (idx i = 0, height; i < count; i += height) {
         REAL *rows = u->rows + (part->first + i) * nr;

@@ -24,6 +24,11 @@ static NAME(task) NAME(task_decode)(const conv_plan *plan, idx task)
     idx step = ceil_div(plan->m_rows, plan->m_chunks);
     t.m0 = min_idx(m_chunk * step, plan->m_rows);
     t.m1 = min_idx(t.m0 + step, plan->m_rows);
+    if (plan->weights == WEIGHTS_BY_TILES) {
+        const idx tiles = weights_tiles(plan);
+        t.m0 = tile_begin(plan->m_rows, tiles, t.m0);
+        t.m1 = tile_begin(plan->m_rows, tiles, t.m1);
+    }
     return t;
 }
 
@@ -37,6 +42,10 @@ static NAME(block) NAME(task_block)(const conv_call *call, const NAME(task) *t, 
     g.a = (const REAL *)call->weights + t->group * weights_laid_out(plan) + weights_before(plan, t->phase_h, t->phase_w);
     g.dst = (REAL *)call->dst + t->group * t->lat.result_channels * g.dst_row;
     g.bias = call->bias ? (const REAL *)call->bias + t->group * t->lat.result_channels : NULL;
+    if (plan->weights == WEIGHTS_BY_TILES) {
+        g.rows = plan->m_rows;
+        g.tiles = weights_tiles(plan);
+    }
     if (p->pass == CONV_FWD) {
         g.relu = p->activation == CONV_RELU;
     } else {
@@ -80,7 +89,6 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
     NAME(block) g = NAME(task_block)(call, &t, buffer);
     const NAME(source) src = NAME(task_source)(call, &t);
     const idx image = plan->p.groups * lat->result_channels * g.dst_row;
-    const REAL *a = g.a;
     NAME(segment) s[4 * NV * LANES];
     /* the last panel is as narrow as its tile */
     const idx whole = j1 - (j1 - j0) % nr;
@@ -90,14 +98,15 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
         const idx c1 = min_idx(c0 + plan->channels, lat->source_channels);
         g.first = c0 == 0;
         g.last = c1 == lat->source_channels;
-        g.a = a + c0 * taps;
+        g.a_term = c0 * taps;
         g.k = (c1 - c0) * taps;
         if (whole > j0)
             NAME(pack_im2col)(panels, depth * nr, nr, &src, lat, c0, c1, j0, whole);
         if (whole < j1)
             NAME(pack_im2col)(panels + (whole - j0) * depth, 0, tail * LANES, &src, lat, c0, c1, whole, j1);
         const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), plan->p.n * g.dst_row);
-        for (idx m = t.m0; m < t.m1; m += rows)
+        for (idx m = t.m0, end; m < t.m1; m = end) {
+            end = NAME(block_end)(&g, m, rows, t.m1);
             for (idx j = j0; j < j1; j += nr) {
                 int segments = 0, len;
                 idx n = j / points, row = j % points / lat->w.grid, column = j % lat->w.grid;
@@ -111,8 +120,9 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
                     }
                 }
                 g.nv = j < whole ? plan->nv : tail;
-                NAME(block_column)(&g, m, min_idx(m + rows, t.m1), panels + (j - j0) * depth, s, segments);
+                NAME(block_column)(&g, m, end, panels + (j - j0) * depth, s, segments);
             }
+        }
     }
 }
 
@@ -212,7 +222,7 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
     const NAME(source) src = NAME(task_source)(call, &t);
     const idx image = plan->p.groups * lat->result_channels * g.dst_row;
     const conv_pad_mode fold = g.fold ? plan->p.pad_mode : CONV_ZEROS;
-    const REAL *a = g.a, *rows = packed, *readable = NULL; /* from there on a tile would pass the end of the array */
+    const REAL *rows = packed, *readable = NULL; /* from there on a tile would pass the end of the array */
     NAME(segment) s[4 * NV * LANES];
 
     NAME(direct_offsets)(off, lat, &box, plan->in_place ? src.plane : box.area, plan->channels);
@@ -220,7 +230,7 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
         const idx c1 = min_idx(c0 + plan->channels, lat->source_channels);
         g.first = c0 == 0;
         g.last = c1 == lat->source_channels;
-        g.a = a + c0 * lat->h.taps * lat->w.taps;
+        g.a_term = c0 * lat->h.taps * lat->w.taps;
         g.k = (c1 - c0) * lat->h.taps * lat->w.taps;
         if (plan->in_place) {
             rows = src.first + box.n0 * src.image + c0 * src.plane + (box.h0 + box.fh.lowest) * box.pitch + box.w0 + box.fw.lowest;
@@ -229,7 +239,8 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
             NAME(pack_rows)(packed, &src, lat, &box, c0, c1);
         }
         const idx block = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), plan->p.n * g.dst_row);
-        for (idx m = t.m0; m < t.m1; m += block)
+        for (idx m = t.m0, end; m < t.m1; m = end) {
+            end = NAME(block_end)(&g, m, block, t.m1);
             for (NAME(cursor) c = {0}; c.at >= 0;) {
                 const REAL *b = rows + c.at;
                 const int segments = NAME(direct_segments)(s, lat, &box, fold, image, (int)nr, &c);
@@ -240,8 +251,9 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
                     g.at = NULL;
                     b = packed;
                 }
-                NAME(block_column)(&g, m, min_idx(m + block, t.m1), b, s, segments);
+                NAME(block_column)(&g, m, end, b, s, segments);
             }
+        }
     }
 }
 
@@ -289,13 +301,18 @@ static void NAME(prepare_task)(const void *context, idx index, int worker)
         }
 }
 
-/* The rows of w, apart as weights_pitch says. */
-static void NAME(rows_pack)(const conv_plan *plan, const void *w_, void *packed_)
+/* Weights tile by tile: the rows of one term side by side. */
+static void NAME(tiles_pack)(const conv_plan *plan, const void *w_, void *packed_)
 {
     const conv_problem *p = &plan->p;
-    const idx k = p->ic * p->kh * p->kw, pitch = weights_pitch(plan, k);
+    const idx k = p->ic * p->kh * p->kw, tiles = weights_tiles(plan);
     const REAL *w = w_;
     REAL *packed = packed_;
-    for (idx m = 0; m < p->groups * p->oc; m++)
-        NAME(copy)(packed + m * pitch, w + m * k, k);
+    for (idx group = 0; group < p->groups; group++, w += p->oc * k)
+        for (idx m = 0, end; m < p->oc; m = end) {
+            end = tile_next(p->oc, tiles, m);
+            for (idx term = 0; term < k; term++)
+                for (idx i = m; i < end; i++)
+                    *packed++ = w[i * k + term];
+        }
 }

@@ -18,7 +18,7 @@ static void NAME(matmul_task)(const void *context, idx index, int worker)
     const REAL *b_end = (const REAL *)p->b + (p->k - 1) * p->b_row + (p->n - 1) * p->b_col + 1;
     REAL *const c = (REAL *)p->c + j0;
     int highest;
-    NAME(tile_run) *const tile = NAME(tile_of)(nv, p->a_col == 1 ? NAME(GATHER_B) : NAME(COLUMN_A), &highest);
+    NAME(tile_run) *const tile = NAME(tile_of)(nv, p->a_col == 1 ? NAME(ROWS_A) : NAME(COLUMNS_A), NAME(TABLE_B), &highest);
     highest = p->a_col == 1 ? rows_together(p->a_row * (idx)sizeof(REAL), highest) : highest;
 
     for (int j = 0; bias && j < nr; j++)

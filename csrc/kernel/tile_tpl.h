@@ -4,19 +4,24 @@
  *
  * The sum is cut into blocks of kblock terms, each summed from zero and added to those before (decisions/0004).
  *
- *   PANEL_B:  ai = i * lda, ka = k, kb = k * V * LANES. b is a dense panel.
- *   GATHER_B: ai = i * lda, ka = k, kb = at[k]. Rows of b are found through `at`: source rows packed once, or where they
- *             lie, and read at the shift of each tap (direct), or a matrix in place.
- *   GATHER_A: ai = row[i], ka = at[k], kb = k * V * LANES. a is read at listed positions (bwd_weights: the positions of a
- *             padded plane that have an output, at the shift row[i] of each tap).
- *   COLUMN_A: ai = i, ka = k * lda, kb = at[k]. a lies column by column: a transposed matrix in place.
+ * Where the terms of a are:
+ *   ROWS_A:    ai = i * lda, ka = k
+ *   TILED_A:   ai = i, ka = k * M: packed tile by tile, one stream
+ *   LISTED_A:  ai = row[i], ka = at[k]: the positions of a padded plane that have an output, at the shift row[i] of each
+ *              tap (bwd_weights, channels)
+ *   COLUMNS_A: ai = i, ka = k * lda: a transposed matrix in place
+ * Where the rows of b are:
+ *   PANEL_B:   kb = k * V * LANES: a dense panel
+ *   TABLE_B:   kb = at[k]: source rows packed once, or where they lie, and read at the shift of each tap (direct); a
+ *              matrix in place
  *
  * b's rows may start anywhere; V * LANES elements of each are read.
  * Registers: M*V accumulators, V for b's row, one broadcast: 14*2 + 2 + 1 of 32 (AVX-512), 6*2 + 2 + 1 of 16. Rows of
  * a at one distance need a pointer for every five of them (p, +l, +2l, +3l, +4l are addressing modes or nearly); a
  * pointer each, as the compiler would have it, spills half of them and costs 18 % of the peak.
  */
-enum { NAME(PANEL_B), NAME(GATHER_B), NAME(GATHER_A), NAME(COLUMN_A) };
+enum { NAME(ROWS_A), NAME(TILED_A), NAME(LISTED_A), NAME(COLUMNS_A) };
+enum { NAME(PANEL_B), NAME(TABLE_B) };
 
 #define ROWS_PER_POINTER 5
 /* Terms of a turn of the loop. With few products to a term, a core that another thread has half of cannot also decode the loop's own
@@ -26,10 +31,10 @@ enum { NAME(PANEL_B), NAME(GATHER_B), NAME(GATHER_A), NAME(COLUMN_A) };
 typedef struct {
     idx k, kblock;
     const REAL *a;
-    idx lda;        /* but GATHER_A */
-    const idx *row; /* GATHER_A */
+    idx lda;        /* ROWS_A, COLUMNS_A */
+    const idx *row; /* LISTED_A */
     const REAL *b;
-    const int32_t *at; /* but PANEL_B */
+    const int32_t *at; /* LISTED_A, TABLE_B */
     const REAL *prev; /* NULL: zero */
     idx ldprev;
     REAL *out;
@@ -53,29 +58,29 @@ __attribute__((always_inline)) static inline idx NAME(times)(const int n, idx di
 }
 
 /* The next `terms` terms of all sums. */
-__attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, const int V, const int mode, const int terms,
-                                                                   vec acc[MR][4 * NV], NAME(tile_at) *t)
+__attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, const int V, const int from_a, const int from_b,
+                                                                   const int terms, vec acc[MR][4 * NV], NAME(tile_at) *t)
 {
-    const int listed = mode == NAME(GATHER_A), column = mode == NAME(COLUMN_A), dense = listed || mode == NAME(PANEL_B);
-    const int pointers = listed ? M : column ? 1 : (M + ROWS_PER_POINTER - 1) / ROWS_PER_POINTER;
+    const int rows = from_a == NAME(ROWS_A), listed = from_a == NAME(LISTED_A), columns = from_a == NAME(COLUMNS_A);
+    const int pointers = listed ? M : rows ? (M + ROWS_PER_POINTER - 1) / ROWS_PER_POINTER : 1;
 #pragma GCC unroll 4
     for (int u = 0; u < terms; u++) {
         /* Addresses are made anew for each term: as a pointer or an index for each row, and for each term, they spill. */
-        if (listed)
-            __asm__ volatile("" : : : "memory");
-        else
+        if (rows || columns)
             __asm__ volatile("" : "+r"(t->lda), "+r"(t->lda3) : : "memory");
+        else
+            __asm__ volatile("" : : : "memory");
         if (!listed)
 #pragma GCC unroll 16
             for (int i = 0; i < pointers; i++)
                 __asm__("" : "+r"(t->a[i]));
-        const REAL *const row = t->b + (dense ? u * V * LANES : t->at[u]);
-        const idx ka = (listed ? t->at[u] : column ? 0 : u) * (idx)sizeof(REAL) + (column ? NAME(times)(u, t->lda, t->lda3) : 0);
+        const REAL *const row = t->b + (from_b == NAME(PANEL_B) ? u * V * LANES : t->at[u]);
+        const idx ka = columns ? NAME(times)(u, t->lda, t->lda3) : (listed ? t->at[u] : rows ? u : u * M) * (idx)sizeof(REAL);
         REAL av[MR];
 #pragma GCC unroll 16
         for (int i = 0; i < M; i++) {
-            const char *const near = t->a[listed ? i : column ? 0 : i / ROWS_PER_POINTER] + ka;
-            const idx far = listed ? 0 : column ? i * (idx)sizeof(REAL) : NAME(times)(i % ROWS_PER_POINTER, t->lda, t->lda3);
+            const char *const near = t->a[listed ? i : rows ? i / ROWS_PER_POINTER : 0] + ka;
+            const idx far = rows ? NAME(times)(i % ROWS_PER_POINTER, t->lda, t->lda3) : listed ? 0 : i * (idx)sizeof(REAL);
             av[i] = *(const REAL *)(near + far);
         }
         /* what there are fewer of waits in registers */
@@ -98,14 +103,14 @@ __attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, 
     if (!listed)
 #pragma GCC unroll 16
         for (int i = 0; i < pointers; i++)
-            t->a[i] += terms * (column ? t->lda : (idx)sizeof(REAL));
-    if (mode != NAME(PANEL_B))
+            t->a[i] += terms * (columns ? t->lda : (rows ? 1 : M) * (idx)sizeof(REAL));
+    if (listed || from_b == NAME(TABLE_B))
         t->at += terms;
-    if (dense)
+    if (from_b == NAME(PANEL_B))
         t->b += terms * V * LANES;
 }
 
-__attribute__((always_inline)) static inline void NAME(tile_body)(const int M, const int V, const int mode,
+__attribute__((always_inline)) static inline void NAME(tile_body)(const int M, const int V, const int from_a, const int from_b,
                                                                   const NAME(tile_args) *restrict t)
 {
     vec acc[MR][4 * NV];
@@ -114,9 +119,8 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
     NAME(tile_at) at = {.b = t->b, .at = t->at, .lda = lda, .lda3 = 3 * lda};
 
 #pragma GCC unroll 16
-    for (int i = 0; i < M; i++) /* those that there are */
-        if (mode == NAME(GATHER_A) || i * ROWS_PER_POINTER < M)
-            at.a[i] = (const char *)(t->a + (mode == NAME(GATHER_A) ? t->row[i] : ROWS_PER_POINTER * i * t->lda));
+    for (int i = 0; i < M; i++)
+        at.a[i] = (const char *)(t->a + (from_a == NAME(LISTED_A) ? t->row[i] : ROWS_PER_POINTER * i * t->lda)); /* if it is used */
 
     const REAL *prev = t->prev;
     idx ldprev = t->ldprev;
@@ -128,11 +132,11 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
             for (int v = 0; v < V; v++)
                 acc[i][v] = (vec){0};
         for (idx turns = (end - k) / TERMS; turns > 0; turns--)
-            NAME(tile_terms)(M, V, mode, TERMS, acc, &at);
+            NAME(tile_terms)(M, V, from_a, from_b, TERMS, acc, &at);
         if (TERMS > 1)
 #pragma GCC unroll 1
             for (idx rest = (end - k) % TERMS; rest > 0; rest--)
-                NAME(tile_terms)(M, V, mode, 1, acc, &at);
+                NAME(tile_terms)(M, V, from_a, from_b, 1, acc, &at);
         k = end;
         if (prev)
 #pragma GCC unroll 16

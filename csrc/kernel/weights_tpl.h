@@ -2,7 +2,7 @@
  *
  *   dw[o][m] = sum over positions k of dy[o][k] * x[m][k],   m = (c, th, tw), x[m] the source at the shift of tap m
  *
- *   outer    lanes over o; x is broadcast from where it lies, at the shift of each m (GATHER_A)
+ *   outer    lanes over o; x is broadcast from where it lies, at the shift of each m (LISTED_A)
  *   dot      lanes over k; few o (depthwise): nothing is transposed, sums run along the rows
  *   weights  lanes over m; panels of transposed im2col: few positions and many channels
  *
@@ -54,7 +54,7 @@ static void NAME(outer_rows)(REAL *sums, const REAL *x, const idx *row, idx rows
 {
     const idx nr = nv * LANES;
     int highest;
-    NAME(tile_run) *const tile = NAME(tile_of)(nv, NAME(GATHER_A), &highest);
+    NAME(tile_run) *const tile = NAME(tile_of)(nv, NAME(LISTED_A), NAME(PANEL_B), &highest);
     const idx most = min_idx(highest, OUTER_ROWS);
     for (idx m = 0, height; m < rows; m += height) {
         REAL *const out = sums + m * nr;

@@ -486,7 +486,7 @@ static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx 
     const idx terms = winograd_terms(s->k);
     const int nr = w->nr;
     int highest, height;
-    NAME(tile_run) *const run = NAME(tile_of)(w->plan->nv, NAME(PANEL_B), &highest);
+    NAME(tile_run) *const run = NAME(tile_of)(w->plan->nv, NAME(ROWS_A), NAME(PANEL_B), &highest);
     for (idx f = 0; f < s->frequencies; f++)
         for (idx m = 0; m < rows; m += height) {
             const NAME(tile_args) t = {.k = s->k, .kblock = terms, .a = u + f * w->lay.next_u + m * w->lay.ldu,
@@ -565,12 +565,12 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
     }
 }
 
-/* The weights of a plan that is kept: rows laid out, or w as it is and after it, for winograd, the transforms of all groups. */
+/* The weights of a plan that is kept: tile by tile, or w as it is and after it, for winograd, the transforms of all groups. */
 static void NAME(pack)(const conv_plan *plan, const void *w, void *packed)
 {
     const conv_problem *p = &plan->p;
-    if (plan->laid_out) {
-        NAME(rows_pack)(plan, w, packed);
+    if (plan->weights == WEIGHTS_BY_TILES) {
+        NAME(tiles_pack)(plan, w, packed);
         return;
     }
     __builtin_memcpy(packed, w, sizeof(REAL) * (size_t)(p->groups * p->oc * p->ic * p->kh * p->kw));
