@@ -58,16 +58,25 @@ static inline idx line_pitch(idx count, idx element)
     return odd_pitch(count, ALIGNMENT / element);
 }
 
-/* Weights that are packed tile by tile: so many tiles share the rows as evenly as can be. The first row of the tile that holds `row`,
- * and of the one after it. */
-static inline idx tile_begin(idx rows, idx tiles, idx row)
+/* Rows cut into tiles as even as can be: the first `higher` of them have a row more than the others. */
+typedef struct {
+    idx height, higher;
+} even_tiles;
+
+static inline even_tiles tiles_of(idx rows, idx tiles)
 {
-    return ((row + 1) * tiles - 1) / rows * rows / tiles;
+    return (even_tiles){rows / tiles, rows % tiles};
 }
 
-static inline idx tile_next(idx rows, idx tiles, idx row)
+static inline idx tile_start(even_tiles e, idx tile)
 {
-    return (((row + 1) * tiles - 1) / rows + 1) * rows / tiles;
+    return tile * e.height + min_idx(tile, e.higher);
+}
+
+/* The tile that holds a row. */
+static inline idx tile_holding(even_tiles e, idx row)
+{
+    return row < e.higher * (e.height + 1) ? row / (e.height + 1) : (row - e.higher) / e.height;
 }
 
 /* How many rows of weights a tile may read at once: those that fall into one set of the first-level cache, whose ways repeat

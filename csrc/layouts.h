@@ -20,11 +20,11 @@ static inline idx matmul_task_bytes(idx nr, idx element)
 
 /* ---- weights that are packed tile by tile ---- */
 
-/* How many tiles a group has. */
-static inline idx weights_tiles(const conv_plan *plan)
+/* The tiles of a group's rows. */
+static inline even_tiles weights_tiles(const conv_plan *plan)
 {
     const kernel_table *k = plan->kernels;
-    return ceil_div(plan->m_rows, plan->nv <= k->nv ? k->mr : k->mr * k->nv / plan->nv);
+    return tiles_of(plan->m_rows, ceil_div(plan->m_rows, plan->nv <= k->nv ? k->mr : k->mr * k->nv / plan->nv));
 }
 
 /* ---- channels: units of images, and the tables of one ---- */

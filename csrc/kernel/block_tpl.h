@@ -12,14 +12,17 @@ typedef struct {
 typedef struct {
     const REAL *a;      /* row m at a + (m - a_first)*lda, of which the terms from a_term on are wanted */
     idx a_first, a_term, lda;
-    idx rows, tiles;    /* of a, where it is packed tile by tile (lda terms in a row); tiles 0: it lies by rows */
+    even_tiles tiles;   /* of a, where it is packed tile by tile (lda terms in a row); height 0: it lies by rows */
     const int32_t *at;  /* k of them: where rows of b are; NULL: it is a panel as wide as the tile */
-    idx k, kblock;
+    idx k, kblock;      /* terms, and how many may be summed at once */
     REAL *dst;          /* row m at dst + m*dst_row */
     idx dst_row;
     idx dst_step;       /* between the columns of a segment */
     const REAL *bias;   /* by row; applied with relu where `last` */
     int relu;
+    idx m0, m1;         /* the rows at hand, by block_rows, */
+    even_tiles heights; /* in these tiles, */
+    idx kpart;          /* summed in even parts */
     int first, last;    /* of the blocks that the reduction is cut into: a later one adds to dst */
     int fold;           /* several columns may share an output: add, one after the other */
     int nv;
@@ -69,8 +72,14 @@ TILE(columns_2, NV, MR, COLUMNS_A, TABLE_B)
 
 typedef void NAME(tile_run)(const NAME(tile_args) *t, int height);
 
-/* The instance for rows of nv vectors, and how high it may be. */
-static NAME(tile_run) *NAME(tile_of)(int nv, int from_a, int from_b, int *highest)
+/* How high a tile of nv vectors may be. */
+static int NAME(tile_rows)(int nv)
+{
+    return nv <= NV ? MR : MR * NV / nv;
+}
+
+/* The instance for rows of nv vectors. */
+static NAME(tile_run) *NAME(tile_of)(int nv, int from_a, int from_b)
 {
 #define TILES(name) {NAME(name##_1), NAME(name##_2), NAME(name##_4), NAME(name##_8)}
     static NAME(tile_run) *const instances[][2][4] = {
@@ -80,7 +89,6 @@ static NAME(tile_run) *NAME(tile_of)(int nv, int from_a, int from_b, int *highes
         [NAME(COLUMNS_A)] = {[NAME(TABLE_B)] = {NAME(columns_1), NAME(columns_2)}},
     };
 #undef TILES
-    *highest = nv <= NV ? MR : MR * NV / nv;
     return instances[from_a][from_b][nv == 1 ? 0 : nv == NV ? 1 : nv == 2 * NV ? 2 : 3];
 }
 
@@ -127,30 +135,37 @@ static void NAME(move_out)(const NAME(block) *g, REAL *dst, const NAME(segment) 
         }
 }
 
-/* Where a block of about `most` rows from m on ends: not within a tile. */
-static idx NAME(block_end)(const NAME(block) *g, idx m, idx most, idx m1)
+/* Goes on to the next rows, about `most` and not beyond `end`, in even tiles: 15 rows are 8 and 7. */
+static void NAME(block_rows)(NAME(block) *g, idx most, idx end)
 {
-    const idx end = min_idx(m + most, m1);
-    if (g->tiles == 0 || end == m1)
-        return end;
-    return max_idx(tile_begin(g->rows, g->tiles, end), tile_next(g->rows, g->tiles, m));
+    g->kpart = even(g->k, g->kblock);
+    g->m0 = g->m1;
+    g->m1 = min_idx(g->m0 + most, end);
+    if (g->tiles.height > 0) {
+        const idx first = tile_holding(g->tiles, g->m0);
+        if (g->m1 < end)
+            g->m1 = tile_start(g->tiles, max_idx(first + 1, tile_holding(g->tiles, g->m1)));
+        g->heights = (even_tiles){g->tiles.height, max_idx(0, g->tiles.higher - first)};
+    } else {
+        const int highest = (int)min_idx(NAME(tile_rows)(g->nv), rows_together(g->lda * (idx)sizeof(REAL), MR));
+        g->heights = tiles_of(g->m1 - g->m0, ceil_div(g->m1 - g->m0, highest));
+    }
 }
 
-/* Rows [m0, m1) times one column tile at b, tile by tile in even heights: 15 rows are 8 and 7. */
-static void NAME(block_column)(const NAME(block) *g, idx m0, idx m1, const REAL *b, const NAME(segment) *s, int segments)
+/* The rows at hand times one column tile at b. */
+static void NAME(block_column)(const NAME(block) *g, const REAL *b, const NAME(segment) *s, int segments)
 {
-    const int nr = g->nv * LANES, tiled = g->tiles > 0;
-    int highest, height;
-    NAME(tile_run) *const tile = NAME(tile_of)(g->nv, tiled ? NAME(TILED_A) : NAME(ROWS_A), g->at ? NAME(TABLE_B) : NAME(PANEL_B), &highest);
-    highest = (int)min_idx(highest, rows_together(g->lda * (idx)sizeof(REAL), MR));
+    const int nr = g->nv * LANES, tiled = g->tiles.height > 0;
+    NAME(tile_run) *const tile = NAME(tile_of)(g->nv, tiled ? NAME(TILED_A) : NAME(ROWS_A), g->at ? NAME(TABLE_B) : NAME(PANEL_B));
     const int whole = segments == 1 && s[0].count == nr && g->dst_step == 1 && !g->fold;
     const int adds = !g->first && !g->fold;
-    NAME(tile_args) t = {.k = g->k, .kblock = even(g->k, g->kblock), .lda = g->lda, .b = b, .at = g->at,
+    NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .lda = g->lda, .b = b, .at = g->at,
                          .relu = g->last && g->relu, .ldout = whole ? g->dst_row : nr};
     t.ldprev = t.ldout;
-    for (idx m = m0; m < m1; m += height) {
+    idx m = g->m0, higher = g->heights.higher;
+    for (int height; m < g->m1; m += height) {
         REAL *const dst = g->dst + m * g->dst_row;
-        height = (int)(tiled ? tile_next(g->rows, g->tiles, m) - m : ceil_div(m1 - m, ceil_div(m1 - m, highest)));
+        height = (int)g->heights.height + (higher-- > 0);
         t.a = g->a + (m - g->a_first) * g->lda + (tiled ? height : 1) * g->a_term;
         t.bias = g->last && g->bias ? g->bias + m : NULL;
         t.out = whole ? dst + s[0].out : g->buffer;

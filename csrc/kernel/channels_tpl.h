@@ -89,9 +89,8 @@ static void NAME(channels_rows)(const NAME(channels_unit) *u, const NAME(channel
                                 const REAL *source, const REAL *bias, int relu)
 {
     const idx count = images * part->h * part->w, kblock = lattice_block(&part->lat), nr = nv * LANES;
-    int highest;
-    NAME(tile_run) *const run = NAME(tile_of)(nv, NAME(LISTED_A), NAME(PANEL_B), &highest);
-    const idx tiles = max_idx(1, ceil_div(count, min_idx(highest, CHANNELS_ROWS))), low = count / tiles, higher = (low + 1) * (count % tiles);
+    NAME(tile_run) *const run = NAME(tile_of)(nv, NAME(LISTED_A), NAME(PANEL_B));
+    const idx tiles = max_idx(1, ceil_div(count, min_idx(NAME(tile_rows)(nv), CHANNELS_ROWS))), low = count / tiles, higher = (low + 1) * (count % tiles);
     for (idx i = 0, height; i < count; i += height) {
         REAL *rows = u->rows + (part->first + i) * nr;
         const NAME(tile_args) args = {.k = part->k, .kblock = kblock, .a = source + part->shift, .row = part->point + i,

@@ -25,9 +25,9 @@ static NAME(task) NAME(task_decode)(const conv_plan *plan, idx task)
     t.m0 = min_idx(m_chunk * step, plan->m_rows);
     t.m1 = min_idx(t.m0 + step, plan->m_rows);
     if (plan->weights == WEIGHTS_BY_TILES) {
-        const idx tiles = weights_tiles(plan);
-        t.m0 = tile_begin(plan->m_rows, tiles, t.m0);
-        t.m1 = tile_begin(plan->m_rows, tiles, t.m1);
+        const even_tiles tiles = weights_tiles(plan);
+        t.m0 = tile_start(tiles, tile_holding(tiles, t.m0));
+        t.m1 = tile_start(tiles, tile_holding(tiles, t.m1));
     }
     return t;
 }
@@ -42,10 +42,8 @@ static NAME(block) NAME(task_block)(const conv_call *call, const NAME(task) *t, 
     g.a = (const REAL *)call->weights + t->group * weights_laid_out(plan) + weights_before(plan, t->phase_h, t->phase_w);
     g.dst = (REAL *)call->dst + t->group * t->lat.result_channels * g.dst_row;
     g.bias = call->bias ? (const REAL *)call->bias + t->group * t->lat.result_channels : NULL;
-    if (plan->weights == WEIGHTS_BY_TILES) {
-        g.rows = plan->m_rows;
+    if (plan->weights == WEIGHTS_BY_TILES)
         g.tiles = weights_tiles(plan);
-    }
     if (p->pass == CONV_FWD) {
         g.relu = p->activation == CONV_RELU;
     } else {
@@ -105,22 +103,27 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
         if (whole < j1)
             NAME(pack_im2col)(panels + (whole - j0) * depth, 0, tail * LANES, &src, lat, c0, c1, whole, j1);
         const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), plan->p.n * g.dst_row);
-        for (idx m = t.m0, end; m < t.m1; m = end) {
-            end = NAME(block_end)(&g, m, rows, t.m1);
+        for (g.m1 = t.m0; g.m1 < t.m1;) {
+            g.nv = plan->nv;
+            NAME(block_rows)(&g, rows, t.m1);
+            idx n = j0 / points, row = j0 % points / lat->w.grid, column = j0 % lat->w.grid;
             for (idx j = j0; j < j1; j += nr) {
                 int segments = 0, len;
-                idx n = j / points, row = j % points / lat->w.grid, column = j % lat->w.grid;
-                for (int done = 0; done < nr && j + done < j1; done += len, column = 0) {
+                for (int done = 0; done < nr && j + done < j1; done += len) {
                     len = (int)min_idx(min_idx(nr - done, j1 - j - done), lat->w.grid - column);
                     segments = NAME(add_segments)(s, segments, lat, g.fold ? plan->p.pad_mode : CONV_ZEROS, n * image,
                                                   row, column, done, len);
-                    if (++row == lat->h.grid) {
-                        row = 0;
-                        n++;
+                    column += len;
+                    if (column == lat->w.grid) {
+                        column = 0;
+                        if (++row == lat->h.grid) {
+                            row = 0;
+                            n++;
+                        }
                     }
                 }
                 g.nv = j < whole ? plan->nv : tail;
-                NAME(block_column)(&g, m, end, panels + (j - j0) * depth, s, segments);
+                NAME(block_column)(&g, panels + (j - j0) * depth, s, segments);
             }
         }
     }
@@ -239,8 +242,9 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
             NAME(pack_rows)(packed, &src, lat, &box, c0, c1);
         }
         const idx block = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), plan->p.n * g.dst_row);
-        for (idx m = t.m0, end; m < t.m1; m = end) {
-            end = NAME(block_end)(&g, m, block, t.m1);
+        for (g.m1 = t.m0; g.m1 < t.m1;) {
+            g.nv = plan->nv;
+            NAME(block_rows)(&g, block, t.m1);
             for (NAME(cursor) c = {0}; c.at >= 0;) {
                 const REAL *b = rows + c.at;
                 const int segments = NAME(direct_segments)(s, lat, &box, fold, image, (int)nr, &c);
@@ -251,7 +255,7 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
                     g.at = NULL;
                     b = packed;
                 }
-                NAME(block_column)(&g, m, end, b, s, segments);
+                NAME(block_column)(&g, b, s, segments);
             }
         }
     }
@@ -305,12 +309,13 @@ static void NAME(prepare_task)(const void *context, idx index, int worker)
 static void NAME(tiles_pack)(const conv_plan *plan, const void *w_, void *packed_)
 {
     const conv_problem *p = &plan->p;
-    const idx k = p->ic * p->kh * p->kw, tiles = weights_tiles(plan);
+    const even_tiles tiles = weights_tiles(plan);
+    const idx k = p->ic * p->kh * p->kw;
     const REAL *w = w_;
     REAL *packed = packed_;
     for (idx group = 0; group < p->groups; group++, w += p->oc * k)
-        for (idx m = 0, end; m < p->oc; m = end) {
-            end = tile_next(p->oc, tiles, m);
+        for (idx tile = 0, m = 0, end; m < p->oc; m = end) {
+            end = tile_start(tiles, ++tile);
             for (idx term = 0; term < k; term++)
                 for (idx i = m; i < end; i++)
                     *packed++ = w[i * k + term];

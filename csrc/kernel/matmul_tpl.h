@@ -17,9 +17,8 @@ static void NAME(matmul_task)(const void *context, idx index, int worker)
     const REAL *b = (const REAL *)p->b + j0 * p->b_col, *bias = p->bias;
     const REAL *b_end = (const REAL *)p->b + (p->k - 1) * p->b_row + (p->n - 1) * p->b_col + 1;
     REAL *const c = (REAL *)p->c + j0;
-    int highest;
-    NAME(tile_run) *const tile = NAME(tile_of)(nv, p->a_col == 1 ? NAME(ROWS_A) : NAME(COLUMNS_A), NAME(TABLE_B), &highest);
-    highest = p->a_col == 1 ? rows_together(p->a_row * (idx)sizeof(REAL), highest) : highest;
+    NAME(tile_run) *const tile = NAME(tile_of)(nv, p->a_col == 1 ? NAME(ROWS_A) : NAME(COLUMNS_A), NAME(TABLE_B));
+    const int highest = p->a_col == 1 ? rows_together(p->a_row * (idx)sizeof(REAL), NAME(tile_rows)(nv)) : NAME(tile_rows)(nv);
 
     for (int j = 0; bias && j < nr; j++)
         start[j] = j < count ? bias[j0 + j] : 0;

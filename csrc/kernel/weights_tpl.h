@@ -53,9 +53,8 @@ static void NAME(outer_rows)(REAL *sums, const REAL *x, const idx *row, idx rows
                              idx positions, idx kblock, int nv, int first)
 {
     const idx nr = nv * LANES;
-    int highest;
-    NAME(tile_run) *const tile = NAME(tile_of)(nv, NAME(LISTED_A), NAME(PANEL_B), &highest);
-    const idx most = min_idx(highest, OUTER_ROWS);
+    NAME(tile_run) *const tile = NAME(tile_of)(nv, NAME(LISTED_A), NAME(PANEL_B));
+    const idx most = min_idx(NAME(tile_rows)(nv), OUTER_ROWS);
     for (idx m = 0, height; m < rows; m += height) {
         REAL *const out = sums + m * nr;
         const NAME(tile_args) t = {.k = positions, .kblock = even(positions, kblock), .a = x, .row = row + m, .b = panel, .at = at,
@@ -300,9 +299,11 @@ static void NAME(weights_task)(const void *context, idx index, int worker)
             g.a_first = one_image ? 0 : m;
             if (!one_image)
                 NAME(pack_gradient)(gradient, g.lda, dy, dy_image, points, m, m1, k0, k1);
+            g.m1 = m;
+            NAME(block_rows)(&g, rows, m1);
             for (idx j = j0; j < j1; j += nr) {
                 const NAME(segment) s = {j, 0, (int)min_idx(nr, j1 - j)};
-                NAME(block_column)(&g, m, m1, panels + (j - j0) * depth, &s, 1);
+                NAME(block_column)(&g, panels + (j - j0) * depth, &s, 1);
             }
         }
     }

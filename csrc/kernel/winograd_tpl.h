@@ -473,7 +473,9 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
                                      : w->src.first[n * w->src.image + c * w->src.plane + sy * along->size + sx];
                         }
                 }
-                NAME(block_column)(&g, m, last, w->panel, to, segments);
+                g.m1 = m;
+                NAME(block_rows)(&g, MR, last);
+                NAME(block_column)(&g, w->panel, to, segments);
             }
         }
     }
@@ -485,8 +487,9 @@ static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx 
     const winograd_shape *s = &w->shape;
     const idx terms = winograd_terms(s->k);
     const int nr = w->nr;
-    int highest, height;
-    NAME(tile_run) *const run = NAME(tile_of)(w->plan->nv, NAME(ROWS_A), NAME(PANEL_B), &highest);
+    const int highest = NAME(tile_rows)(w->plan->nv);
+    int height;
+    NAME(tile_run) *const run = NAME(tile_of)(w->plan->nv, NAME(ROWS_A), NAME(PANEL_B));
     for (idx f = 0; f < s->frequencies; f++)
         for (idx m = 0; m < rows; m += height) {
             const NAME(tile_args) t = {.k = s->k, .kblock = terms, .a = u + f * w->lay.next_u + m * w->lay.ldu,
