@@ -62,63 +62,22 @@ typedef struct {
 __attribute__((always_inline)) static inline void NAME(batch_body)(const int M, const int V, const NAME(batch_point) *restrict t, idx m,
                                                                    idx j, idx end, idx k0, idx k1)
 {
-    enum { POINTERS = (MR + ROWS_PER_POINTER - 1) / ROWS_PER_POINTER };
-    const int pointers = (M + ROWS_PER_POINTER - 1) / ROWS_PER_POINTER, last = k1 == t->k, relu = last && t->relu;
-    const idx lda = t->k, lda3 = 3 * lda, row = t->row;
-    const REAL *const weights = t->a + m * lda + k0, *const bias = k0 == 0 && t->bias ? t->bias + m : NULL;
-    const REAL *gate = last && t->gate ? t->gate + m * row + j : NULL, *b = t->b + j;
-    const int32_t *const at = t->at + k0, *const stop = t->at + k1;
+    const int relu = k1 == t->k && t->relu;
+    const idx lda = t->k * (idx)sizeof(REAL), row = t->row;
+    const REAL *const weights = t->a + m * t->k + k0, *const bias = k0 == 0 && t->bias ? t->bias + m : NULL;
+    const REAL *gate = k1 == t->k && t->gate ? t->gate + m * row + j : NULL, *b = t->b + j;
     REAL *out = t->out + m * row + j;
     for (; j < end; j += V * LANES, b += V * LANES, out += V * LANES) {
-        const REAL *a[POINTERS];
+        NAME(tile_at) at = {.b = b, .at = t->at + k0, .lda = lda, .lda3 = 3 * lda};
         vec acc[MR][4 * NV];
-#pragma GCC unroll 4
-        for (int i = 0; i < pointers; i++)
-            a[i] = weights + ROWS_PER_POINTER * i * lda;
 #pragma GCC unroll 16
         for (int i = 0; i < M; i++)
-#pragma GCC unroll 8
-            for (int v = 0; v < V; v++)
-                acc[i][v] = (vec){0};
-        for (const int32_t *k = at; k < stop; k++) {
-            const REAL *const from = b + *k;
-            vec bv[4 * NV];
-#pragma GCC unroll 8
-            for (int v = 0; v < V; v++)
-                bv[v] = NAME(load)(from + v * LANES);
-#pragma GCC unroll 4
-            for (int i = 0; i < pointers; i++)
-                __asm__("" : "+r"(a[i])); /* not to be split into pointers for each row */
-#pragma GCC unroll 16
-            for (int i = 0; i < M; i++) {
-                const int far = i % ROWS_PER_POINTER;
-                const REAL ai = a[i / ROWS_PER_POINTER][far == 3 ? lda3 : far * lda];
-#pragma GCC unroll 8
-                for (int v = 0; v < V; v++)
-                    acc[i][v] += ai * bv[v];
-            }
-#pragma GCC unroll 4
-            for (int i = 0; i < pointers; i++)
-                a[i]++;
-        }
+            at.a[i] = (const char *)(weights + ROWS_PER_POINTER * i * t->k); /* if it is used */
+        NAME(tile_zero)(M, V, acc);
+        NAME(tile_sum)(M, V, NAME(ROWS_A), NAME(TABLE_B), 1, acc, &at, k1 - k0); /* sums are short, and each loop ends with a wrong guess */
         if (k0 > 0)
-#pragma GCC unroll 16
-            for (int i = 0; i < M; i++)
-#pragma GCC unroll 8
-                for (int v = 0; v < V; v++)
-                    acc[i][v] += NAME(load)(out + i * row + v * LANES);
-        if (bias)
-#pragma GCC unroll 16
-            for (int i = 0; i < M; i++)
-#pragma GCC unroll 8
-                for (int v = 0; v < V; v++)
-                    acc[i][v] += bias[i];
-        if (relu)
-#pragma GCC unroll 16
-            for (int i = 0; i < M; i++)
-#pragma GCC unroll 8
-                for (int v = 0; v < V; v++)
-                    acc[i][v] = NAME(relu)(acc[i][v]);
+            NAME(tile_add)(M, V, acc, out, row);
+        NAME(tile_end)(M, V, acc, bias, relu);
         if (gate) {
 #pragma GCC unroll 16
             for (int i = 0; i < M; i++)
@@ -127,11 +86,7 @@ __attribute__((always_inline)) static inline void NAME(batch_body)(const int M, 
                     acc[i][v] = (vec)((mask)acc[i][v] & (NAME(load)(gate + i * row + v * LANES) > 0));
             gate += V * LANES;
         }
-#pragma GCC unroll 16
-        for (int i = 0; i < M; i++)
-#pragma GCC unroll 8
-            for (int v = 0; v < V; v++)
-                NAME(store)(out + i * row + v * LANES, acc[i][v]);
+        NAME(tile_store)(M, V, acc, out, row);
     }
 }
 

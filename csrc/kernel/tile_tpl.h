@@ -104,10 +104,68 @@ __attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, 
 #pragma GCC unroll 16
         for (int i = 0; i < pointers; i++)
             t->a[i] += terms * (columns ? t->lda : (rows ? 1 : M) * (idx)sizeof(REAL));
-    if (listed || from_b == NAME(TABLE_B))
+    if (listed || from_b == NAME(TABLE_B)) {
         t->at += terms;
+        __asm__("" : "+r"(t->at)); /* a pointer, not an index to one that is spilled */
+    }
     if (from_b == NAME(PANEL_B))
         t->b += terms * V * LANES;
+}
+
+__attribute__((always_inline)) static inline void NAME(tile_zero)(const int M, const int V, vec acc[MR][4 * NV])
+{
+#pragma GCC unroll 16
+    for (int i = 0; i < M; i++)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; v++)
+            acc[i][v] = (vec){0};
+}
+
+/* The next `count` terms, `terms` at a time. */
+__attribute__((always_inline)) static inline void NAME(tile_sum)(const int M, const int V, const int from_a, const int from_b,
+                                                                 const int terms, vec acc[MR][4 * NV], NAME(tile_at) *at, idx count)
+{
+    for (idx turns = count / terms; turns > 0; turns--)
+        NAME(tile_terms)(M, V, from_a, from_b, terms, acc, at);
+    if (terms > 1)
+#pragma GCC unroll 1
+        for (idx rest = count % terms; rest > 0; rest--)
+            NAME(tile_terms)(M, V, from_a, from_b, 1, acc, at);
+}
+
+__attribute__((always_inline)) static inline void NAME(tile_add)(const int M, const int V, vec acc[MR][4 * NV], const REAL *from, idx row)
+{
+#pragma GCC unroll 16
+    for (int i = 0; i < M; i++)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; v++)
+            acc[i][v] += NAME(load)(from + i * row + v * LANES);
+}
+
+/* One branch for the whole tile, not one for every register. */
+__attribute__((always_inline)) static inline void NAME(tile_end)(const int M, const int V, vec acc[MR][4 * NV], const REAL *bias, int relu)
+{
+    if (bias)
+#pragma GCC unroll 16
+        for (int i = 0; i < M; i++)
+#pragma GCC unroll 16
+            for (int v = 0; v < V; v++)
+                acc[i][v] += bias[i];
+    if (relu)
+#pragma GCC unroll 16
+        for (int i = 0; i < M; i++)
+#pragma GCC unroll 16
+            for (int v = 0; v < V; v++)
+                acc[i][v] = NAME(relu)(acc[i][v]);
+}
+
+__attribute__((always_inline)) static inline void NAME(tile_store)(const int M, const int V, vec acc[MR][4 * NV], REAL *to, idx row)
+{
+#pragma GCC unroll 16
+    for (int i = 0; i < M; i++)
+#pragma GCC unroll 16
+        for (int v = 0; v < V; v++)
+            NAME(store)(to + i * row + v * LANES, acc[i][v]);
 }
 
 __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, const int V, const int from_a, const int from_b,
@@ -126,55 +184,17 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
     idx ldprev = t->ldprev;
     for (idx k = 0;;) {
         const idx end = k + t->kblock < count ? k + t->kblock : count;
-#pragma GCC unroll 16
-        for (int i = 0; i < M; i++)
-#pragma GCC unroll 16
-            for (int v = 0; v < V; v++)
-                acc[i][v] = (vec){0};
-        for (idx turns = (end - k) / TERMS; turns > 0; turns--)
-            NAME(tile_terms)(M, V, from_a, from_b, TERMS, acc, &at);
-        if (TERMS > 1)
-#pragma GCC unroll 1
-            for (idx rest = (end - k) % TERMS; rest > 0; rest--)
-                NAME(tile_terms)(M, V, from_a, from_b, 1, acc, &at);
+        NAME(tile_zero)(M, V, acc);
+        NAME(tile_sum)(M, V, from_a, from_b, TERMS, acc, &at, end - k);
         k = end;
         if (prev)
-#pragma GCC unroll 16
-            for (int i = 0; i < M; i++)
-#pragma GCC unroll 16
-                for (int v = 0; v < V; v++)
-                    acc[i][v] += NAME(load)(prev + i * ldprev + v * LANES);
+            NAME(tile_add)(M, V, acc, prev, ldprev);
         if (end == count)
             break;
-#pragma GCC unroll 16
-        for (int i = 0; i < M; i++)
-#pragma GCC unroll 16
-            for (int v = 0; v < V; v++)
-                NAME(store)(sum + (i * V + v) * LANES, acc[i][v]);
+        NAME(tile_store)(M, V, acc, sum, V * LANES);
         prev = sum;
         ldprev = V * LANES;
     }
-
-    /* one branch for the whole tile, not one for every register */
-    const REAL *const bias = t->bias;
-    const idx ldout = t->ldout;
-    const int relu = t->relu;
-    REAL *const out = t->out;
-    if (bias)
-#pragma GCC unroll 16
-        for (int i = 0; i < M; i++)
-#pragma GCC unroll 16
-            for (int v = 0; v < V; v++)
-                acc[i][v] += bias[i];
-    if (relu)
-#pragma GCC unroll 16
-        for (int i = 0; i < M; i++)
-#pragma GCC unroll 16
-            for (int v = 0; v < V; v++)
-                acc[i][v] = NAME(relu)(acc[i][v]);
-#pragma GCC unroll 16
-    for (int i = 0; i < M; i++)
-#pragma GCC unroll 16
-        for (int v = 0; v < V; v++)
-            NAME(store)(out + i * ldout + v * LANES, acc[i][v]);
+    NAME(tile_end)(M, V, acc, t->bias, t->relu);
+    NAME(tile_store)(M, V, acc, t->out, t->ldout);
 }
