@@ -22,7 +22,7 @@ TARGETS = {
 }
 # gnu11 with contraction is what gives fused multiply-adds; -std=c11 gives none. No -ffast-math, no -march=native.
 FLAGS = shlex.split("-O3 -std=gnu11 -ffp-contract=fast -fno-math-errno -fno-tree-loop-distribute-patterns "
-                    "-fvisibility=hidden -pthread -g0 -fira-region=one")
+                    "-fvisibility=hidden -pthread -g0")
 HEADERS = [str(path) for path in Path("csrc").rglob("*.h")]
 
 

@@ -28,7 +28,6 @@ static double tile_cycles(const conv_plan *plan, idx rows, double crossing)
 /* ---- direct: a box of source rows packed once or read where it lies, every tap a shift of it ---- */
 
 #define DIRECT_STREAMS 16 /* of a block that is read in place: more than the prefetcher follows */
-#define DIRECT_FAR 4194304 /* bytes of a source that is read in place, beyond which it comes from memory */
 #define DIRECT_SUMS 131072 /* bytes of results that wait for the rest of their channels */
 #define IN_PLACE_LIMIT 536870912.0 /* offsets have 32 bits */
 
@@ -132,20 +131,21 @@ static double direct_cost(const conv_plan *plan)
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     const double columns = boxes * (double)plan->chunk_h * row;
     const double packed_rows = plan->in_place ? 0 : boxes * (double)(plan->chunk_h + s.span_h) * (double)s.planes;
-    const double stores = boxes * (double)plan->chunk_h * (double)lat.result_channels * 6; /* rows end within tiles */
-    /* a tile of one channel ends after a few products, each with a load of its own, and its rows are packed for it: measured */
-    const int alone = lat.source_channels == 1;
-    const double few = alone ? 1 + 1 / (double)lat.result_channels : 1, packs = alone ? 2 : 1;
+    /* tiles in which a row ends are stored piece by piece: measured */
+    const double pieces = !alone_in_rows || lat.w.out_step > 1 ? 1 + row / (double)nr : plan->chunk_w % nr > 0;
+    const double stores = boxes * (double)plan->chunk_h * pieces * (double)lat.result_channels * 16;
+    /* a tile of one channel ends after a few products, each with a load of its own, and its rows are packed for it: measured;
+     * small tiles, of which there are more, more often */
+    const int alone = lat.source_channels == 1, small = alone && plan->kernels->mr < 14;
+    const double outputs = (double)lat.result_channels;
+    const double few = !alone ? 1 : !small ? 1 + 1 / outputs : outputs > 1 ? (1 + 1 / outputs) * (1 + 6.3 / (double)s.taps) : 1;
+    const double packs = packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step)) * (alone ? 2 : 1);
     const double ends = alone ? 400 + 15 * columns / lanes : 0;
-    const double small = alone && plan->kernels->mr < 14 ? 1.7 : 1; /* tiles, of which there are more: measured */
-    /* lines of streams that come from memory a tile's worth at a time: measured */
-    const double read = (double)lat.source_channels * (double)lat.h.size * (double)lat.w.size * (double)element_bytes(plan);
-    const double far = plan->in_place && read > DIRECT_FAR ? read / ALIGNMENT * 40 : 0;
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
-    return far + small * lattices * ((double)lat.source_channels * (1.15 * few * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps +
-                                                      columns / lanes * direct_misses(plan, &lat) +
-                                                      packs * packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step))) +
-                       ends + (pitch % nr == 0 && lat.w.out_step == 1 ? 0 : stores));
+    const double products = 1.15 * few * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps;
+    const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
+    return lattices * ((double)lat.source_channels * channel + (small ? 1.7 : 1) * ends + stores) +
+           (plan->in_place ? far_source(plan, &lat) : 0);
 }
 
 /* The rows of a channel fit, with every shift in 32 bits. */

@@ -34,7 +34,8 @@ static double winograd_cost(const conv_plan *plan)
     const double f = (double)s.frequencies, rows = (double)lat.result_channels, k = (double)s.k;
     const double strips = (double)round_up(s.tiles_h * s.tiles_w, lanes_of(plan));
     const double vectors = (double)s.tiles_h * (double)ceil_div(s.tiles_w, lanes_of(plan));
-    return 1.3 * f * strips * rows * k / lanes / 2    /* products */
+    return far_source(plan, &lat)
+           + 1.3 * f * strips * rows * k / lanes / 2  /* products */
            + 11 * f * vectors * k                     /* source */
            + 11 * f * strips / lanes * rows           /* result */
            + (winograd_keeps(plan) ? 2 : 10) * f * rows * k / lanes; /* weights: read, or made */

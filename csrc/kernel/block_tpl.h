@@ -55,6 +55,9 @@ __attribute__((always_inline)) static inline void NAME(tile_heights)(const NAME(
 }
 #undef TILE_CASE
 
+/* Registers of a tile are allocated for the function as a whole: by loops, the loop that counts is given fewer than it fills. */
+#pragma GCC push_options
+#pragma GCC optimize("ira-region=one")
 #define TILE(name, vectors, highest, a, b) \
     static void NAME(name)(const NAME(tile_args) *t, int height) { NAME(tile_heights)(t, height, vectors, highest, NAME(a), NAME(b)); }
 #define TILES(name, a, b) \
@@ -69,6 +72,7 @@ TILE(columns_1, 1, MR, COLUMNS_A, TABLE_B)
 TILE(columns_2, NV, MR, COLUMNS_A, TABLE_B)
 #undef TILES
 #undef TILE
+#pragma GCC pop_options
 
 typedef void NAME(tile_run)(const NAME(tile_args) *t, int height);
 
