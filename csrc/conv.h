@@ -136,10 +136,10 @@ int conv_batch_pays(const conv_problem *p);
 int conv_plan_kernel(const conv_plan *plan);
 double conv_plan_cycles(const conv_plan *plan); /* of one core, by the cost model, for all examples and groups */
 
-/* fwd: (x, w, b or NULL) -> y.  bwd_data: (dy, w, b or NULL) -> dx, a bias
- * for each channel of dx as transposed convolutions have it (zero padding alone), and zero where the gate, NULL or an array like dx, is
+/* fwd: (x, w, b or NULL) -> y, to which `other`, NULL or an array like y, is added before the activation.  bwd_data: (dy, w, b or NULL) -> dx, a bias
+ * for each channel of dx as transposed convolutions have it (zero padding alone), and zero where `other`, NULL or an array like dx, is
  * not positive.  bwd_weights: (x, dy, NULL) -> dw. */
-void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, const void *gate, void *y, void *scratch);
+void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, const void *other, void *y, void *scratch);
 /* An array that lies batch-last, `rows` channels times points, as an array of images. */
 void conv_batch_to_images(conv_dtype dtype, idx images, idx rows, const void *src, void *dst);
 void conv_bias_grad(const conv_problem *p, const void *dy, void *db);

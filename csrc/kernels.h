@@ -16,6 +16,7 @@ typedef struct {
     const void *weights;  /* fwd: w.  bwd_data: w, regrouped by the prepare step.  bwd_weights: dy */
     const void *bias;
     const void *gate;     /* bwd_data: NULL, or an array like dx, which is zero where that is not positive */
+    const void *beside;   /* fwd by direct or gemm: NULL, or an array like y, which is added before the activation */
     void *dst;            /* fwd: y.  bwd_data: dx.  bwd_weights: dw */
     char *prepared;
     char *scratch;        /* task_bytes for each worker */

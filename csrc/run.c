@@ -47,12 +47,35 @@ static void blank(const conv_problem *p, const char *b, char *y)
                 memcpy(y + (size_t)i * plane + at, b + (size_t)(i % channels) * element, element);
 }
 
-void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, const void *gate, void *y, void *scratch)
+static int adds(const conv_plan *plan)
 {
+    return conv_plan_kernel(plan) == KERNEL_DIRECT || conv_plan_kernel(plan) == KERNEL_GEMM;
+}
+
+/* Forward by a kernel that adds nothing: the activation waits for the sum. */
+static void run_and_add(const conv_plan *plan, const void *x, const void *w, const void *b, const void *other, void *y, void *scratch)
+{
+    const conv_problem *p = &plan->p;
+    conv_plan linear = *plan;
+    linear.p.activation = CONV_LINEAR;
+    conv_run(&linear, x, w, b, NULL, y, scratch);
+    const addition sum = {.count = p->n * p->groups * p->oc * p->oh * p->ow, .dtype = p->dtype, .relu = p->activation == CONV_RELU,
+                          .a = y, .b = other, .y = y};
+    add_run(&sum, plan->max_threads);
+}
+
+void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, const void *other, void *y, void *scratch)
+{
+    if (other && plan->p.pass == CONV_FWD && !adds(plan)) {
+        run_and_add(plan, x, w, b, other, y, scratch);
+        return;
+    }
     const conv_problem *p = &plan->p;
     const unsigned mode = cpu_flush_denormals();
     const int folded = p->pass == CONV_BWD_DATA && p->pad_mode != CONV_ZEROS;
-    conv_call call = {.plan = plan, .src = x, .weights = w, .bias = b, .gate = gate, .dst = y, .prepared = scratch,
+    const void *const gate = p->pass == CONV_BWD_DATA ? other : NULL;
+    conv_call call = {.plan = plan, .src = x, .weights = w, .bias = b, .gate = gate, .dst = y,
+                      .beside = p->pass == CONV_FWD ? other : NULL, .prepared = scratch,
                       .scratch = (char *)scratch + plan->prepared_bytes};
     serial_region r = {&call, set_of(plan)->prepare, plan->phases_h * plan->phases_w, p->groups, plan->chunks,
                        plan->m_chunks};

@@ -16,6 +16,7 @@ typedef struct {
     const int32_t *at;  /* k of them: where rows of b are; NULL: it is a panel as wide as the tile */
     idx k, kblock;      /* terms, and how many may be summed at once */
     REAL *dst;          /* row m at dst + m*dst_row */
+    const REAL *beside; /* NULL, or what is added, laid out as dst */
     idx dst_row;
     idx dst_step;       /* between the columns of a segment */
     const REAL *bias;   /* by row; applied with relu where `last` */
@@ -104,13 +105,13 @@ static int NAME(narrowest)(int nv, idx columns)
     return nv;
 }
 
-static void NAME(move_in)(const NAME(block) *g, const REAL *dst, const NAME(segment) *s, int segments, int height)
+static void NAME(move_in)(const NAME(block) *g, const REAL *from_row, const NAME(segment) *s, int segments, int height)
 {
     const idx nr = g->nv * LANES;
     REAL *buffer = g->buffer;
-    for (int i = 0; i < height; i++, dst += g->dst_row, buffer += nr)
+    for (int i = 0; i < height; i++, from_row += g->dst_row, buffer += nr)
         for (int q = 0; q < segments; q++) {
-            const REAL *from = dst + s[q].out;
+            const REAL *from = from_row + s[q].out;
             REAL *to = buffer + s[q].column;
             if (g->dst_step == 1)
                 NAME(copy)(to, from, s[q].count);
@@ -162,7 +163,7 @@ static void NAME(block_column)(const NAME(block) *g, const REAL *b, const NAME(s
     const int nr = g->nv * LANES, tiled = g->tiles.height > 0;
     NAME(tile_run) *const tile = NAME(tile_of)(g->nv, tiled ? NAME(TILED_A) : NAME(ROWS_A), g->at ? NAME(TABLE_B) : NAME(PANEL_B));
     const int whole = segments == 1 && s[0].count == nr && g->dst_step == 1 && !g->fold;
-    const int adds = !g->first && !g->fold;
+    const REAL *const before = g->fold ? NULL : g->first ? g->beside : g->dst; /* what the sums are added to */
     NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .lda = g->lda, .b = b, .at = g->at,
                          .relu = g->last && g->relu, .ldout = whole ? g->dst_row : nr};
     t.ldprev = t.ldout;
@@ -173,9 +174,9 @@ static void NAME(block_column)(const NAME(block) *g, const REAL *b, const NAME(s
         t.a = g->a + (m - g->a_first) * g->lda + (tiled ? height : 1) * g->a_term;
         t.bias = g->last && g->bias ? g->bias + m : NULL;
         t.out = whole ? dst + s[0].out : g->buffer;
-        t.prev = adds ? t.out : NULL;
-        if (adds && !whole)
-            NAME(move_in)(g, dst, s, segments, height);
+        t.prev = !before ? NULL : whole ? before + m * g->dst_row + s[0].out : g->buffer;
+        if (before && !whole)
+            NAME(move_in)(g, before + m * g->dst_row, s, segments, height);
         tile(&t, height);
         if (!whole)
             NAME(move_out)(g, dst, s, segments, height);

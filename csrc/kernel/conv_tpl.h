@@ -41,6 +41,7 @@ static NAME(block) NAME(task_block)(const conv_call *call, const NAME(task) *t, 
                      .dst_row = t->lat.h.out_size * t->lat.w.out_size, .dst_step = t->lat.w.out_step};
     g.a = (const REAL *)call->weights + t->group * weights_laid_out(plan) + weights_before(plan, t->phase_h, t->phase_w);
     g.dst = (REAL *)call->dst + t->group * t->lat.result_channels * g.dst_row;
+    g.beside = call->beside ? (const REAL *)call->beside + t->group * t->lat.result_channels * g.dst_row : NULL;
     g.bias = call->bias ? (const REAL *)call->bias + t->group * t->lat.result_channels : NULL;
     if (plan->weights == WEIGHTS_BY_TILES)
         g.tiles = weights_tiles(plan);

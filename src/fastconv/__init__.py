@@ -81,6 +81,7 @@ config.configure()
 
 from fastconv import nn, optim, reference
 from fastconv.fields import Field, receptive_field
+from fastconv.nn.module import no_grad
 
 __all__ = [
     "Explanation",
@@ -129,6 +130,7 @@ __all__ = [
     "max_unpool2d",
     "max_unpool2d_backward",
     "nn",
+    "no_grad",
     "optim",
     "plan_conv1d",
     "plan_conv2d",

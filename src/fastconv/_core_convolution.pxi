@@ -11,14 +11,14 @@ cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.
 
 
 cdef void execute(conv_plan *plan, const void *x, const void *w, cnp.ndarray b, cnp.ndarray y,
-                  Workspace workspace=None, cnp.ndarray gate=None) except *:
+                  Workspace workspace=None, cnp.ndarray other=None) except *:
     cdef const void *bias = NULL if b is None else cnp.PyArray_DATA(b)
-    cdef const void *mask = NULL if gate is None else cnp.PyArray_DATA(gate)
+    cdef const void *besides = NULL if other is None else cnp.PyArray_DATA(other)
     cdef void *py = cnp.PyArray_DATA(y)
     cdef void *memory = scratch(plan.scratch_bytes, workspace)
     started = perf_counter() if report is not None else 0.0
     with nogil:
-        conv_run(plan, x, w, bias, mask, py, align(memory))
+        conv_run(plan, x, w, bias, besides, py, align(memory))
     release(memory, workspace)
     if report is not None:
         report(problem_numbers(&plan.p), plan.threads, conv_algorithm_name(conv_plan_algorithm(plan)).decode(),
@@ -216,6 +216,16 @@ cdef class Plan:
         return self.plan.scratch_bytes
 
     def __call__(self, x, out=None):
+        return self.calculate(x, out, None)
+
+    def added(self, x, beside):
+        """The activation of the convolution of x and `beside` added, an array like the output."""
+        cdef cnp.ndarray other = as_dense(beside, "beside", -1)
+        if not has_shape(other, self.y_rank, self.y_size):
+            raise ValueError(f"arrays that are added must have one shape, got {self.output_shape} and {shape_of(other)}")
+        return self.calculate(x, None, as_dense(other, "beside", self.type_num))
+
+    cdef object calculate(self, x, out, cnp.ndarray beside):
         cdef cnp.ndarray xa = as_dense(x, "x", -1), y
         cdef conv_plan shared
         cdef conv_plan *plan = &self.plan
@@ -235,7 +245,7 @@ cdef class Plan:
             shared = self.plan
             conv_plan_threads(&shared, max_threads)
             plan = &shared
-        execute(plan, cnp.PyArray_DATA(xa), self.packed, self.bias, y)
+        execute(plan, cnp.PyArray_DATA(xa), self.packed, self.bias, y, None, beside)
         if out is not None and y is not out:
             out[...] = y
             return out

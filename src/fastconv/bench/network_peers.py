@@ -26,7 +26,12 @@ OTHER_NAMES = {"GlobalAvgPool2d": ("AdaptiveAvgPool2d", {"output_size": 1})}  # 
 def fastconv(network: nn.Module, x: np.ndarray, threads: int) -> Call:
     """The network itself."""
     fc.set_num_threads(threads)
-    return lambda: network(x)
+
+    def run() -> np.ndarray:
+        with fc.no_grad():
+            return network(x)
+
+    return run
 
 
 def torch(

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from fastconv import _core
 from fastconv._arguments import as_array
+from fastconv.nn.container import Sequential
 from fastconv.nn.module import Array, Module
 
 
@@ -45,13 +46,22 @@ class Residual(Module):
 
     def forward(self, x: ArrayLike) -> Array:
         array = as_array(x, "x")
-        through = self.body(array)
-        beside = array if self.shortcut is None else self.shortcut(array)
-        if through.shape != beside.shape:
-            raise ValueError(f"Residual adds arrays of one shape, got {through.shape} from body and {beside.shape} beside it")
-        y = _core.add(through, beside, self.activation == "relu", self._workspace)
+        added = False
+        if type(self.body) is Sequential and not self.training:
+            beside = self._beside(array)
+            y, added = self.body._forward_added(array, beside, self.activation)
+        else:
+            y = self.body(array)
+            beside = self._beside(array)
+        if y.shape != beside.shape:
+            raise ValueError(f"Residual adds arrays of one shape, got {y.shape} from body and {beside.shape} beside it")
+        if not added:
+            y = _core.add(y, beside, self.activation == "relu", self._workspace)
         self._saved = y if self.activation else True
         return y
+
+    def _beside(self, x: Array) -> Array:
+        return x if self.shortcut is None else self.shortcut(x)
 
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
         y = self._recall()

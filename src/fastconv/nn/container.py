@@ -10,15 +10,15 @@ from numpy.typing import ArrayLike
 from fastconv import _core
 from fastconv.nn.activation import ReLU
 from fastconv.nn.flatten import Flatten
-from fastconv.nn.module import Array, Module
+from fastconv.nn.module import Array, Module, _grad_enabled
 from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
 
 RELU = (ReLU,)
 NORMS = (BatchNorm1d, BatchNorm2d)
 
 # A layer; the ReLU that it applies along the way; the batch normalization behind it that may be folded into it, and the ReLU behind that;
-# the chain of layers that hand one another batch-last outputs.
-_Forward = tuple[Module, Module | None, Module | None, Module | None, _core.BatchChain | None]
+# the chain of layers that hand one another batch-last outputs; whether it is a convolution whose output is that of all, normalized or not.
+_Forward = tuple[Module, Module | None, Module | None, Module | None, _core.BatchChain | None, bool]
 _Backward = tuple[int, Module, int]  # index of a layer; the layer; index of the ReLU that it goes back through, -1 for none
 
 
@@ -40,23 +40,34 @@ class Sequential(Module):
         self.append(*layers)
 
     def forward(self, x: ArrayLike) -> Array:
+        return self._forward_added(x, None, None)[0]
+
+    def _forward_added(self, x: ArrayLike, beside: Array | None, activation: str | None) -> tuple[Array, bool]:
+        """The output; and whether it is the activation of it and `beside` added, which a convolution at the end does as it stores."""
         steps = iter(self._forward_steps)
         folded: list[tuple[Module, Module]] = []
-        for layer, relu, norm, relu_behind, chain in steps:
+        forget, added = not _grad_enabled.get(), False
+        for layer, relu, norm, relu_behind, chain, last in steps:
             fold = None if norm is None else layer._folded(norm, x)  # type: ignore[attr-defined]
-            if fold is not None:
-                folded.append((layer, norm))  # type: ignore[arg-type]
+            if last and beside is not None and (norm is None or fold is not None):
+                x, added = layer.forward(x, activation, fold, None, beside), True  # type: ignore[call-arg]
+            elif fold is not None:
                 x = layer.forward(x, None if relu_behind is None else "relu", fold)  # type: ignore[call-arg]
-                next(steps)
-                if relu_behind is not None:
-                    relu_behind._saved = x
-                    next(steps)
             elif relu is None:
                 x = layer.forward(x) if chain is None else layer.forward(x, None, None, chain)  # type: ignore[call-arg]
             else:
-                x = relu._saved = layer.forward(x, "relu") if chain is None else layer.forward(x, "relu", None, chain)  # type: ignore[call-arg]
-        self._saved = folded
-        return x  # type: ignore[return-value]  # of an empty Sequential it is the input
+                x = layer.forward(x, "relu") if chain is None else layer.forward(x, "relu", None, chain)  # type: ignore[call-arg]
+                relu._saved = None if forget else x
+            if fold is not None:
+                folded.append((layer, norm))  # type: ignore[arg-type]
+                next(steps)
+                if relu_behind is not None:
+                    relu_behind._saved = None if forget else x
+                    next(steps)
+            if forget:
+                layer._saved = None
+        self._saved = None if forget else folded
+        return x, added  # type: ignore[return-value]  # of an empty Sequential it is the input
 
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
         if folded := self._recall():
@@ -133,6 +144,7 @@ class Sequential(Module):
                 layers[i + 1] if layer._folds_norm and self._is(i + 1, NORMS) else None,
                 layers[i + 2] if layer._folds_norm and self._is(i + 1, NORMS) and self._is(i + 2, RELU) else None,
                 chain if i in last else None,
+                layer._folds_norm and layer.activation is None and i + 1 + self._is(i + 1, NORMS) == len(layers),  # type: ignore[attr-defined]
             )
             for i, layer in enumerate(layers)
             if i not in fused

@@ -127,16 +127,21 @@ class _ConvNd(Module):
 
     def forward(
         self, x: ArrayLike, activation: str | None = None, folded: _Fold | None = None,
-        chain: _core.BatchChain | None = None,
+        chain: _core.BatchChain | None = None, beside: Array | None = None,
     ) -> Array:
+        """`beside`: an array that is added to the output, before the activation."""
         activation = activation or self.activation
         if folded is None:
             weight, bias = self.weight._data, None if self.bias is None else self.bias._data
         else:
             weight, bias = folded.weight, folded.bias
         plan = None if self.training else self._plan_for(x, weight, bias, activation)
-        if plan is not None:
+        if plan is not None and beside is None:
             y = plan(x)
+        elif plan is not None and beside.dtype == plan.dtype:
+            y = plan.added(x, beside)
+        elif beside is not None:
+            y = _core.add(self.forward(x, None, folded), beside, activation == "relu")
         else:
             y = _core.conv(
                 self._rank, x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.padding_mode,

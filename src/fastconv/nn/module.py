@@ -7,12 +7,31 @@ and then in reverse order; that is the whole of back-propagation here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
+
+
+_grad_enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """``with no_grad(): ...``, or ``@no_grad()`` before a function: modules keep nothing for ``backward``, as in `torch.no_grad`.
+
+    What a layer has read is free for the layers behind it then, and memory that is used again is in the cache. Of the thread that
+    enters it. After it, ``backward`` asks for another forward pass.
+    """
+    token = _grad_enabled.set(False)
+    try:
+        yield
+    finally:
+        _grad_enabled.reset(token)
 
 
 class Buffer:
@@ -187,7 +206,10 @@ class Module:
     _parts: Mapping[str, Module] | None = None
 
     def __call__(self, x: ArrayLike) -> Array:
-        return self.forward(x)
+        y = self.forward(x)
+        if not _grad_enabled.get():
+            self._saved = None
+        return y
 
     def forward(self, x: ArrayLike) -> Array:
         """Compute the output of the layer."""
