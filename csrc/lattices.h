@@ -87,19 +87,6 @@ static inline int rows_together(idx bytes_apart, int mr)
     return apart < 64 || apart > 960 ? (mr < 7 ? mr : 7) : mr;
 }
 
-#define RESULT_FAR 3145728 /* bytes of a result, beyond which it goes to memory */
-#define RESULT_STREAMS 12  /* rows that are written side by side then: twice as many take twice the time */
-
-/* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks; few where products are few
- * and the result, of so many `columns`, is far. Cores with half the registers have half of that cache, too. */
-static inline idx row_block(idx rows, idx k, idx mr, idx element, idx columns)
-{
-    const idx bytes = mr >= 14 ? 393216 : 131072;
-    if (k <= 256 && rows * columns * element > RESULT_FAR)
-        return even(rows, max_idx(1, RESULT_STREAMS / mr) * mr);
-    return even(rows, max_idx(mr, bytes / (k * element) / mr * mr));
-}
-
 /* Source index of position i of a padded axis, or -1 for a zero. |padding| has been checked against the mode. */
 static inline idx pad_index(conv_pad_mode mode, idx i, idx size)
 {
@@ -130,6 +117,21 @@ static inline idx gcd_idx(idx a, idx b)
         b = r;
     }
     return a < 0 ? -a : a;
+}
+
+#define BLOCK_ROWS 96      /* lines of results that the first-level cache keeps from one column tile to the next */
+#define FAR_ROWS 12        /* of a result that goes to memory, whose pages are few: twice as many take twice the time */
+#define RESULT_FAR 8388608 /* bytes of such a result */
+
+/* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks: cores with half the
+ * registers have half of that cache, too. No more than have their lines of the result, `apart` bytes from row to row in each of n
+ * images, in half of the eight ways of the first-level cache, whose sets repeat every 4096 bytes; but two tiles. */
+static inline idx row_block(idx rows, idx k, idx mr, idx element, idx apart, idx n)
+{
+    const idx bytes = mr >= 14 ? 393216 : 131072, sets = 4096 / max_idx(ALIGNMENT, gcd_idx(apart, 4096));
+    const int far = k <= 256 && n * rows * apart > RESULT_FAR;
+    const idx most = min_idx(bytes / (k * element), far ? FAR_ROWS : max_idx(FAR_ROWS, min_idx(BLOCK_ROWS, 4 * sets)));
+    return even(rows, max_idx(mr, most / mr * mr));
 }
 
 /* The axis of a forward convolution. */

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -182,6 +184,82 @@ def test_folded_outputs_and_gradients_are_those_of_the_layers(options: dict[str,
     np.testing.assert_allclose(model.backward(dy), gradient, rtol=1e-5, atol=1e-5)
     for (key, ours), theirs in zip(model.named_parameters(), layers.parameters(), strict=True):
         np.testing.assert_allclose(ours.grad, theirs.grad, rtol=1e-4, atol=1e-4, err_msg=key)
+
+
+def residual(relu: bool, last: str, shortcut: bool, channels: int = 4) -> nn.Residual:
+    """A residual block in eval mode whose body ends with a convolution, or with what follows one."""
+    rng = np.random.default_rng(8)
+    ends = {"conv": [], "norm": [nn.BatchNorm2d(channels)], "tanh": [nn.Tanh()], "relu": [nn.ReLU()]}[last]
+    body = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1, rng=rng), nn.ReLU(), nn.Conv2d(6, channels, 1, rng=rng), *ends)
+    block = nn.Residual(body, nn.Conv2d(4, channels, 1, rng=rng) if shortcut else None, "relu" if relu else None)
+    if last == "norm":
+        ends[0].running_mean.data, ends[0].running_var.data = rng.normal(0, 1, channels), rng.uniform(0.2, 3, channels)
+    return block.eval()
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("last", ["conv", "norm", "tanh", "relu"])
+@pytest.mark.parametrize("shortcut", [False, True])
+def test_a_sum_in_eval_mode_and_its_gradient_are_those_of_the_parts(relu: bool, last: str, shortcut: bool) -> None:
+    block, x = residual(relu, last, shortcut), images()
+    parts = copy.deepcopy(block)
+    expected = unfolded(parts.body, x) + (parts.shortcut(x) if parts.shortcut else x)
+    y = block(x)
+    np.testing.assert_allclose(y, np.maximum(expected, 0) if relu else expected, rtol=1e-5, atol=1e-5)
+
+    dy = np.random.default_rng(6).standard_normal(y.shape).astype(np.float32)
+    through = dy * (y > 0) if relu else dy
+    parts.body(x)
+    expected = parts.body.backward(through) + (parts.shortcut.backward(through) if parts.shortcut else through)
+    np.testing.assert_allclose(block.backward(dy), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_sum_of_other_dtypes_and_shapes() -> None:
+    block, x = residual(True, "norm", False), images()
+    assert block(x.astype(np.float64)).dtype == np.float64
+    np.testing.assert_allclose(block(x.astype(np.float64)), block(x), rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="one shape"):
+        residual(True, "conv", False, channels=5)(x)
+
+
+def modules(module: nn.Module) -> Iterator[nn.Module]:
+    yield module
+    for _, child in module.named_children():
+        yield from modules(child)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_no_grad_keeps_nothing_for_backward(training: bool) -> None:
+    model = unet_like(np.float32).train(training)
+    x = np.random.default_rng(1).standard_normal((3, 2, 8)).astype(np.float32)
+    expected = model(x).copy()
+    assert any(module._saved is not None for module in modules(model))
+    with fc.no_grad():
+        np.testing.assert_array_equal(model(x), expected)
+        assert all(module._saved is None for module in modules(model))
+        with ThreadPoolExecutor(1) as pool:  # of this thread alone
+            pool.submit(model, x).result()
+        assert model._saved is not None
+        model(x)
+    with pytest.raises(RuntimeError, match="before forward"):
+        model.backward(expected)
+    model(x)
+    model.backward(expected)
+
+
+def test_no_grad_is_a_decorator_and_ends_with_an_error() -> None:
+    layer = nn.Conv2d(4, 2, 1, rng=0)
+
+    @fc.no_grad()
+    def infer(x: Any) -> np.ndarray:
+        return layer(x)
+
+    infer(images())
+    assert layer._saved is None
+    with pytest.raises(ValueError):
+        infer(np.zeros((1, 3, 2, 2), np.float32))
+    layer(images())
+    assert layer._saved is not None
 
 
 def change(model: nn.Sequential, what: str) -> None:

@@ -117,7 +117,34 @@ def test_activation_and_no_bias(problem: Problem, isa: str) -> None:
         np.testing.assert_array_equal(bare(x), zero(x))
 
 
+@problems
+def test_what_is_added_as_results_are_stored(problem: Problem, isa: str, dtype: str) -> None:
+    arrays = problem.arrays(dtype)
+    beside = np.random.default_rng(3).standard_normal(problem.output_shape).astype(dtype)
+    exact = expected(problem, dtype)["fwd"]
+    exact = exact._replace(value=exact.value + beside, terms=exact.terms + 1, magnitude=exact.magnitude + np.abs(beside))
+    for algorithm, plan in every_plan(problem, arrays):
+        assert_within(plan.added(arrays[0], beside), exact, dtype, TRANSFORMS.get(algorithm, 1))
+        rectified = make(problem, arrays, activation="relu", algorithm=algorithm)
+        np.testing.assert_array_equal(rectified.added(arrays[0], beside), np.maximum(plan.added(arrays[0], beside), 0))
+    with pytest.raises(ValueError, match="one shape"):
+        plan.added(arrays[0], beside[..., 1:])
+
+
 # ---- the same bits ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", ["gemm", "direct"])
+def test_threads_share_whole_tiles_of_packed_rows(algorithm: str, isa: str) -> None:
+    problem = Problem.parse("n1ic160oc323_ih7kh1")  # fewer columns than rows: the threads divide these
+    arrays = problem.arrays()
+    plan = make(problem, arrays, algorithm=algorithm)
+    with fc.threads(1):
+        alone = plan(arrays[0])
+    assert_within(alone, expected(problem, "float32")["fwd"], "float32")
+    for threads in (2, 3, 4):
+        with fc.threads(threads):
+            np.testing.assert_array_equal(plan(arrays[0]), alone)
 
 
 @pytest.mark.parametrize("problem", PROBLEMS + LARGER, ids=str)

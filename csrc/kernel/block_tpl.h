@@ -163,6 +163,7 @@ static void NAME(block_column)(const NAME(block) *g, const REAL *b, const NAME(s
     const int nr = g->nv * LANES, tiled = g->tiles.height > 0;
     NAME(tile_run) *const tile = NAME(tile_of)(g->nv, tiled ? NAME(TILED_A) : NAME(ROWS_A), g->at ? NAME(TABLE_B) : NAME(PANEL_B));
     const int whole = segments == 1 && s[0].count == nr && g->dst_step == 1 && !g->fold;
+    const int many = whole && g->m1 - g->m0 > FAR_ROWS;
     const REAL *const before = g->fold ? NULL : g->first ? g->beside : g->dst; /* what the sums are added to */
     NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .lda = g->lda, .b = b, .at = g->at,
                          .relu = g->last && g->relu, .ldout = whole ? g->dst_row : nr};
@@ -177,6 +178,11 @@ static void NAME(block_column)(const NAME(block) *g, const REAL *b, const NAME(s
         t.prev = !before ? NULL : whole ? before + m * g->dst_row + s[0].out : g->buffer;
         if (before && !whole)
             NAME(move_in)(g, before + m * g->dst_row, s, segments, height);
+        /* what the next column needs of so many rows, which no prefetcher follows, comes while the products are made */
+        for (int i = 0; i < height && many; i++)
+            __builtin_prefetch(t.out + i * t.ldout + 2 * nr - 1, 1);
+        for (int i = 0; i < height && whole && g->beside; i++)
+            __builtin_prefetch(t.prev + i * t.ldprev + 2 * nr - 1);
         tile(&t, height);
         if (!whole)
             NAME(move_out)(g, dst, s, segments, height);

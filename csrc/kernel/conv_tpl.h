@@ -103,7 +103,7 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
             NAME(pack_im2col)(panels, depth * nr, nr, &src, lat, c0, c1, j0, whole);
         if (whole < j1)
             NAME(pack_im2col)(panels + (whole - j0) * depth, 0, tail * LANES, &src, lat, c0, c1, whole, j1);
-        const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), plan->p.n * g.dst_row);
+        const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), g.dst_row * (idx)sizeof(REAL), plan->p.n);
         for (g.m1 = t.m0; g.m1 < t.m1;) {
             g.nv = plan->nv;
             NAME(block_rows)(&g, rows, t.m1);
@@ -242,7 +242,7 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
         } else {
             NAME(pack_rows)(packed, &src, lat, &box, c0, c1);
         }
-        const idx block = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), plan->p.n * g.dst_row);
+        const idx block = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), g.dst_row * (idx)sizeof(REAL), plan->p.n);
         for (g.m1 = t.m0; g.m1 < t.m1;) {
             g.nv = plan->nv;
             NAME(block_rows)(&g, block, t.m1);
