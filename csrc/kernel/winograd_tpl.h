@@ -500,6 +500,8 @@ static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx 
         }
 }
 
+#define WINOGRAD_AHEAD 2 /* rows, whose results are elsewhere: their lines are called in time */
+
 /* Rows [m0, m1) of the tiles at hand, from their v and the rows' u. */
 __attribute__((always_inline)) static inline void NAME(winograd_rows)(const int ah, const int aw, const NAME(winograd) *w,
                                                                       const NAME(block) *g, const NAME(weights) *weights,
@@ -516,6 +518,10 @@ __attribute__((always_inline)) static inline void NAME(winograd_rows)(const int 
         NAME(winograd_multiply)(w, u, rows, w->v + j / nr * w->lay.strip);
         for (idx m = 0; m < rows; m++) {
             REAL *dst = g->dst + (m0 + m) * g->dst_row;
+            for (int q = 0; q < runs && m + WINOGRAD_AHEAD < rows; q++)
+                for (idx y = 0; y < run[q].rows; y++)
+                    for (idx x = 0; x < run[q].pixels; x += ALIGNMENT / (idx)sizeof(REAL))
+                        __builtin_prefetch(dst + WINOGRAD_AHEAD * g->dst_row + run[q].out + y * pitch + x, 1);
             bad += NAME(winograd_result)(ah, aw, w->pixels, w->m + m * nr, w->lay.next_m, w->plan->nv, columns,
                                          g->bias ? g->bias[m0 + m] : 0, g->relu, w->suspect + m * w->lay.ldv + j);
             for (int q = 0; q < runs; q++)
