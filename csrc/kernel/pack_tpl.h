@@ -143,8 +143,10 @@ __attribute__((always_inline)) static inline void NAME(pack_channels)(const int 
                     dst[p->dst + i] = i >= p->lo && i < p->hi && i < p->real ? plane[p->from + i * step] : 0;
             continue;
         }
-        for (const NAME(pack_lanes) *p = first; p < front; p++)
+        for (const NAME(pack_lanes) *p = first; p < front; p++) {
+            __builtin_prefetch(plane + src->plane + p->from); /* the next channel's is elsewhere */
             NAME(store)(dst + p->dst, NAME(pack_vector)(step, p, plane));
+        }
         for (const NAME(pack_lanes) *p = last; p > back; p--) {
             const mask own = NAME(iota)() >= (mask){0} + p->own, v = (mask)NAME(pack_vector)(step, p, plane);
             NAME(store)(dst + p->dst, (vec)((v & own) | ((mask)NAME(load)(dst + p->dst) & ~own)));
