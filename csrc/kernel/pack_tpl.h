@@ -89,8 +89,10 @@ static inline void NAME(pack_row)(REAL *dst, const REAL *row, NAME(inside) r, id
         NAME(store)(dst + i, (vec){0});
     const REAL *const from = row ? row + r.base : row;
     for (idx i = r.lo; i < r.hi; i += LANES)
-        if (from + i + LANES <= src->end)
+        if (from + i + LANES <= src->end) {
+            __builtin_prefetch(from + src->plane + i); /* the next channel's is elsewhere */
             NAME(store)(dst + i, NAME(load)(from + i));
+        }
         else
             NAME(copy)(dst + i, from + i, min_idx(LANES, r.hi - i));
     for (idx i = r.hi; i < count; i += LANES)
