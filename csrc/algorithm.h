@@ -69,6 +69,12 @@ static inline lattice largest_lattice(const conv_plan *plan)
     return lat;
 }
 
+/* Whether a target has 16 vector registers: its tiles are small, and take terms faster than they come. What that costs is measured. */
+static inline int small_tiles(const conv_plan *plan)
+{
+    return plan->kernels->mr < 14;
+}
+
 /* Wide tiles for few rows: the accumulators must cover the latency of the multiply-add. */
 static inline int vectors_for_rows(const kernel_table *k, idx rows)
 {

@@ -202,7 +202,7 @@ static int dot_fits(const conv_plan *plan)
 static int slide_weights_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const int wide = plan->kernels->mr >= 14 && lanes_of(plan) >= 8;
+    const int wide = !small_tiles(plan) && lanes_of(plan) >= 8;
     const int row = p->kw == 3 || p->kw == 5 || p->kw == 7;
     const int strides = p->stride_h == p->stride_w &&
                         (p->stride_h == 1 || (p->stride_h == 2 && p->kh == p->kw && (p->kw == 3 || (p->kw == 5 && wide))));

@@ -141,6 +141,9 @@ double conv_plan_cycles(const conv_plan *plan); /* of one core, by the cost mode
  * not positive.  bwd_weights: (x, dy, NULL) -> dw. */
 void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, const void *other, void *y, void *scratch);
 /* An array that lies batch-last, `rows` channels times points, as an array of images. */
+/* Bytes from one row of images to the next in an array that lies batch-last. */
+idx conv_batch_row(idx images, idx element);
+
 void conv_batch_to_images(conv_dtype dtype, idx images, idx rows, const void *src, void *dst);
 void conv_bias_grad(const conv_problem *p, const void *dy, void *db);
 

@@ -116,7 +116,7 @@ static double direct_misses(const conv_plan *plan, const lattice *lat)
     const double together = (double)w.period * (((double)w.span + columns) / line + 1);
     const double lines = (double)lat->h.taps * min_double(apart, together);
     const double passes = (double)ceil_div(lat->result_channels, plan->kernels->mr);
-    return plan->kernels->mr < 14 && (double)lat->source_channels * lines * ALIGNMENT > FIRST_CACHE ? passes * lines * 2.5 / plan->nv : 0;
+    return small_tiles(plan) && (double)lat->source_channels * lines * ALIGNMENT > FIRST_CACHE ? passes * lines * 2.5 / plan->nv : 0;
 }
 
 static double direct_cost(const conv_plan *plan)
@@ -136,7 +136,7 @@ static double direct_cost(const conv_plan *plan)
     const double stores = boxes * (double)plan->chunk_h * pieces * (double)lat.result_channels * 16;
     /* a tile of one channel ends after a few products, each with a load of its own, and its rows are packed for it: measured;
      * small tiles, of which there are more, more often */
-    const int alone = lat.source_channels == 1, small = alone && plan->kernels->mr < 14;
+    const int alone = lat.source_channels == 1, small = alone && small_tiles(plan);
     const double outputs = (double)lat.result_channels;
     const double few = !alone ? 1 : !small ? 1 + 1 / outputs : outputs > 1 ? (1 + 1 / outputs) * (1 + 6.3 / (double)s.taps) : 1;
     const double packs = packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step)) * (alone ? 2 : 1);
@@ -227,7 +227,7 @@ static double channels_cost(const conv_plan *plan)
     const double few = lat.source_channels == 1 ? 1.7 : 1; /* which leaves a tile after a few products: measured */
     /* a small tile takes terms faster than they come where panel and lines of the source fill the first-level cache: measured */
     const double lines = (double)lat.source_channels * (double)lat.h.taps * ALIGNMENT;
-    const int streams = plan->kernels->mr < 14 && k * (double)(tile_columns(plan) * element_bytes(plan)) + lines > FIRST_CACHE;
+    const int streams = small_tiles(plan) && k * (double)(tile_columns(plan) * element_bytes(plan)) + lines > FIRST_CACHE;
     const double step = streams ? 0.75 : 0.55;
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;

@@ -32,7 +32,7 @@ static void stencil_block(conv_plan *plan)
 {
     const lattice lat = plan->largest;
     const idx lanes = lanes_of(plan), taps = lat.h.taps * lat.w.taps;
-    const int wide = plan->kernels->mr >= 14 ? 8 : 4;
+    const int wide = small_tiles(plan) ? 4 : 8;
     const int shapes[][2] = {{2, wide}, {2, 2}, {4, wide / 2}, {4, 2}};
     /* neighbours share source rows; long sums are cut between the rows of the kernel */
     const int dense = lat.h.delta * lat.h.delta == 1 && (taps <= 53 || lat.w.taps <= accumulation_block(taps));

@@ -113,6 +113,11 @@ void conv_bias_grad(const conv_problem *p, const void *dy, void *db)
     cpu_restore(mode);
 }
 
+idx conv_batch_row(idx images, idx element)
+{
+    return line_pitch(images, element) * element;
+}
+
 void conv_batch_to_images(conv_dtype dtype, idx images, idx rows, const void *src, void *dst)
 {
     cpu_kernels()->set[dtype]->batch_to_images(images, rows, src, dst);

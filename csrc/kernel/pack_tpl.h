@@ -316,7 +316,9 @@ static void NAME(pack_matrix)(REAL *restrict dst, idx width, const REAL *restric
     }
     /* a whole line of LANES columns before the next: more of them than the first-level cache has ways may share a set */
     for (idx line = 0; line < rows; line += LINE)
-        for (idx j = 0; j < columns; j += LANES)
+        for (idx j = 0; j < columns; j += LANES) {
+            for (idx c = j; row == 1 && c < min_idx(j + LANES, columns); c++) /* many streams: what is next is called in time */
+                __builtin_prefetch(src + line + 2 * LINE + c * col);
             for (idx i = line; i < min_idx(line + LINE, rows); i += LANES) {
                 /* whole squares, read and written past the last row and column where there is something to read */
                 if (row == 1 && src + i + (j + LANES - 1) * col + LANES <= end) {
@@ -327,4 +329,5 @@ static void NAME(pack_matrix)(REAL *restrict dst, idx width, const REAL *restric
                     for (idx r = i; r < min_idx(i + LANES, rows); r++)
                         dst[r * width + c] = src[r * row + c * col];
             }
+        }
 }

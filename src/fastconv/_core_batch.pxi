@@ -16,7 +16,7 @@ def set_batch_last(int flag) -> None:
 
 
 cdef class BatchMemory:
-    """The memory of an array that lies batch-last: rows of images, each of whole lines (batch_pitch)."""
+    """The memory of an array that lies batch-last: rows of images, each of whole lines (conv_batch_row)."""
 
     cdef void *memory
     cdef char *first
@@ -26,16 +26,11 @@ cdef class BatchMemory:
         PyMem_RawFree(self.memory)
 
 
-cdef inline idx batch_row(cnp.npy_intp images, idx element) noexcept nogil:
-    """Bytes from one row of images to the next: an odd number of lines, as batch_pitch has it."""
-    return (((images * element + 63) // 64) | 1) * 64
-
-
 cdef cnp.ndarray batch_last_array(int ndim, cnp.npy_intp *shape, int type_num):
     cdef BatchMemory owner = BatchMemory.__new__(BatchMemory)
     cdef cnp.npy_intp strides[NPY_MAXDIMS]
     cdef idx element = 4 if type_num == cnp.NPY_FLOAT32 else 8
-    cdef cnp.npy_intp apart = batch_row(shape[0], element)
+    cdef cnp.npy_intp apart = conv_batch_row(shape[0], element)
     cdef int i
     for i in range(ndim - 1, 0, -1):
         strides[i] = apart
@@ -57,7 +52,7 @@ cdef bint lies_batch_last(cnp.ndarray a):
     cdef BatchMemory memory
     if ndim < 2 or cnp.PyArray_STRIDE(a, 0) != element or cnp.PyArray_DIM(a, 0) < 2:
         return False
-    row = batch_row(cnp.PyArray_DIM(a, 0), element)
+    row = conv_batch_row(cnp.PyArray_DIM(a, 0), element)
     for i in range(ndim - 1, 0, -1):
         if cnp.PyArray_STRIDE(a, i) != row and cnp.PyArray_DIM(a, i) != 1:
             return False

@@ -32,7 +32,7 @@ cdef inline bint lies_so(object x, object weight, object bias):
 
 
 cdef inline idx row_of(cnp.ndarray x):
-    return batch_row(cnp.PyArray_DIM(x, 0), cnp.PyArray_ITEMSIZE(x)) // cnp.PyArray_ITEMSIZE(x)
+    return conv_batch_row(cnp.PyArray_DIM(x, 0), cnp.PyArray_ITEMSIZE(x)) // cnp.PyArray_ITEMSIZE(x)
 
 
 def linear(x, weight, bias, bint relu=False, Workspace workspace=None):
