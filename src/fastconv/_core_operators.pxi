@@ -256,7 +256,8 @@ cdef conv_problem transposed_problem(int ndim, cnp.ndarray x, cnp.ndarray weight
     p.dil_h, p.dil_w = two(a.dilation, 1)
     p.pad_top, p.pad_left = two(a.padding, 0)
     p.pad_bottom, p.pad_right = p.pad_top, p.pad_left
-    p.pad_mode, p.activation, p.algorithm, p.strict, p.packed = CONV_ZEROS, CONV_LINEAR, CONV_AUTO, strict, 0
+    p.pad_mode, p.activation, p.layout = CONV_ZEROS, CONV_LINEAR, CONV_IMAGES
+    p.algorithm, p.strict, p.packed = CONV_AUTO, strict, 0
     status = conv_problem_check(&p)
     if status != CONV_OK:
         raise ValueError(f"fastconv: {conv_status_string(status).decode()}")
