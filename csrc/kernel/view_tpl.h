@@ -1,4 +1,4 @@
-/* view -- a box of the source as GATHER_A reads it: element by element, at any stride, no residues.
+/* view -- a box of the source as LISTED_A reads it: element by element, at any stride, no residues.
  *
  * Point (n, y, x) of the box and tap (c, th, tw) meet at base + point(n, y, x) + tap(c, th, tw). Without padding the base
  * is the source itself; with padding the box is copied once, padded, and that is the only copy.
