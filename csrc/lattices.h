@@ -122,6 +122,7 @@ static inline idx gcd_idx(idx a, idx b)
 #define BLOCK_ROWS 96      /* lines of results that the first-level cache keeps from one column tile to the next */
 #define FAR_ROWS 12        /* of a result that goes to memory, whose pages are few: twice as many take twice the time */
 #define RESULT_FAR 8388608 /* bytes of such a result */
+#define COLUMN_BYTES 16384 /* of columns that pass together for one tile of rows: half of the first-level cache */
 
 /* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks: cores with half the
  * registers have half of that cache, too. No more than have their lines of the result, `apart` bytes from row to row in each of n
@@ -344,6 +345,12 @@ static inline axis_run axis_points(const conv_axis *axis, idx tap)
     run.p1 = min_idx(run.p1, at < axis->size ? (axis->size - 1 - at) / axis->step + 1 : 0);
     run.p0 = min_idx(run.p0, run.p1);
     return run;
+}
+
+/* Whether its points follow each other in the result, row after row. */
+static inline int lattice_dense(const lattice *lat)
+{
+    return lat->h.out_step == 1 && lat->w.out_step == 1 && lat->w.grid == lat->w.out_size;
 }
 
 static inline int lattice_inside(const lattice *lat)

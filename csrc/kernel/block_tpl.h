@@ -157,15 +157,21 @@ static void NAME(block_rows)(NAME(block) *g, idx most, idx end)
     }
 }
 
-/* The rows at hand times one column tile at b. */
-static void NAME(block_column)(const NAME(block) *g, const REAL *b, const NAME(segment) *s, int segments)
+/* Whether a column tile is one run of the result. */
+static int NAME(dense)(const NAME(block) *g, const NAME(segment) *s, int segments)
+{
+    return segments == 1 && s[0].count == g->nv * LANES && g->dst_step == 1 && !g->fold;
+}
+
+/* The rows at hand times one column tile at b, and `more` beside it, each b_next further, where the tile is dense. */
+static void NAME(block_columns)(const NAME(block) *g, const REAL *b, idx more, idx b_next, const NAME(segment) *s, int segments)
 {
     const int nr = g->nv * LANES, tiled = g->tiles.height > 0;
     NAME(tile_run) *const tile = NAME(tile_of)(g->nv, tiled ? NAME(TILED_A) : NAME(ROWS_A), g->at ? NAME(TABLE_B) : NAME(PANEL_B));
-    const int whole = segments == 1 && s[0].count == nr && g->dst_step == 1 && !g->fold;
+    const int whole = NAME(dense)(g, s, segments);
     const int many = whole && g->m1 - g->m0 > FAR_ROWS;
     const REAL *const before = g->fold ? NULL : g->first ? g->beside : g->dst; /* what the sums are added to */
-    NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .lda = g->lda, .b = b, .at = g->at,
+    NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .lda = g->lda, .at = g->at,
                          .relu = g->last && g->relu, .ldout = whole ? g->dst_row : nr};
     t.ldprev = t.ldout;
     idx m = g->m0, higher = g->heights.higher;
@@ -173,20 +179,34 @@ static void NAME(block_column)(const NAME(block) *g, const REAL *b, const NAME(s
         REAL *const dst = g->dst + m * g->dst_row;
         height = (int)g->heights.height + (higher-- > 0);
         t.a = g->a + (m - g->a_first) * g->lda + (tiled ? height : 1) * g->a_term;
+        t.b = b;
         t.bias = g->last && g->bias ? g->bias + m : NULL;
         t.out = whole ? dst + s[0].out : g->buffer;
         t.prev = !before ? NULL : whole ? before + m * g->dst_row + s[0].out : g->buffer;
         if (before && !whole)
             NAME(move_in)(g, before + m * g->dst_row, s, segments, height);
-        /* what the next column needs of so many rows, which no prefetcher follows, comes while the products are made */
-        for (int i = 0; i < height && many; i++)
-            __builtin_prefetch(t.out + i * t.ldout + 2 * nr - 1, 1);
-        for (int i = 0; i < height && whole && g->beside; i++)
-            __builtin_prefetch(t.prev + i * t.ldprev + 2 * nr - 1);
-        tile(&t, height);
+        for (idx next = more;; next--) {
+            /* what the next column needs of so many rows, which no prefetcher follows, comes while the products are made */
+            for (int i = 0; i < height && many; i++)
+                __builtin_prefetch(t.out + i * t.ldout + 2 * nr - 1, 1);
+            for (int i = 0; i < height && whole && g->beside; i++)
+                __builtin_prefetch(t.prev + i * t.ldprev + 2 * nr - 1);
+            tile(&t, height);
+            if (next == 0)
+                break;
+            t.b += b_next;
+            t.out += nr;
+            t.prev += t.prev ? nr : 0;
+        }
         if (!whole)
             NAME(move_out)(g, dst, s, segments, height);
     }
+}
+
+/* How many columns, each of k rows of b, may pass for one tile of rows before the next: the first-level cache keeps them. */
+static idx NAME(columns_together)(const NAME(block) *g)
+{
+    return g->m1 - g->m0 <= g->heights.height ? PTRDIFF_MAX : max_idx(1, COLUMN_BYTES / (g->k * g->nv * LANES * (idx)sizeof(REAL)));
 }
 
 /* Appends the outputs of lattice points (row, column .. column+count) of one image to a tile's segments. */

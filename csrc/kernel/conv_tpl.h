@@ -89,6 +89,8 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
     const NAME(source) src = NAME(task_source)(call, &t);
     const idx image = plan->p.groups * lat->result_channels * g.dst_row;
     NAME(segment) s[4 * NV * LANES];
+    const conv_pad_mode fold = g.fold ? plan->p.pad_mode : CONV_ZEROS;
+    const idx width = lattice_dense(lat) && !g.fold ? points : lat->w.grid; /* of what lies in one row */
     /* the last panel is as narrow as its tile */
     const idx whole = j1 - (j1 - j0) % nr;
     const int tail = NAME(narrowest)(plan->nv, j1 - whole);
@@ -107,24 +109,28 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
         for (g.m1 = t.m0; g.m1 < t.m1;) {
             g.nv = plan->nv;
             NAME(block_rows)(&g, rows, t.m1);
-            idx n = j0 / points, row = j0 % points / lat->w.grid, column = j0 % lat->w.grid;
-            for (idx j = j0; j < j1; j += nr) {
+            const idx together = NAME(columns_together)(&g);
+            idx n = j0 / points, row = j0 % points / width, column = j0 % width;
+            for (idx j = j0, more; j < j1; j += (1 + more) * nr) {
                 int segments = 0, len;
                 for (int done = 0; done < nr && j + done < j1; done += len) {
-                    len = (int)min_idx(min_idx(nr - done, j1 - j - done), lat->w.grid - column);
-                    segments = NAME(add_segments)(s, segments, lat, g.fold ? plan->p.pad_mode : CONV_ZEROS, n * image,
-                                                  row, column, done, len);
+                    len = (int)min_idx(min_idx(nr - done, j1 - j - done), width - column);
+                    segments = NAME(add_segments)(s, segments, lat, fold, n * image, row, column, done, len);
                     column += len;
-                    if (column == lat->w.grid) {
+                    if (column == width) {
                         column = 0;
-                        if (++row == lat->h.grid) {
+                        if (++row * width == points) {
                             row = 0;
                             n++;
                         }
                     }
                 }
                 g.nv = j < whole ? plan->nv : tail;
-                NAME(block_column)(&g, panels + (j - j0) * depth, s, segments);
+                more = 0;
+                if (j < whole && column > 0 && NAME(dense)(&g, s, segments))
+                    more = min_idx(min_idx(whole - j - nr, width - 1 - column) / nr, together - 1);
+                column += more * nr;
+                NAME(block_columns)(&g, panels + (j - j0) * depth, more, depth * nr, s, segments);
             }
         }
     }
@@ -246,7 +252,9 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
         for (g.m1 = t.m0; g.m1 < t.m1;) {
             g.nv = plan->nv;
             NAME(block_rows)(&g, block, t.m1);
+            const idx together = NAME(columns_together)(&g);
             for (NAME(cursor) c = {0}; c.at >= 0;) {
+                idx more = 0;
                 const REAL *b = rows + c.at;
                 const int segments = NAME(direct_segments)(s, lat, &box, fold, image, (int)nr, &c);
                 g.nv = NAME(narrowest)(plan->nv, s[segments - 1].column + s[segments - 1].count);
@@ -255,8 +263,14 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
                     NAME(direct_panel)(packed, b, off, g.k, g.nv * LANES, src.end);
                     g.at = NULL;
                     b = packed;
+                } else if (g.nv == plan->nv && c.column > 0 && NAME(dense)(&g, s, segments)) {
+                    more = min_idx(together - 1, (box.w - 1 - c.column) / nr);
+                    if (plan->in_place)
+                        more = min_idx(more, (readable - b) / nr);
+                    c.at += more * nr;
+                    c.column += more * nr;
                 }
-                NAME(block_column)(&g, b, s, segments);
+                NAME(block_columns)(&g, b, more, nr, s, segments);
             }
         }
     }

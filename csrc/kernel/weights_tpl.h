@@ -303,7 +303,7 @@ static void NAME(weights_task)(const void *context, idx index, int worker)
             NAME(block_rows)(&g, rows, m1);
             for (idx j = j0; j < j1; j += nr) {
                 const NAME(segment) s = {j, 0, (int)min_idx(nr, j1 - j)};
-                NAME(block_column)(&g, panels + (j - j0) * depth, &s, 1);
+                NAME(block_columns)(&g, panels + (j - j0) * depth, 0, 0, &s, 1);
             }
         }
     }

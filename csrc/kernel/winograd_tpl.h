@@ -478,7 +478,7 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
                 }
                 g.m1 = m;
                 NAME(block_rows)(&g, MR, last);
-                NAME(block_column)(&g, w->panel, to, segments);
+                NAME(block_columns)(&g, w->panel, 0, 0, to, segments);
             }
         }
     }
