@@ -97,6 +97,17 @@ static inline double far_source(const conv_plan *plan, const lattice *lat)
     return bytes > SOURCE_FAR ? bytes / ALIGNMENT * 30 : 0;
 }
 
+#define PLANES_FAR 8388608 /* bytes of all sources and results of an example, beyond which they come from memory and go there */
+
+/* Lines of a group's sources and results where they do; else none. */
+static inline double far_lines(const conv_plan *plan, const lattice *lat)
+{
+    const double source = (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size;
+    const double result = (double)lat->result_channels * (double)lat->h.out_size * (double)lat->w.out_size;
+    const double bytes = (source + result) * (double)element_bytes(plan);
+    return bytes * (double)plan->p.groups > PLANES_FAR ? bytes / ALIGNMENT : 0;
+}
+
 typedef struct {
     idx planes;  /* residues per channel */
     idx span_h, span_w, taps;

@@ -25,6 +25,18 @@ static double tile_cycles(const conv_plan *plan, idx rows, double crossing)
     return tiles * (products > loads ? products : loads) / nv;
 }
 
+#define TASK_CYCLES 700 /* to begin with a box or with a row of panels */
+#define PANEL_CYCLES 100 /* to begin with a panel */
+#define COPIED_LINE 20   /* cycles of a line from memory or to it, where it is copied: measured */
+#define TILE_CYCLES 40 /* to begin with a tile and to end it, beside its stores */
+
+/* Cycles in which the tiles of all rows begin and end, for a vector of columns: what there is to few products. */
+static double tile_ends(const conv_plan *plan, idx rows)
+{
+    const idx highest = plan->nv <= plan->kernels->nv ? plan->kernels->mr : plan->kernels->mr * plan->kernels->nv / plan->nv;
+    return (double)ceil_div(rows, highest) * TILE_CYCLES / (double)plan->nv + (double)rows;
+}
+
 /* ---- direct: a box of source rows packed once or read where it lies, every tap a shift of it ---- */
 
 #define DIRECT_STREAMS 16 /* of a block that is read in place: more than the prefetcher follows */
@@ -132,20 +144,18 @@ static double direct_cost(const conv_plan *plan)
     const double columns = boxes * (double)plan->chunk_h * row;
     const double packed_rows = plan->in_place ? 0 : boxes * (double)(plan->chunk_h + s.span_h) * (double)s.planes;
     /* tiles in which a row ends are stored piece by piece: measured */
-    const double pieces = !alone_in_rows || lat.w.out_step > 1 ? 1 + row / (double)nr : plan->chunk_w % nr > 0;
+    const int whole_row = (plan->chunk_h == 1 && plan->chunk_n == 1) || (lattice_dense(&lat) && pitch == lat.w.grid);
+    const double pieces = lat.w.out_step > 1 ? 1 + row / (double)nr
+                          : alone_in_rows || whole_row ? plan->chunk_w % nr > 0 : min_double(2, 1 + row / (double)nr);
     const double stores = boxes * (double)plan->chunk_h * pieces * (double)lat.result_channels * 16;
-    /* a tile of one channel ends after a few products, each with a load of its own, and its rows are packed for it: measured;
-     * small tiles, of which there are more, more often */
     const int alone = lat.source_channels == 1, small = alone && small_tiles(plan);
-    const double outputs = (double)lat.result_channels;
-    const double few = !alone ? 1 : !small ? 1 + 1 / outputs : outputs > 1 ? (1 + 1 / outputs) * (1 + 6.3 / (double)s.taps) : 1;
     const double packs = packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step)) * (alone ? 2 : 1);
-    const double ends = alone ? 400 + 15 * columns / lanes : 0;
+    const double ends = columns / lanes * tile_ends(plan, lat.result_channels);
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
-    const double products = 1.15 * few * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps;
+    const double products = 1.15 * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps;
     const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
-    return lattices * ((double)lat.source_channels * channel + (small ? 1.7 : 1) * ends + stores) +
-           (plan->in_place ? far_source(plan, &lat) : 0);
+    return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) +
+           (plan->in_place ? far_source(plan, &lat) : COPIED_LINE * far_lines(plan, &lat));
 }
 
 /* The rows of a channel fit, with every shift in 32 bits. */
@@ -298,10 +308,9 @@ static double gemm_cost(const conv_plan *plan)
     const double runs = (double)points / (double)min_idx(nr, max_idx(1, lat.w.grid)) + (double)points / (double)nr;
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double stores = points % nr == 0 ? 0 : (double)lat.result_channels * 15; /* of the tile that an image ends in */
-    /* one row of a panel for each row of the kernel, and for one row of weights: measured */
-    const double few = lat.source_channels == 1 ? 2.7 * (1 + 1 / (double)lat.result_channels) : 1;
-    return few * lattices * (columns / lanes * tile_cycles(plan, lat.result_channels, 0) * k + stores +
-                       k * (runs * 12 + columns / lanes * step_cycles(lat.w.step)));
+    return lattices * (columns / lanes * (tile_cycles(plan, lat.result_channels, 0) * k + tile_ends(plan, lat.result_channels)) + stores +
+                       TASK_CYCLES + columns / (double)nr * PANEL_CYCLES + k * (runs * 12 + columns / lanes * step_cycles(lat.w.step))) +
+           COPIED_LINE * far_lines(plan, &lat);
 }
 
 /* One panel of all the taps of a channel fits. */

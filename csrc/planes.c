@@ -70,6 +70,7 @@ static double stencil_task_bytes(const conv_plan *plan)
     return (double)stencil_box_of(plan, &plan->largest, lanes_of(plan)).total * (double)element_bytes(plan) + 2 * ALIGNMENT;
 }
 
+#define STENCIL_LINE 22   /* cycles of a line from memory or to it, measured */
 #define STENCIL_APART 1.5 /* cycles to store a result alone; every second one goes with its neighbours */
 
 static double stencil_cost(const conv_plan *plan)
@@ -80,6 +81,7 @@ static double stencil_cost(const conv_plan *plan)
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double apart = lat.w.out_step == 1 ? 0 : STENCIL_APART * (double)lat.w.grid / (lat.w.out_step == 2 ? 2 : 1);
     return lattices * (((stencil_row(plan, &lat, (int)plan->depth, plan->nv) + apart) * (double)lat.h.grid + plane) * (double)lat.result_channels +
+                       STENCIL_LINE * far_lines(plan, &lat) / lattices +
                        rows * (double)axis_row_layout(&lat.w).period * (8 + pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : 8)));
 }
 
@@ -104,8 +106,7 @@ const conv_algorithm stencil_algorithm = {
 /* ---- slide: bands of rows and runs of columns of some planes ---- */
 
 #define SLIDE_COLUMNS 16384
-#define SLIDE_FAR 4194304 /* bytes of a plane, whose strips then come from memory, each row from a page of its own */
-#define SLIDE_PAGE 100    /* cycles for that, measured */
+#define SLIDE_LINE 25     /* cycles of a line from memory or to it, a strip's from every row; as many again with a stride: measured */
 #define SLIDE_WALK 70 /* cycles to begin and end a strip, measured: 1-D is not for this */
 
 /* Cycles of a strip's step: products, two vectors a cycle and eight in flight; or loads, likewise, of two lines for most. */
@@ -164,12 +165,12 @@ static double slide_cost(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
     const slide_shape s = slide_shape_of(plan);
-    const double far = (double)lat.h.size * (double)lat.w.size * (double)element_bytes(plan) > SLIDE_FAR ? SLIDE_PAGE : 0;
+    const double far = SLIDE_LINE * (double)min_idx(2, lat.w.step) * far_lines(plan, &lat), shuffles = lat.w.step > 1 ? 1.7 : 1.15; /* measured */
     const double steps = (double)(lat.h.grid + (s.across - 1) * s.apart * ceil_div(lat.h.grid, plan->chunk_h));
     const double copy = s.in_place ? 2 : (double)s.period * (60 + (double)s.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 4 : 16));
     const double walks = (double)s.apart * (double)ceil_div(lat.h.grid, plan->chunk_h) * (double)ceil_div(lat.w.grid, s.vectors * lanes_of(plan));
-    return (double)lat.result_channels * ((slide_row(plan, &s) + far * (double)s.strips) * steps + SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40) +
-           (double)(lat.h.grid * lat.h.step) * copy;
+    return (double)lat.result_channels * (shuffles * slide_row(plan, &s) * steps + SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40) +
+           (double)(lat.h.grid * lat.h.step) * copy + far;
 }
 
 /* The same, gradients of stride 1, and so few taps that a sum needs no blocks. */

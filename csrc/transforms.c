@@ -5,6 +5,7 @@
 /* ---- winograd: chunks of tiles, blocks of rows ---- */
 
 #define WINOGRAD_BYTES 1572864 /* of transformed source and weights in a task: they share the second-level cache */
+#define WINOGRAD_LINE 80       /* cycles to write a line of transforms to memory and to read it */
 #define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
 
 /* Weights in one block where that leaves room for two strips of source; else blocks of a tile's rows or a few, which
@@ -34,7 +35,10 @@ static double winograd_cost(const conv_plan *plan)
     const double f = (double)s.frequencies, rows = (double)lat.result_channels, k = (double)s.k;
     const double strips = (double)round_up(s.tiles_h * s.tiles_w, lanes_of(plan));
     const double vectors = (double)s.tiles_h * (double)ceil_div(s.tiles_w, lanes_of(plan));
+    /* where not even a tile's rows and columns stay in the second-level cache, transforms go to memory and come from there: measured */
+    const double spilled = f * k * (double)(plan->kernels->mr + 2 * tile_columns(plan)) * (double)element_bytes(plan) > 4 * WINOGRAD_BYTES;
     return far_source(plan, &lat)
+           + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
            + 1.3 * f * strips * rows * k / lanes / 2  /* products */
            + 11 * f * vectors * k                     /* source */
            + 11 * f * strips / lanes * rows           /* result */

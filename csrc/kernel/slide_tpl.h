@@ -20,7 +20,7 @@ typedef struct {
     int stride;              /* of columns: 1 or 2 */
     int pairs;               /* taps lie side by side */
     int square;              /* 3 x 3, or 5 x 5 of stride 2, whose taps lie side by side */
-    int ahead;               /* the next strip's source is fetched: strips of a large plane are no stream of addresses */
+    int ahead;               /* the next strip is fetched, and its results: strips are no stream of addresses */
     const vec *keep;         /* lanes that lie in the source, by (tap, vector); NULL: all */
     const REAL *w;           /* by (d, tap of the row, a) */
     REAL *out, *end;         /* end: of what this task may write */
@@ -175,8 +175,13 @@ __attribute__((always_inline)) static inline void NAME(slide_steps)(const int A,
     REAL *out = t->out + (*i - (A - 1)) * t->ldout;
     for (; *i < end; ++*i, row += t->ldrow, out += t->ldout) {
         NAME(slide_step)(A, V, S, K, low, some, t, row, keep, w, acc);
-        if (*i >= A - 1)
+        if (*i >= A - 1) {
+            if (t->ahead)
+#pragma GCC unroll 8
+                for (int v = 0; v < V; v++)
+                    __builtin_prefetch(out + (V + v) * LANES, 1);
             NAME(slide_store)(V, t, out, acc[A - 1]);
+        }
 #pragma GCC unroll 8
         for (int a = A - 1; a >= 0; a--)
 #pragma GCC unroll 8
@@ -447,7 +452,7 @@ static void NAME(slide_task)(const void *context, idx index, int worker)
     NAME(slide) t = {.ldrow = s.step * s.unit, .unit = s.unit, .across = s.across, .depth = s.depth, .full = s.full, .at = b.at, .taps = w->taps,
                      .stride = s.in_place ? (int)w->step : 1, .pairs = w->delta == 1,
                      .square = known,
-                     .ahead = b.src.plane * (idx)sizeof(REAL) > 4 * 262144, .w = weights, .columns = b.columns,
+                     .ahead = planes * (b.src.plane + lat->result_channels * h->grid * w->grid) * (idx)sizeof(REAL) > 4 * 262144, .w = weights, .columns = b.columns,
                      .relu = p->pass == CONV_FWD && p->activation == CONV_RELU};
     vec *keep = b.keep;
     for (idx i = 0; i < ceil_div(ceil_div(b.columns, LANES), s.vectors); i++) {
