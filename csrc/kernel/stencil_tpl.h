@@ -85,16 +85,27 @@ __attribute__((always_inline)) static inline void NAME(stencil_tile)(const int R
         for (int r = 0; r < R; r++)
             for (int v = 0; v < V; v++)
                 sum[r][v] = (vec){0};
-        /* every lag is a whole number of `unit`s, and so is every cut but the last of a single row */
-        const idx unit = R == 1 ? block : t->unit, cut = block / unit * unit;
+        const idx cut = R == 1 ? block : block / t->unit * t->unit;
+        idx due[4]; /* the step at which a row begins or is cut */
+        for (int r = 0; r < R; r++)
+            due[r] = r > 0 ? r * lag : min_idx(cut, taps);
         for (idx k = 0, next; k < taps + (R - 1) * lag; k = next) {
-            next = R == 1 ? min_idx(k + unit, taps) : k + unit;
-            const int low = k < taps ? 0 : (int)((k - taps) / lag) + 1, high = (int)min_idx(R, lag ? k / lag + 1 : R);
+            next = due[0];
+            for (int r = 1; r < R; r++)
+                next = min_idx(next, due[r]);
+            int low = 0, high = 1;
+            for (int r = 1; r < R; r++) {
+                low += k >= taps + (r - 1) * lag;
+                high += k >= r * lag;
+            }
             NAME(stencil_some)(R, V, low, high, t, k, next, acc);
 #pragma GCC unroll 4
             for (int r = 0; r < R; r++) {
-                const idx done = next - r * lag;
-                if (done > 0 && done <= taps && (done % cut == 0 || done == taps))
+                if (due[r] > next)
+                    continue;
+                const idx begin = r * lag, end = begin + taps;
+                due[r] = next < end ? min_idx(next + cut, end) : PTRDIFF_MAX;
+                if (next > begin)
 #pragma GCC unroll 8
                     for (int v = 0; v < V; v++) {
                         sum[r][v] += acc[r][v];
