@@ -33,6 +33,11 @@ struct conv_algorithm {
 extern const conv_algorithm *const forward_algorithms[], *const backward_algorithms[]; /* they end with NULL */
 extern const conv_algorithm winograd_algorithm, fft_algorithm, slide_algorithm, stencil_algorithm, batch_algorithm, batch_weights_algorithm;
 
+static inline double max_double(double a, double b)
+{
+    return a > b ? a : b;
+}
+
 static inline double min_double(double a, double b)
 {
     return a < b ? a : b;

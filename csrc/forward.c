@@ -43,11 +43,17 @@ static double tile_ends(const conv_plan *plan, idx rows)
 #define DIRECT_SUMS 131072 /* bytes of results that wait for the rest of their channels */
 #define IN_PLACE_LIMIT 536870912.0 /* offsets have 32 bits */
 
-/* Rows of stride 1 that nothing pads, for so few rows of the result that each is read once: a copy would not pay. */
+#define EDGE_CYCLES 100 /* for a row's two edges */
+#define IN_PLACE_LEAST 32768 /* elements of a padded plane whose edges are not much */
+
+/* Rows of stride 1, for so few rows of the result that each is read once: a copy would not pay. Nothing pads them, or little. */
 static int direct_in_place(const conv_plan *plan, const lattice *lat)
 {
     const lattice all = plan->envelope;
-    return lat->result_channels <= plan->kernels->mr && (plan->p.pass == CONV_FWD || plan->p.pad_mode == CONV_ZEROS) && lat->h.step == 1 && lat->w.step == 1 && lattice_inside(&all) &&
+    const axis_run h = axis_inner(&all.h), w = axis_inner(&all.w);
+    const double inner = (double)(h.p1 - h.p0) * (double)(w.p1 - w.p0), points = (double)all.h.grid * (double)all.w.grid;
+    return lat->result_channels <= plan->kernels->mr && (plan->p.pass == CONV_FWD || plan->p.pad_mode == CONV_ZEROS) &&
+           lat->h.step == 1 && lat->w.step == 1 && (lattice_inside(&all) || (inner > IN_PLACE_LEAST && inner > 0.9 * points)) &&
            (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size < IN_PLACE_LIMIT;
 }
 
@@ -104,9 +110,9 @@ static double direct_task_bytes(const conv_plan *plan)
     const direct_shape s = direct_shape_of(&lat);
     const double terms = (double)plan->channels * (double)s.taps;
     double box = direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)plan->channels;
-    if (plan->in_place) /* but for the tile that ends where the array does */
-        return (double)tile_bytes(plan) + terms * sizeof(int32_t) + 2 * ALIGNMENT +
-               terms * (double)tile_columns(plan) * (double)element_bytes(plan);
+    if (plan->in_place) /* but for edges, or the tile that ends where the array does */
+        box = max_double((double)direct_piece_of(plan, lat.h.grid, lat.w.grid, lanes_of(plan)).area * (double)plan->channels,
+                         terms * (double)tile_columns(plan));
     return (double)tile_bytes(plan) + terms * sizeof(int32_t) + 2 * ALIGNMENT +
            (box + (double)s.span_w + 2 * (double)tile_columns(plan)) * (double)element_bytes(plan);
 }
@@ -151,11 +157,12 @@ static double direct_cost(const conv_plan *plan)
     const int alone = lat.source_channels == 1, small = alone && small_tiles(plan);
     const double packs = packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step)) * (alone ? 2 : 1);
     const double ends = columns / lanes * tile_ends(plan, lat.result_channels);
+    const double edges = lattice_inside(&lat) ? 0 : 4 * TASK_CYCLES + EDGE_CYCLES * (double)(lat.h.grid * lat.source_channels);
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
     const double products = 1.15 * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps;
     const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
     return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) +
-           (plan->in_place ? far_source(plan, &lat) : COPIED_LINE * far_lines(plan, &lat));
+           (plan->in_place ? edges + far_source(plan, &lat) : COPIED_LINE * far_lines(plan, &lat));
 }
 
 /* The rows of a channel fit, with every shift in 32 bits. */

@@ -353,6 +353,14 @@ static inline int lattice_dense(const lattice *lat)
     return lat->h.out_step == 1 && lat->w.out_step == 1 && lat->w.grid == lat->w.out_size;
 }
 
+/* The points of which no tap reads padding: [p0, p1), with all taps. */
+static inline axis_run axis_inner(const conv_axis *axis)
+{
+    const axis_run first = axis_points(axis, axis->delta < 0 ? axis->taps - 1 : 0), last = axis_points(axis, axis->delta < 0 ? 0 : axis->taps - 1);
+    const idx p0 = min_idx(first.p0, axis->grid);
+    return (axis_run){p0, max_idx(p0, last.p1), 0, axis->taps};
+}
+
 static inline int lattice_inside(const lattice *lat)
 {
     return axis_inside(&lat->h) && axis_inside(&lat->w);

@@ -49,6 +49,26 @@ static inline idx channels_table_bytes(const conv_plan *plan, idx element)
                         points * (idx)(4 * sizeof(idx) + sizeof(int)) + k * (idx)sizeof(int32_t), ALIGNMENT);
 }
 
+/* ---- direct: the packed pieces of the edge of a source that is read in place ---- */
+
+#define EDGE_BYTES 131072 /* of a piece */
+
+typedef struct {
+    idx h, w, pitch, area; /* area: of one channel, at most */
+} direct_piece;
+
+/* Of a part of h rows of w columns; no more than an edge of such rows needs for a tile, or EDGE_BYTES. */
+static inline direct_piece direct_piece_of(const conv_plan *plan, idx h, idx w, idx lanes)
+{
+    const idx nr = plan->nv * lanes, span_h = axis_row_layout(&plan->largest.h).span, span_w = axis_row_layout(&plan->largest.w).span;
+    const idx most = EDGE_BYTES / (plan->channels * (plan->p.dtype == CONV_F32 ? 4 : 8));
+    direct_piece piece = {.w = min_idx(w, max_idx(4 * nr, most / (min_idx(h, 16) + span_h) - span_w))};
+    piece.pitch = direct_pitch(piece.w, span_w, nr, lanes);
+    piece.h = min_idx(h, max_idx(1, most / piece.pitch - span_h));
+    piece.area = max_idx(most, (1 + span_h) * (max_idx(4 * nr + span_w, most / (1 + span_h)) + nr));
+    return piece;
+}
+
 /* ---- batch: rows of images ---- */
 
 #define BATCH_ROWS (MR >= 14 ? 6 : 3) /* of dw, by four output channels: they, the rows and one of dy are registers */

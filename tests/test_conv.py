@@ -28,6 +28,20 @@ LARGER = [
     )
 ]
 
+# Padded planes that `direct` reads in place, all but their edges.
+EDGES = [
+    Problem.parse(name)
+    for name in (
+        "n1ic1oc2_ih200kh5ph2",
+        "n2ic3oc5_ih190iw201kh3kw5ph2pw4dh2",
+        "n1ic20oc2_ih186kh3ph1",
+        "n1ic2oc1_ih190iw200kh4kw3pt3pb1_reflect",
+        "n2g2ic2oc2_iw40000kw31pw15",
+        "n1ic4oc1_ih400kh3sh2ph1",
+        "n1ic2oc3_ih41iw1000kh1kw9pw4_circular",
+    )
+]
+
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("problem", CATALOGUE, ids=str)
@@ -84,6 +98,17 @@ def test_larger_problems(problem: Problem, isa: str, dtype: str) -> None:
     actual = run(fc, problem, problem.arrays(dtype))
     for name in PASSES:
         assert_within(actual[name], expected(problem, dtype)[name], dtype, TILE if name in ("fwd", "bwd_data") else 1)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("problem", EDGES, ids=str)
+def test_edges_of_planes_that_are_read_in_place(problem: Problem, threads: int, isa: str, dtype: str) -> None:
+    x, w, _, dy = problem.arrays(dtype)
+    with fc.threads(threads):
+        y = forward(fc, problem, problem.arrays(dtype), "direct")
+        dx = _core.conv_backward(problem.ndim, dy, x, w, *problem.arguments().values(), [True, False, False], "direct", "auto")[0]
+    assert_within(y, expected(problem, dtype)["fwd"], dtype)
+    assert_within(dx, expected(problem, dtype)["bwd_data"], dtype)
 
 
 @pytest.mark.parametrize("problem", CATALOGUE, ids=str)

@@ -214,58 +214,57 @@ static void NAME(direct_panel)(REAL *panel, const REAL *b, const int32_t *off, i
     }
 }
 
-static void NAME(direct_task)(const void *context, idx index, int worker)
-{
-    const conv_call *call = context;
-    const conv_plan *plan = call->plan;
-    const NAME(task) t = NAME(task_decode)(plan, index);
-    const lattice *lat = &t.lat;
-    const NAME(box) box = NAME(task_box)(plan, &t);
-    const idx terms = plan->channels * lat->h.taps * lat->w.taps, nr = plan->nv * LANES;
-    if (box.n <= 0 || box.h <= 0 || box.w <= 0 || t.m0 >= t.m1)
-        return;
+/* A part of a task's box, packed or in place; where the offsets and the packed rows are. */
+typedef struct {
+    const conv_call *call;
+    const NAME(task) *t;
+    REAL *buffer, *packed;
+    int32_t *off;
+} NAME(direct);
 
-    REAL *buffer = (REAL *)(call->scratch + worker * plan->task_bytes);
-    int32_t *off = (int32_t *)(buffer + BUFFER_ROWS * NV * LANES);
-    REAL *packed = (REAL *)((char *)off + round_up(terms * (idx)sizeof *off, ALIGNMENT));
-    NAME(block) g = NAME(task_block)(call, &t, buffer);
-    const NAME(source) src = NAME(task_source)(call, &t);
+static void NAME(direct_part)(const NAME(direct) *d, const NAME(box) *box, int in_place)
+{
+    const conv_plan *plan = d->call->plan;
+    const lattice *lat = &d->t->lat;
+    const idx nr = plan->nv * LANES, m0 = d->t->m0, m1 = d->t->m1;
+    NAME(block) g = NAME(task_block)(d->call, d->t, d->buffer);
+    const NAME(source) src = NAME(task_source)(d->call, d->t);
     const idx image = plan->p.groups * lat->result_channels * g.dst_row;
     const conv_pad_mode fold = g.fold ? plan->p.pad_mode : CONV_ZEROS;
-    const REAL *rows = packed, *readable = NULL; /* from there on a tile would pass the end of the array */
+    const REAL *rows = d->packed, *readable = NULL; /* from there on a tile would pass the end of the array */
     NAME(segment) s[4 * NV * LANES];
 
-    NAME(direct_offsets)(off, lat, &box, plan->in_place ? src.plane : box.area, plan->channels);
+    NAME(direct_offsets)(d->off, lat, box, in_place ? src.plane : box->area, plan->channels);
     for (idx c0 = 0; c0 < lat->source_channels; c0 += plan->channels) {
         const idx c1 = min_idx(c0 + plan->channels, lat->source_channels);
         g.first = c0 == 0;
         g.last = c1 == lat->source_channels;
         g.a_term = c0 * lat->h.taps * lat->w.taps;
         g.k = (c1 - c0) * lat->h.taps * lat->w.taps;
-        if (plan->in_place) {
-            rows = src.first + box.n0 * src.image + c0 * src.plane + (box.h0 + box.fh.lowest) * box.pitch + box.w0 + box.fw.lowest;
-            readable = src.end - nr - ((c1 - c0 - 1) * src.plane + box.fh.span * box.pitch + box.fw.span);
+        if (in_place) {
+            rows = src.first + box->n0 * src.image + c0 * src.plane + (box->h0 + box->fh.lowest) * box->pitch + box->w0 + box->fw.lowest;
+            readable = src.end - nr - ((c1 - c0 - 1) * src.plane + box->fh.span * box->pitch + box->fw.span);
         } else {
-            NAME(pack_rows)(packed, &src, lat, &box, c0, c1);
+            NAME(pack_rows)(d->packed, &src, lat, box, c0, c1);
         }
-        const idx block = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), g.dst_row * (idx)sizeof(REAL), plan->p.n);
-        for (g.m1 = t.m0; g.m1 < t.m1;) {
+        const idx block = row_block(m1 - m0, g.k, MR, sizeof(REAL), g.dst_row * (idx)sizeof(REAL), plan->p.n);
+        for (g.m1 = m0; g.m1 < m1;) {
             g.nv = plan->nv;
-            NAME(block_rows)(&g, block, t.m1);
+            NAME(block_rows)(&g, block, m1);
             const idx together = NAME(columns_together)(&g);
             for (NAME(cursor) c = {0}; c.at >= 0;) {
-                idx more = 0;
                 const REAL *b = rows + c.at;
-                const int segments = NAME(direct_segments)(s, lat, &box, fold, image, (int)nr, &c);
+                const int segments = NAME(direct_segments)(s, lat, box, fold, image, (int)nr, &c);
+                idx more = 0;
                 g.nv = NAME(narrowest)(plan->nv, s[segments - 1].column + s[segments - 1].count);
-                g.at = off;
-                if (plan->in_place && b > readable) {
-                    NAME(direct_panel)(packed, b, off, g.k, g.nv * LANES, src.end);
+                g.at = d->off;
+                if (in_place && b > readable) {
+                    NAME(direct_panel)(d->packed, b, d->off, g.k, g.nv * LANES, src.end);
                     g.at = NULL;
-                    b = packed;
+                    b = d->packed;
                 } else if (g.nv == plan->nv && c.column > 0 && NAME(dense)(&g, s, segments)) {
-                    more = min_idx(together - 1, (box.w - 1 - c.column) / nr);
-                    if (plan->in_place)
+                    more = min_idx(together - 1, (box->w - 1 - c.column) / nr);
+                    if (in_place)
                         more = min_idx(more, (readable - b) / nr);
                     c.at += more * nr;
                     c.column += more * nr;
@@ -274,6 +273,66 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
             }
         }
     }
+}
+
+/* Packs a box by pieces. */
+static void NAME(direct_packed)(const NAME(direct) *d, NAME(box) box)
+{
+    const idx h1 = box.h0 + box.h, w1 = box.w0 + box.w;
+    const direct_piece piece = direct_piece_of(d->call->plan, box.h, box.w, LANES);
+    for (idx h0 = box.h0; h0 < h1; h0 += piece.h)
+        for (idx w0 = box.w0; w0 < w1; w0 += piece.w) {
+            NAME(box) part = box;
+            part.h0 = h0;
+            part.w0 = w0;
+            part.h = min_idx(piece.h, h1 - h0);
+            part.w = min_idx(piece.w, w1 - w0);
+            part.pitch = piece.pitch;
+            part.rows = part.h + part.fh.span;
+            part.area = part.n * part.rows * part.pitch;
+            NAME(direct_part)(d, &part, 0);
+        }
+}
+
+/* What no tap leaves the source from is read in place, the edges around it are packed: above, below, left, right. */
+static void NAME(direct_in_place)(const NAME(direct) *d, const NAME(box) *box)
+{
+    const axis_run inside_h = axis_inner(&d->t->lat.h), inside_w = axis_inner(&d->t->lat.w);
+    const idx h0 = box->h0, h1 = h0 + box->h, w0 = box->w0, w1 = w0 + box->w;
+    const idx a = max_idx(h0, min_idx(h1, inside_h.p0)), b = max_idx(a, min_idx(h1, inside_h.p1));
+    const idx c = max_idx(w0, min_idx(w1, inside_w.p0)), e = max_idx(c, min_idx(w1, inside_w.p1));
+    const idx parts[][4] = {{a, b, c, e}, {h0, a, w0, w1}, {b, h1, w0, w1}, {a, b, w0, c}, {a, b, e, w1}};
+    for (int i = 0; i < 5; i++) {
+        NAME(box) part = *box;
+        part.h0 = parts[i][0];
+        part.h = parts[i][1] - part.h0;
+        part.w0 = parts[i][2];
+        part.w = parts[i][3] - part.w0;
+        if (part.h == 0 || part.w == 0)
+            continue;
+        if (i == 0)
+            NAME(direct_part)(d, &part, 1);
+        else
+            NAME(direct_packed)(d, part);
+    }
+}
+
+static void NAME(direct_task)(const void *context, idx index, int worker)
+{
+    const conv_call *call = context;
+    const conv_plan *plan = call->plan;
+    const NAME(task) t = NAME(task_decode)(plan, index);
+    const NAME(box) box = NAME(task_box)(plan, &t);
+    const idx terms = plan->channels * t.lat.h.taps * t.lat.w.taps;
+    if (box.n <= 0 || box.h <= 0 || box.w <= 0 || t.m0 >= t.m1)
+        return;
+    NAME(direct) d = {.call = call, .t = &t, .buffer = (REAL *)(call->scratch + worker * plan->task_bytes)};
+    d.off = (int32_t *)(d.buffer + BUFFER_ROWS * NV * LANES);
+    d.packed = (REAL *)((char *)d.off + round_up(terms * (idx)sizeof *d.off, ALIGNMENT));
+    if (plan->in_place)
+        NAME(direct_in_place)(&d, &box);
+    else
+        NAME(direct_part)(&d, &box, 0);
 }
 
 /* w (oc, ic, kh, kw) of a group to the rows (ic)(oc, taps of the lattice) of each lattice of bwd_data. A task is
