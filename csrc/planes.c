@@ -106,6 +106,7 @@ const conv_algorithm stencil_algorithm = {
 /* ---- slide: bands of rows and runs of columns of some planes ---- */
 
 #define SLIDE_COLUMNS 16384
+#define SLIDE_NEAR 6      /* cycles of a line of planes that the second-level cache keeps */
 #define SLIDE_LINE 25     /* cycles of a line from memory or to it, a strip's from every row; as many again with a stride: measured */
 #define SLIDE_WALK 70 /* cycles to begin and end a strip, measured: 1-D is not for this */
 
@@ -165,11 +166,13 @@ static double slide_cost(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
     const slide_shape s = slide_shape_of(plan);
-    const double far = SLIDE_LINE * (double)min_idx(2, lat.w.step) * far_lines(plan, &lat), shuffles = lat.w.step > 1 ? 1.7 : 1.15; /* measured */
+    const double far = SLIDE_LINE * (double)min_idx(2, lat.w.step) * far_lines(plan, &lat), shuffles = lat.w.step > 1 ? 1.7 : 1; /* measured */
+    const double plane = (double)lat.h.size * (double)lat.w.size + (double)lat.h.grid * (double)lat.w.grid, bytes = plane * (double)element_bytes(plan);
+    const double lines = bytes > 2 * FIRST_CACHE ? SLIDE_NEAR * bytes / ALIGNMENT : 0;
     const double steps = (double)(lat.h.grid + (s.across - 1) * s.apart * ceil_div(lat.h.grid, plan->chunk_h));
     const double copy = s.in_place ? 2 : (double)s.period * (60 + (double)s.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 4 : 16));
     const double walks = (double)s.apart * (double)ceil_div(lat.h.grid, plan->chunk_h) * (double)ceil_div(lat.w.grid, s.vectors * lanes_of(plan));
-    return (double)lat.result_channels * (shuffles * slide_row(plan, &s) * steps + SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40) +
+    return (double)lat.result_channels * (shuffles * slide_row(plan, &s) * steps + SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40 + lines) +
            (double)(lat.h.grid * lat.h.step) * copy + far;
 }
 
