@@ -155,21 +155,30 @@ static NAME(box) NAME(task_box)(const conv_plan *plan, const NAME(task) *t)
     return box;
 }
 
-/* Where the rows of a tap of channel c start in the packed source, whose planes are `area` apart. */
-static idx NAME(tap_shift)(const lattice *lat, const NAME(box) *box, idx area, idx c, idx th, idx tw)
+/* From one channel to the next in the packed source, whose planes are `area` apart. */
+static idx NAME(channel_shift)(const NAME(box) *box, idx area)
+{
+    return box->fh.period * box->fw.period * area;
+}
+
+/* Where the rows of a tap of the first channel start there. */
+static idx NAME(tap_shift)(const lattice *lat, const NAME(box) *box, idx area, idx th, idx tw)
 {
     const idx row = floor_div(tap_position(&lat->h, th), lat->h.step) - box->fh.lowest;
     const idx column = floor_div(tap_position(&lat->w, tw), lat->w.step) - box->fw.lowest;
-    const idx plane = (c * box->fh.period + th % box->fh.period) * box->fw.period + tw % box->fw.period;
+    const idx plane = th % box->fh.period * box->fw.period + tw % box->fw.period;
     return plane * area + row * box->pitch + column;
 }
 
 static void NAME(direct_offsets)(int32_t *off, const lattice *lat, const NAME(box) *box, idx area, idx channels)
 {
-    for (idx c = 0; c < channels; c++)
-        for (idx th = 0; th < lat->h.taps; th++)
-            for (idx tw = 0; tw < lat->w.taps; tw++)
-                *off++ = (int32_t)NAME(tap_shift)(lat, box, area, c, th, tw);
+    const idx taps = lat->h.taps * lat->w.taps;
+    const int32_t channel = (int32_t)NAME(channel_shift)(box, area);
+    for (idx th = 0, k = 0; th < lat->h.taps; th++)
+        for (idx tw = 0; tw < lat->w.taps; tw++)
+            off[k++] = (int32_t)NAME(tap_shift)(lat, box, area, th, tw);
+    for (idx k = taps; k < channels * taps; k++)
+        off[k] = off[k - taps] + channel;
 }
 
 /* A packed element, and the point that it is: `at` < 0 after the last. */

@@ -254,13 +254,17 @@ static void NAME(pack_rows)(REAL *dst, const NAME(source) *src, const lattice *l
 {
     const conv_axis *h = &lat->h, *w = &lat->w;
     const idx width = box->w + box->fw.span;
+    const int one = box->fh.period * box->fw.period == 1; /* residue, for which divisions are made once */
+    NAME(inside) r = {0};
+    idx residue_h = 0;
     for (idx c = c0; c < c1; c++)
         for (idx rh = 0; rh < box->fh.period; rh++)
             for (idx rw = 0; rw < box->fw.period; rw++, dst += box->area) {
-                const idx residue_h = tap_position(h, rh) - floor_div(tap_position(h, rh), h->step) * h->step;
-                const idx residue_w = tap_position(w, rw) - floor_div(tap_position(w, rw), w->step) * w->step;
-                const NAME(inside) r =
-                    NAME(run_inside)((box->w0 + box->fw.lowest) * w->step + residue_w, w->step, w->size, width);
+                if (!one || c == c0) {
+                    const idx residue_w = tap_position(w, rw) - floor_div(tap_position(w, rw), w->step) * w->step;
+                    residue_h = tap_position(h, rh) - floor_div(tap_position(h, rh), h->step) * h->step;
+                    r = NAME(run_inside)((box->w0 + box->fw.lowest) * w->step + residue_w, w->step, w->size, width);
+                }
                 REAL *to = dst;
                 for (idx n = box->n0; n < box->n0 + box->n; n++) {
                     const REAL *plane = src->first + n * src->image + c * src->plane;

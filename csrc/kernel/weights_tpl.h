@@ -117,11 +117,12 @@ static void NAME(outer_task)(const void *context, idx index, int worker)
 /* Where the row of each tap starts in the packed source. */
 static void NAME(weights_rows)(idx *row, const lattice *lat, const NAME(box) *box, idx channels)
 {
-    const conv_axis *h = &lat->h, *w = &lat->w;
-    for (idx c = 0; c < channels; c++)
-        for (idx th = 0; th < h->taps; th++)
-            for (idx tw = 0; tw < w->taps; tw++)
-                *row++ = NAME(tap_shift)(lat, box, box->area, c, th, tw);
+    const idx taps = lat->h.taps * lat->w.taps, channel = NAME(channel_shift)(box, box->area);
+    for (idx th = 0, k = 0; th < lat->h.taps; th++)
+        for (idx tw = 0; tw < lat->w.taps; tw++)
+            row[k++] = NAME(tap_shift)(lat, box, box->area, th, tw);
+    for (idx k = taps; k < channels * taps; k++)
+        row[k] = row[k - taps] + channel;
 }
 
 typedef struct {
