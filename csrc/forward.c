@@ -41,6 +41,7 @@ static double tile_ends(const conv_plan *plan, idx rows)
 
 #define DIRECT_STREAMS 16 /* of a block that is read in place: more than the prefetcher follows */
 #define DIRECT_SUMS 131072 /* bytes of results that wait for the rest of their channels */
+#define IN_PLACE_LINE 8 /* cycles of a line from memory or to it: measured */
 #define IN_PLACE_LIMIT 536870912.0 /* offsets have 32 bits */
 
 #define EDGE_CYCLES 100 /* for a row's two edges */
@@ -162,7 +163,7 @@ static double direct_cost(const conv_plan *plan)
     const double products = 1.15 * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps;
     const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
     return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) +
-           (plan->in_place ? edges + far_source(plan, &lat) : COPIED_LINE * far_lines(plan, &lat));
+           (plan->in_place ? edges + IN_PLACE_LINE * far_lines(plan, &lat) : COPIED_LINE * far_lines(plan, &lat));
 }
 
 /* The rows of a channel fit, with every shift in 32 bits. */
@@ -180,7 +181,9 @@ static const conv_algorithm direct_algorithm = {
 
 #define CHANNELS_LEAST 32    /* points of a task, below which packing all the weights for it weighs */
 #define CHANNELS_FAR 20      /* cycles for a line of a source that is larger than the second-level cache */
-#define CHANNELS_TASK 300    /* cycles to begin with an image */
+#define CHANNELS_TASK 1000   /* cycles to begin with an image */
+#define CHANNELS_LINE 10     /* cycles for a line of a tile's source that the first-level cache has lost */
+#define CHANNELS_PANEL 6     /* cycles for a line of weights that no cache of a core holds */
 #define CHANNELS_POINTS 1024 /* of a unit: its rows stay in cache until they are turned round */
 
 static void channels_block(conv_plan *plan)
@@ -243,9 +246,12 @@ static double channels_cost(const conv_plan *plan)
     const double packs = points < CHANNELS_LEAST ? points / CHANNELS_LEAST : 1; /* of the weights, for an image */
     const double few = lat.source_channels == 1 ? 1.7 : 1; /* which leaves a tile after a few products: measured */
     /* a small tile takes terms faster than they come where panel and lines of the source fill the first-level cache: measured */
-    const double lines = (double)lat.source_channels * (double)lat.h.taps * ALIGNMENT;
-    const int streams = small_tiles(plan) && k * (double)(tile_columns(plan) * element_bytes(plan)) + lines > FIRST_CACHE;
-    const double step = streams ? 0.75 : 0.55;
+    const double panel = k * (double)(tile_columns(plan) * element_bytes(plan));
+    const double row = 1 + (double)((lat.w.taps - 1) * axis_distance(&lat.w) * element_bytes(plan)) / ALIGNMENT;
+    const double lines = (double)(lat.source_channels * lat.h.taps) * min_double(row, (double)lat.w.taps) * ALIGNMENT;
+    const double lost = lines > FIRST_CACHE ? CHANNELS_LINE * lines / ALIGNMENT / k : 0;
+    const double far = panel > 2 * CACHE_BYTES ? CHANNELS_PANEL * panel / ALIGNMENT / k : 0;
+    const double step = (small_tiles(plan) && panel + lines > FIRST_CACHE ? 0.75 : 0.55) + (lost + far) / CHANNELS_ROWS / (double)plan->nv;
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
     return CHANNELS_TASK + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +

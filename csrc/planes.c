@@ -21,7 +21,7 @@ static double stencil_row(const conv_plan *plan, const lattice *lat, int rows, i
     const double columns = rows == 1 ? (double)stencil_box_of(plan, &plan->largest, lanes_of(plan)).pitch * (double)lat->h.step
                                      : (double)round_up(lat->w.grid, vectors * lanes_of(plan));
     const double lag = (double)(lat->h.step * lat->w.taps);
-    const double blocks = taps > 53 ? 1.25 : 1; /* long sums are cut: measured */
+    const double blocks = taps <= 53 ? 1 : rows > 1 ? 1.5 : 1.25; /* long sums are cut: measured */
     double cycles = blocks * (taps - (rows - 1) * lag) * stencil_step(rows, vectors) + 30 + 12 * rows * vectors; /* stores, and the copy from the second-level cache: measured */
     for (int r = 1; r < rows; r++)
         cycles += 2 * lag * stencil_step(r, vectors) + 5;

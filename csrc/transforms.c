@@ -36,7 +36,7 @@ static double winograd_cost(const conv_plan *plan)
     const double strips = (double)round_up(s.tiles_h * s.tiles_w, lanes_of(plan));
     const double vectors = (double)s.tiles_h * (double)ceil_div(s.tiles_w, lanes_of(plan));
     /* where not even a tile's rows and columns stay in the second-level cache, transforms go to memory and come from there: measured */
-    const double spilled = f * k * (double)(plan->kernels->mr + 2 * tile_columns(plan)) * (double)element_bytes(plan) > 4 * WINOGRAD_BYTES;
+    const double spilled = f * k * (double)(plan->kernels->mr + 2 * tile_columns(plan)) * (double)element_bytes(plan) > 2 * WINOGRAD_BYTES;
     return far_source(plan, &lat)
            + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
            + 1.3 * f * strips * rows * k / lanes / 2  /* products */
