@@ -31,7 +31,7 @@ struct conv_algorithm {
 };
 
 extern const conv_algorithm *const forward_algorithms[], *const backward_algorithms[]; /* they end with NULL */
-extern const conv_algorithm winograd_algorithm, fft_algorithm, slide_algorithm, stencil_algorithm, batch_algorithm, batch_weights_algorithm;
+extern const conv_algorithm winograd_algorithm, fft_algorithm, slide_algorithm, stencil_algorithm, planes_algorithm, batch_algorithm, batch_weights_algorithm;
 
 static inline double max_double(double a, double b)
 {
@@ -112,6 +112,8 @@ static inline double far_lines(const conv_plan *plan, const lattice *lat)
     const double bytes = (source + result) * (double)element_bytes(plan);
     return bytes * (double)plan->p.groups > PLANES_FAR ? bytes / ALIGNMENT : 0;
 }
+
+#define COPIED_LINE 20 /* cycles of a line from memory or to it, where it is copied: measured */
 
 typedef struct {
     idx planes;  /* residues per channel */

@@ -34,6 +34,7 @@ typedef enum {
     CONV_CHANNELS,
     CONV_BATCH,
     CONV_WINOGRAD,
+    CONV_PLANES,
     CONV_SLIDE,
     CONV_STENCIL,
     CONV_GEMM,

@@ -27,7 +27,6 @@ static double tile_cycles(const conv_plan *plan, idx rows, double crossing)
 
 #define TASK_CYCLES 700 /* to begin with a box or with a row of panels */
 #define PANEL_CYCLES 100 /* to begin with a panel */
-#define COPIED_LINE 20   /* cycles of a line from memory or to it, where it is copied: measured */
 #define TILE_CYCLES 40 /* to begin with a tile and to end it, beside its stores */
 
 /* Cycles in which the tiles of all rows begin and end, for a vector of columns: what there is to few products. */
@@ -375,6 +374,6 @@ static const conv_algorithm ref_algorithm = {
 /* ---- the table: where two cost the same, the first ---- */
 
 const conv_algorithm *const forward_algorithms[] = {
-    &direct_algorithm, &channels_algorithm, &batch_algorithm, &winograd_algorithm, &slide_algorithm, &stencil_algorithm,
+    &direct_algorithm, &channels_algorithm, &batch_algorithm, &winograd_algorithm, &planes_algorithm, &slide_algorithm, &stencil_algorithm,
     &gemm_algorithm, &fft_algorithm, &ref_algorithm, NULL,
 };

@@ -86,6 +86,41 @@ static inline idx batch_packed(const conv_plan *plan, const lattice *lat)
     return plan->p.layout == CONV_BATCH_RESULT ? rows * batch_pitch(plan, plan->chunk_n) : 0;
 }
 
+/* ---- planes: what a block of them takes of a task's scratch, and how many blocks there are ---- */
+
+typedef struct {
+    idx left, row;       /* vectors of padding before a row, and of a padded row */
+    idx source, weights; /* elements of turned planes, and of turned kernels */
+    idx sums, total;     /* bytes of turned results; of all, the rows that a result reads among them */
+} planes_box;
+
+static inline planes_box planes_box_of(const conv_plan *plan, idx lanes)
+{
+    const conv_axis *h = &plan->envelope.h, *w = &plan->envelope.w;
+    const idx element = plan->p.dtype == CONV_F32 ? 4 : 8, points = h->out_size * w->out_size;
+    const idx a = tap_position(w, 0), b = tap_position(w, w->taps - 1), last = (max_idx(1, w->grid) - 1) * w->step;
+    planes_box box = {.left = max_idx(0, -min_idx(a, b))};
+    box.row = box.left + max_idx(w->size, max_idx(a, b) + last + 1);
+    box.source = h->size * box.row * lanes;
+    box.weights = plan->p.kh * plan->p.kw * lanes;
+    box.sums = max_idx(points, lanes) * lanes * element;
+    box.total = (box.source + box.weights + lanes) * element + box.sums + round_up(plan->p.kh * (idx)sizeof(void *), ALIGNMENT);
+    return box;
+}
+
+typedef struct {
+    idx images, steps, count; /* of one block; so many blocks of the same results; all blocks */
+} planes_blocks;
+
+static inline planes_blocks planes_blocks_of(const conv_plan *plan, idx lanes)
+{
+    const idx results = plan->p.groups * plan->envelope.result_channels;
+    planes_blocks blocks = {.images = max_idx(1, lanes / results)};
+    blocks.steps = ceil_div(plan->p.n, blocks.images);
+    blocks.count = ceil_div(results, lanes) * blocks.steps;
+    return blocks;
+}
+
 /* ---- stencil: where the copy of a plane lies in a task's scratch ---- */
 
 #define STENCIL_TILE 16 /* vectors of the largest tile */

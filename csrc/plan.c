@@ -148,7 +148,7 @@ void conv_plan_threads(conv_plan *plan, int max_threads)
     cut(plan, max_threads);
 }
 
-static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "batch", "winograd", "slide", "stencil", "gemm", "fft", "outer", "dot", "ref"};
+static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "batch", "winograd", "planes", "slide", "stencil", "gemm", "fft", "outer", "dot", "ref"};
 
 const char *conv_algorithm_name(conv_algorithm_id id)
 {

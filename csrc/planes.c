@@ -198,3 +198,79 @@ const conv_algorithm slide_algorithm = {
     CONV_SLIDE, KERNEL_SLIDE, "one channel to each result, few kernel rows: accumulators slide down over rows read where they lie",
     slide_applies, slide_block, slide_cost, slide_fits, slide_chunks, slide_task_bytes, .regroups = 1, .spans = 1,
 };
+
+/* ---- planes: lanes over small planes side by side ---- */
+
+#define PLANES_TURN 7    /* cycles of a vector that is turned, with its load and its store: measured */
+#define PLANES_TILE 15   /* cycles to begin and end some results of a row; for each row of the kernel a third */
+#define PLANES_BLOCK 200 /* cycles to begin with a block */
+
+/* Cycles of the products of a lattice: a load for each, and one of weights for some. */
+static double planes_lattice_cycles(const conv_plan *plan, const lattice *lat)
+{
+    const double tiles = (double)ceil_div(lat->w.grid, 8), width = (double)lat->w.grid, taps = (double)lat->w.taps;
+    /* what results wait for each other */
+    const double together = width / tiles, product = together < 8 ? min_double(4, 4 / max_double(1, together)) : 0.5;
+    double rows = 0;
+    for (idx th = 0; th < lat->h.taps; th++) {
+        const axis_run points = axis_points(&lat->h, th);
+        rows += (double)(plan->p.pad_mode == CONV_ZEROS ? points.p1 - points.p0 : lat->h.grid);
+    }
+    return rows * (width * taps * max_double(0.6, product) + tiles * PLANES_TILE / 3) + (double)lat->h.grid * tiles * PLANES_TILE;
+}
+
+static double planes_block_cycles(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const conv_axis *h = &plan->envelope.h, *w = &plan->envelope.w;
+    const planes_box box = planes_box_of(plan, lanes_of(plan));
+    const double lanes = (double)lanes_of(plan), weights = (double)(p->kh * p->kw), points = (double)h->out_size * (double)w->out_size;
+    const double turned = (double)h->size * (double)w->size + points + weights + 1.5 * lanes;
+    double products = 0;
+    for (idx q = 0; q < plan->phases_h * plan->phases_w; q++) {
+        const lattice lat = plan_lattice(plan, q / plan->phases_w, q % plan->phases_w);
+        products += planes_lattice_cycles(plan, &lat);
+    }
+    const double near = (double)box.total > FIRST_CACHE ? 1.3 : 1; /* what the second-level cache has */
+    return PLANES_BLOCK + near * (PLANES_TURN * turned + products);
+}
+
+static void planes_block(conv_plan *plan)
+{
+    plan->nv = 1;
+    plan->chunk_n = max_idx(1, (idx)(PLANES_WORK / planes_block_cycles(plan)));
+}
+
+static double planes_cost(const conv_plan *plan)
+{
+    const lattice all = plan->envelope;
+    const double lanes = (double)lanes_of(plan), results = (double)(plan->p.groups * all.result_channels);
+    /* of one example: where it has fewer results than lanes, other images may fill them, or none */
+    const double blocks = results < lanes ? 1 : (double)ceil_div((idx)results, lanes_of(plan));
+    return blocks * planes_block_cycles(plan) / (double)plan->p.groups + COPIED_LINE * far_lines(plan, &all);
+}
+
+static idx planes_chunks(const conv_plan *plan)
+{
+    return ceil_div(planes_blocks_of(plan, lanes_of(plan)).count, plan->chunk_n);
+}
+
+static double planes_task_bytes(const conv_plan *plan)
+{
+    return (double)planes_box_of(plan, lanes_of(plan)).total + ALIGNMENT;
+}
+
+/* Plane by plane, so few taps that a sum needs no blocks, and so small that all of a block stays near. */
+static int planes_apply(const conv_plan *plan)
+{
+    const conv_axis *h = &plan->envelope.h, *w = &plan->envelope.w;
+    const double elements = (double)h->size * ((double)w->size + (double)axis_reach(w)) + (double)h->out_size * (double)w->out_size;
+    return plane_by_plane(plan) && plan->p.kh * plan->p.kw <= accumulation_block(plan->p.kh * plan->p.kw) &&
+           elements * (double)(lanes_of(plan) * element_bytes(plan)) < CACHE_BYTES;
+}
+
+const conv_algorithm planes_algorithm = {
+    .id = CONV_PLANES, .kernel = KERNEL_PLANES, .reason = "one channel to each result, small planes: lanes over planes side by side",
+    .applicable = planes_apply, .block = planes_block, .cost = planes_cost, .chunks = planes_chunks, .task_bytes = planes_task_bytes,
+    .regroups = 1, .spans = 1, .task = EVERY_LATTICE,
+};

@@ -17,7 +17,7 @@ from problems import Problem
 from fastconv import reference
 
 PASSES = ("fwd", "bwd_data", "bwd_weights", "bwd_bias")
-ALGORITHMS = ("auto", "direct", "channels", "winograd", "slide", "stencil", "gemm", "fft", "ref")
+ALGORITHMS = ("auto", "direct", "channels", "winograd", "planes", "slide", "stencil", "gemm", "fft", "ref")
 TILE, PLANE = 4, 1 << 20  # outputs along an axis: of the largest Winograd transform; more than a plane of the tests has
 TRANSFORMS = {"auto": TILE, "winograd": TILE, "fft": PLANE}  # those that may be transforms, whose error belongs to a tile
 FFT_TAPS = 24  # from which on `auto` may take the FFT

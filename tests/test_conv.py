@@ -74,7 +74,7 @@ def test_bwd_weights(problem: Problem, isa: str, dtype: str) -> None:
 
 @pytest.mark.parametrize(
     ("position", "algorithm"),
-    [(0, a) for a in ("direct", "channels", "winograd", "slide", "stencil", "gemm", "fft")] + [(1, a) for a in ("outer", "dot", "slide", "gemm")],
+    [(0, a) for a in ("direct", "channels", "winograd", "planes", "slide", "stencil", "gemm", "fft")] + [(1, a) for a in ("outer", "dot", "slide", "gemm")],
 )
 @pytest.mark.parametrize("problem", CATALOGUE + LARGER[:5], ids=str)
 def test_every_kernel_of_backward(

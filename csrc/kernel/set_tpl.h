@@ -23,6 +23,8 @@
 
 #include "fft_conv_tpl.h"
 
+#include "planes_tpl.h"
+
 #include "slide_tpl.h"
 
 #include "slide_weights_tpl.h"
@@ -45,6 +47,7 @@ static const kernel_set NAME(set) = {
     .conv = {[KERNEL_DIRECT] = NAME(direct_task), [KERNEL_CHANNELS] = NAME(channels_task),
              [KERNEL_BATCH] = NAME(batch_task), [KERNEL_BATCH_WEIGHTS] = NAME(batch_weights_task),
              [KERNEL_WINOGRAD] = NAME(winograd_task), [KERNEL_FFT] = NAME(fft_task),
+             [KERNEL_PLANES] = NAME(planes_task),
              [KERNEL_SLIDE] = NAME(slide_task), [KERNEL_SLIDE_WEIGHTS] = NAME(slide_weights_task), [KERNEL_STENCIL] = NAME(stencil_task),
              [KERNEL_GEMM] = NAME(gemm_task),
              [KERNEL_WEIGHTS] = NAME(weights_task), [KERNEL_OUTER] = NAME(outer_task),

@@ -35,6 +35,7 @@ cdef extern from "conv.h" nogil:
         CONV_CHANNELS
         CONV_BATCH
         CONV_WINOGRAD
+        CONV_PLANES
         CONV_SLIDE
         CONV_STENCIL
         CONV_GEMM
