@@ -201,7 +201,7 @@ const conv_algorithm slide_algorithm = {
 
 /* ---- planes: lanes over small planes side by side ---- */
 
-#define PLANES_TURN 7    /* cycles of a vector that is turned, with its load and its store: measured */
+#define PLANES_TURN 8    /* cycles of a vector that is turned, with its load and its store: measured */
 #define PLANES_TILE 15   /* cycles to begin and end some results of a row; for each row of the kernel a third */
 #define PLANES_BLOCK 200 /* cycles to begin with a block */
 

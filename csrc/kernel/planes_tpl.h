@@ -6,6 +6,7 @@
  * by zeros are left out.
  */
 #define PLANES_RESULTS 8
+#define PLANES_SOON 4096 /* bytes of the next block's sources, which is so small that no prefetcher follows: they are called */
 
 typedef struct {
     const conv_call *call;
@@ -74,7 +75,7 @@ static void NAME(planes_weights)(const NAME(planes) *s, idx r0)
     const REAL *const w = s->call->weights, *rows[LANES];
     const REAL *const bias = s->call->bias;
     for (idx l = 0; l < LANES; l++) {
-        const idx r = r0 + min_idx(l, s->images * s->lanes - 1) % s->lanes, inside = min_idx(r, s->results - 1);
+        const idx lane = min_idx(l, s->images * s->lanes - 1), r = r0 + (s->images > 1 ? lane % s->lanes : lane), inside = min_idx(r, s->results - 1);
         rows[l] = w + inside * taps;
         s->bias[l] = bias ? bias[inside] : 0;
     }
@@ -191,17 +192,23 @@ static void NAME(planes_task)(const void *context, idx index, int worker)
     const REAL *const end = (const REAL *)call->src + p->n * p->groups * source;
     if (mode == CONV_ZEROS)
         NAME(planes_pads)(&s, &all, mode);
-    for (idx block = index * plan->chunk_n, r0 = -1; block < min_idx((index + 1) * plan->chunk_n, blocks.count); block++) {
+    const idx last = min_idx((index + 1) * plan->chunk_n, blocks.count);
+    for (idx block = index * plan->chunk_n, r0 = -1; block < last; block++) {
         const idx first = block / blocks.steps * LANES, n0 = block % blocks.steps * s.images, lanes = min_idx(s.lanes, s.results - first);
         const idx images = min_idx(s.images, p->n - n0);
         if (first != r0)
             NAME(planes_weights)(&s, first);
         r0 = first;
         for (idx l = 0; l < LANES; l++) {
-            const idx lane = min_idx(l, images * lanes - 1), n = n0 + lane / lanes, r = first + lane % lanes;
-            s.from[l] = (const REAL *)call->src + (n * p->groups + r / m) * source;
+            const idx lane = l < images * lanes ? l : images * lanes - 1, n = images > 1 ? n0 + lane / lanes : n0;
+            const idx r = first + (images > 1 ? lane % lanes : lane);
+            s.from[l] = (const REAL *)call->src + (n * p->groups + (m > 1 ? r / m : r)) * source;
             s.to[l] = (REAL *)call->dst + (n * s.results + r) * points;
         }
+        const idx together = s.from[LANES - 1] - s.from[0] + source;
+        if (n0 + images < p->n && together * (idx)sizeof(REAL) <= PLANES_SOON) /* the next image's planes are elsewhere */
+            for (idx i = 0; i < together; i += ALIGNMENT / (idx)sizeof(REAL))
+                __builtin_prefetch(s.from[0] + images * p->groups * source + i);
         NAME(planes_source)(&s, &all, end);
         if (mode != CONV_ZEROS)
             NAME(planes_pads)(&s, &all, mode);
