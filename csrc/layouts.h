@@ -224,6 +224,8 @@ static inline slide_shape slide_shape_of(const conv_plan *plan)
 typedef struct {
     idx tile_h, tile_w, frequencies;
     idx groups_h, groups_w, spare_h, spare_w; /* groups of three taps; those that the last group lacks */
+    idx apart_h, apart_w;                     /* results between neighbours: a dilated axis is so many correlations, one after the other */
+    idx each_h, each_w;                       /* tiles of one of them */
     idx tiles_h, tiles_w;                     /* of an image */
     idx k;                                    /* terms: groups * channels */
 } winograd_shape;
@@ -239,10 +241,33 @@ static inline winograd_shape winograd_shape_of(const conv_plan *plan)
     s.spare_h = s.tile_h > 1 ? 3 * s.groups_h - lat.h.taps : 0;
     s.spare_w = s.tile_w > 1 ? 3 * s.groups_w - lat.w.taps : 0;
     s.frequencies = (s.tile_h > 1 ? s.tile_h + 2 : 1) * (s.tile_w > 1 ? s.tile_w + 2 : 1);
-    s.tiles_h = ceil_div(lat.h.grid, s.tile_h);
-    s.tiles_w = ceil_div(lat.w.grid, s.tile_w);
+    s.apart_h = s.tile_h > 1 ? axis_distance(&lat.h) : 1;
+    s.apart_w = s.tile_w > 1 ? axis_distance(&lat.w) : 1;
+    s.each_h = ceil_div(ceil_div(lat.h.grid, s.apart_h), s.tile_h);
+    s.each_w = ceil_div(ceil_div(lat.w.grid, s.apart_w), s.tile_w);
+    s.tiles_h = s.each_h * min_idx(s.apart_h, lat.h.grid);
+    s.tiles_w = s.each_w * min_idx(s.apart_w, lat.w.grid);
     s.k = lat.source_channels * s.groups_h * s.groups_w;
     return s;
+}
+
+/* A tile: its image, its first result, and the tiles from it to the end of a row of its correlation. */
+typedef struct {
+    idx n, y, x, side;
+} winograd_place;
+
+/* Results of a correlation among `count` of an axis, the first its own; none where a row of tiles has fewer than others. */
+static inline idx winograd_left(idx count, idx apart)
+{
+    return count <= 0 ? 0 : apart == 1 ? count : ceil_div(count, apart);
+}
+
+static inline winograd_place winograd_place_of(const winograd_shape *s, idx j)
+{
+    const idx row = j / s->tiles_w, ty = row % s->tiles_h, tx = j % s->tiles_w;
+    const idx phase_h = ty < s->each_h ? 0 : ty / s->each_h, phase_w = tx < s->each_w ? 0 : tx / s->each_w;
+    const idx y = ty - phase_h * s->each_h, x = tx - phase_w * s->each_w;
+    return (winograd_place){row / s->tiles_h, phase_h + y * s->tile_h * s->apart_h, phase_w + x * s->tile_w * s->apart_w, s->each_w - x};
 }
 
 /* Terms that are summed before they are added to the others: tiles of four multiply the roundings of these sums by ten. */
@@ -264,7 +289,7 @@ static inline int winograd_keeps(const conv_plan *plan)
 typedef struct {
     idx ldv, ldu;          /* columns of all strips; of a row of u */
     idx next_v, next_u, next_m, strip; /* from one frequency to the next, and from one strip */
-    idx buffer, v, u, m, rows, zeros, pixels, suspect, taps, panel, again, total;
+    idx buffer, v, u, m, rows, gathered, zeros, pixels, suspect, taps, panel, again, total;
 } winograd_scratch;
 
 static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
@@ -283,7 +308,8 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     at.u = at.v + ceil_div(plan->chunk_h, nr) * at.strip + lanes;
     at.m = at.u + (winograd_keeps(plan) ? 0 : s.frequencies * at.next_u);
     at.rows = at.m + s.frequencies * at.next_m;
-    at.zeros = at.rows + 6 * (round_up(width, lanes) + 5 * lanes);
+    at.gathered = at.rows + 6 * (round_up(width, lanes) + 5 * lanes);
+    at.zeros = at.gathered + (s.apart_w > 1 ? 6 * (round_up(width, lanes) + lanes) : 0);
     at.pixels = at.zeros + round_up(width, lanes) + lanes;
     at.suspect = at.pixels + 16 * nr;
     at.taps = at.suspect + rows * at.ldv;

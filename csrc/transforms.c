@@ -5,6 +5,7 @@
 /* ---- winograd: chunks of tiles, blocks of rows ---- */
 
 #define WINOGRAD_BYTES 1572864 /* of transformed source and weights in a task: they share the second-level cache */
+#define WINOGRAD_APART 1.5     /* cycles to gather an element, or to put one */
 #define WINOGRAD_LINE 80       /* cycles to write a line of transforms to memory and to read it */
 #define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
 
@@ -34,10 +35,13 @@ static double winograd_cost(const conv_plan *plan)
     const double lanes = (double)lanes_of(plan);
     const double f = (double)s.frequencies, rows = (double)lat.result_channels, k = (double)s.k;
     const double strips = (double)round_up(s.tiles_h * s.tiles_w, lanes_of(plan));
-    const double vectors = (double)s.tiles_h * (double)ceil_div(s.tiles_w, lanes_of(plan));
+    const double vectors = (double)(s.tiles_h * (s.tiles_w / s.each_w)) * (double)ceil_div(s.each_w, lanes_of(plan));
+    /* a dilated row is gathered and its results are put one by one: measured */
+    const double apart = s.apart_w == 1 ? 0 : WINOGRAD_APART * (double)(s.tiles_h * s.tiles_w * s.tile_w) *
+        (k * (double)(s.tile_h > 1 ? s.tile_h + 2 : 1) + rows * (double)s.tile_h);
     /* where not even a tile's rows and columns stay in the second-level cache, transforms go to memory and come from there: measured */
     const double spilled = f * k * (double)(plan->kernels->mr + 2 * tile_columns(plan)) * (double)element_bytes(plan) > 2 * WINOGRAD_BYTES;
-    return far_source(plan, &lat)
+    return far_source(plan, &lat) + apart
            + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
            + 1.3 * f * strips * rows * k / lanes / 2  /* products */
            + 11 * f * vectors * k                     /* source */
@@ -88,14 +92,13 @@ static idx winograd_chunks(const conv_plan *plan)
     return ceil_div(plan->p.n * s.tiles_h * s.tiles_w, plan->chunk_w);
 }
 
-/* Neighbouring taps and points of stride 1, a reduction long enough to average the transform's errors, and transforms
+/* Points of stride 1, a reduction long enough to average the transform's errors, and transforms
  * allowed. */
 static int winograd_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const int allowed = p->algorithm == CONV_WINOGRAD || !p->strict;
-    const int taps = p->kh * p->kw > 1 && (p->kh == 1 || p->dil_h == 1) && (p->kw == 1 || p->dil_w == 1);
-    return allowed && taps && p->stride_h == 1 && p->stride_w == 1 &&
+    return allowed && p->kh * p->kw > 1 && p->stride_h == 1 && p->stride_w == 1 &&
            (p->pass == CONV_FWD || p->pad_mode == CONV_ZEROS) &&
            ((p->kh > 1 && p->kw > 1) || (p->pass == CONV_FWD ? p->ic : p->oc) >= WINOGRAD_LEAST);
 }

@@ -25,7 +25,7 @@ typedef struct {
     int nr;                    /* columns of a strip */
     idx low_h, low_w;          /* source position of the first tap of point 0 */
     idx j0, j1;                /* tiles */
-    REAL *v, *m, *rows, *zeros, *pixels, *suspect, *panel, *again;
+    REAL *v, *m, *rows, *gathered, *zeros, *pixels, *suspect, *panel, *again;
 } NAME(winograd);
 
 /* Row m, channel c, tap t of the weights, whatever the pass: first[m * row + c * channel + t]. */
@@ -185,6 +185,25 @@ __attribute__((always_inline)) static inline void NAME(winograd_down)(const int 
     }
 }
 
+/* The same of a dilated axis, whose columns are gathered first. */
+__attribute__((always_inline)) static inline void NAME(winograd_down_apart)(const int ah, const NAME(winograd) *w, const REAL *const *row,
+                                                                            idx pitch, idx x0, idx width)
+{
+    const idx step = w->shape.apart_w, size = w->lat->w.size, room = round_up(width, LANES) + LANES;
+    for (int i = 0; i < ah; i++)
+        NAME(pack_run)(w->gathered + i * room, row[i], NAME(run_inside)(x0, step, size, width), step, width, size, &w->src, room);
+    for (idx x = 0; x < width; x += LANES) {
+        vec d[WINOGRAD_MOST], t[WINOGRAD_MOST];
+#pragma GCC unroll 6
+        for (int i = 0; i < ah; i++)
+            d[i] = NAME(load)(w->gathered + i * room + x);
+        NAME(winograd_in)(ah, d, t);
+#pragma GCC unroll 6
+        for (int i = 0; i < ah; i++)
+            NAME(store)(w->rows + i * pitch + x, t[i]);
+    }
+}
+
 /* Along the rows: `count` tiles of one strip to v[f][k], from `column` on. The lanes after them belong to tiles, or to
  * terms, that are stored later; not so those after the last channel, which `keep` asks to leave alone. What only the
  * `spare` taps of the last group would read is not read: it belongs to no output of the tile. */
@@ -226,24 +245,27 @@ __attribute__((always_inline)) static inline void NAME(winograd_source)(const in
     const REAL *row[WINOGRAD_MOST];
     for (idx c = 0; c < channels; c++)
         for (idx j = w->j0, count; j < w->j1; j += count) {
-            const idx n = j / (s->tiles_h * s->tiles_w), ty = j / s->tiles_w % s->tiles_h, tx = j % s->tiles_w;
+            const winograd_place at = winograd_place_of(s, j);
             const idx column = (j - w->j0) % w->nr;
             REAL *const v = w->v + (j - w->j0) / w->nr * w->lay.strip;
-            count = min_idx(min_idx(w->j1 - j, s->tiles_w - tx), w->nr - column);
-            const idx x0 = tx * s->tile_w + w->low_w, width = count * s->tile_w + aw - s->tile_w + 3 * (s->groups_w - 1);
+            count = min_idx(min_idx(w->j1 - j, at.side), w->nr - column);
+            const idx x0 = at.x + w->low_w, width = count * s->tile_w + aw - s->tile_w + 3 * (s->groups_w - 1);
             const idx pitch = round_up(width, LANES) + 5 * LANES; /* what winograd_points reads past the last tile */
-            const REAL *plane = w->src.first + n * w->src.image + c * w->src.plane;
+            const REAL *plane = w->src.first + at.n * w->src.image + c * w->src.plane;
             for (idx gh = 0; gh < s->groups_h; gh++) {
                 for (int i = 0; i < ah; i++) {
-                    const idx y = pad_index(w->src.mode, ty * s->tile_h + w->low_h + 3 * gh + i, lat->h.size);
+                    const idx y = pad_index(w->src.mode, at.y + w->low_h + (3 * gh + i) * s->apart_h, lat->h.size);
                     /* rows that no output reads: below the last one, or at spare taps */
                     const int read = y >= 0 && y < lat->h.size && (gh + 1 < s->groups_h || i < ah - s->spare_h);
                     row[i] = read ? plane + y * lat->w.size : NULL;
                     if (read && ah > 1) /* short rows: those of the next channel are elsewhere, and called in time */
-                        for (idx x = max_idx(0, x0); x < min_idx(x0 + width, lat->w.size); x += ALIGNMENT / (idx)sizeof(REAL))
+                        for (idx x = max_idx(0, x0); x < min_idx(x0 + width * s->apart_w, lat->w.size); x += ALIGNMENT / (idx)sizeof(REAL))
                             __builtin_prefetch(row[i] + w->src.plane + x);
                 }
-                NAME(winograd_down)(ah, w, row, pitch, x0, width);
+                if (s->apart_w > 1)
+                    NAME(winograd_down_apart)(ah, w, row, pitch, x0, width);
+                else
+                    NAME(winograd_down)(ah, w, row, pitch, x0, width);
                 for (idx gw = 0; gw < s->groups_w; gw++)
                     NAME(winograd_along)(ah, aw, w, w->rows + 3 * gw, pitch, gw + 1 < s->groups_w ? 0 : (int)s->spare_w,
                                          v + ((gh * s->groups_w + gw) * channels + c) * w->nr, (int)column, (int)count,
@@ -358,11 +380,11 @@ static int NAME(winograd_runs)(NAME(winograd_segment) *run, const NAME(winograd)
     const lattice *lat = w->lat;
     int runs = 0;
     for (int q = 0; q < columns; q += run[runs].count, j += run[runs].count, runs++) {
-        const idx n = j / (s->tiles_h * s->tiles_w), y = j / s->tiles_w % s->tiles_h * s->tile_h;
-        const idx tx = j % s->tiles_w, x = tx * s->tile_w, count = min_idx(columns - q, s->tiles_w - tx);
-        run[runs] = (NAME(winograd_segment)){q, (int)count, n * image + y * lat->w.grid + x,
-                                         min_idx(s->tile_h, lat->h.grid - y),
-                                         min_idx(count * s->tile_w, lat->w.grid - x)};
+        const winograd_place at = winograd_place_of(s, j);
+        const idx count = min_idx(columns - q, at.side);
+        run[runs] = (NAME(winograd_segment)){q, (int)count, at.n * image + at.y * lat->w.grid + at.x,
+                                         min_idx(s->tile_h, winograd_left(lat->h.grid - at.y, s->apart_h)),
+                                         min_idx(count * s->tile_w, winograd_left(lat->w.grid - at.x, s->apart_w))};
     }
     return runs;
 }
@@ -450,8 +472,7 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
 
     for (idx j = w->j0; j < w->j1; j++) {
         const REAL *suspect = suspects + (j - w->j0);
-        const idx n = j / (s->tiles_h * s->tiles_w), y = j / s->tiles_w % s->tiles_h * s->tile_h;
-        const idx x = j % s->tiles_w * s->tile_w;
+        const winograd_place at = winograd_place_of(s, j);
         for (idx m = m0, last; m < m1; m = last) {
             for (last = m; last < m1 && suspect[(last - m0) * w->lay.ldv] != 0; last++)
                 continue;
@@ -463,17 +484,17 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
                 NAME(segment) to[LANES];
                 int segments = 0;
                 for (int lane = 0; lane < LANES; lane++) {
-                    const idx oy = y + (first + lane) / s->tile_w, ox = x + (first + lane) % s->tile_w;
+                    const idx oy = at.y + (first + lane) / s->tile_w * s->apart_h, ox = at.x + (first + lane) % s->tile_w * s->apart_w;
                     const int real = first + lane < outputs && oy < h->grid && ox < along->grid;
                     if (real)
-                        to[segments++] = (NAME(segment)){n * image + oy * along->grid + ox, lane, 1};
+                        to[segments++] = (NAME(segment)){at.n * image + oy * along->grid + ox, lane, 1};
                     REAL *panel = w->panel + lane;
                     for (idx c = 0; c < weights->channels; c++)
                         for (idx t = 0; t < weights->taps; t++, panel += LANES) {
-                            const idx sy = pad_index(w->src.mode, oy + w->low_h + t / along->taps, h->size);
-                            const idx sx = pad_index(w->src.mode, ox + w->low_w + t % along->taps, along->size);
+                            const idx sy = pad_index(w->src.mode, oy + w->low_h + t / along->taps * s->apart_h, h->size);
+                            const idx sx = pad_index(w->src.mode, ox + w->low_w + t % along->taps * s->apart_w, along->size);
                             *panel = !real || sy < 0 || sx < 0 ? 0
-                                     : w->src.first[n * w->src.image + c * w->src.plane + sy * along->size + sx];
+                                     : w->src.first[at.n * w->src.image + c * w->src.plane + sy * along->size + sx];
                         }
                 }
                 g.m1 = m;
@@ -503,6 +524,16 @@ static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx 
         }
 }
 
+/* to[i * step] = from[i], i < count. */
+static inline void NAME(winograd_put)(REAL *to, const REAL *from, idx count, idx step)
+{
+    if (step == 1)
+        NAME(copy)(to, from, count);
+    else
+        for (idx i = 0; i < count; i++)
+            to[i * step] = from[i];
+}
+
 #define WINOGRAD_AHEAD 2 /* rows, whose results are elsewhere: their lines are called in time */
 
 /* Rows [m0, m1) of the tiles at hand, from their v and the rows' u. */
@@ -512,7 +543,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_rows)(const int 
 {
     const winograd_shape *s = &w->shape;
     const int nr = w->nr;
-    const idx rows = m1 - m0, pitch = w->lat->w.grid;
+    const idx rows = m1 - m0, pitch = w->lat->w.grid * s->apart_h, step = s->apart_w;
     vec bad = {0};
     for (idx j = 0; j < w->j1 - w->j0; j += nr) {
         const int columns = (int)min_idx(nr, w->j1 - w->j0 - j);
@@ -523,14 +554,13 @@ __attribute__((always_inline)) static inline void NAME(winograd_rows)(const int 
             REAL *dst = g->dst + (m0 + m) * g->dst_row;
             for (int q = 0; q < runs && m + WINOGRAD_AHEAD < rows; q++)
                 for (idx y = 0; y < run[q].rows; y++)
-                    for (idx x = 0; x < run[q].pixels; x += ALIGNMENT / (idx)sizeof(REAL))
+                    for (idx x = 0; x < run[q].pixels * step; x += ALIGNMENT / (idx)sizeof(REAL))
                         __builtin_prefetch(dst + WINOGRAD_AHEAD * g->dst_row + run[q].out + y * pitch + x, 1);
             bad += NAME(winograd_result)(ah, aw, w->pixels, w->m + m * nr, w->lay.next_m, w->plan->nv, columns,
                                          g->bias ? g->bias[m0 + m] : 0, g->relu, w->suspect + m * w->lay.ldv + j);
             for (int q = 0; q < runs; q++)
                 for (idx y = 0; y < run[q].rows; y++)
-                    NAME(copy)(dst + run[q].out + y * pitch, w->pixels + (y * nr + run[q].column) * s->tile_w,
-                               run[q].pixels);
+                    NAME(winograd_put)(dst + run[q].out + y * pitch, w->pixels + (y * nr + run[q].column) * s->tile_w, run[q].pixels, step);
         }
     }
     if (NAME(sum)(bad) != 0)
@@ -550,7 +580,8 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
                         .lay = at, .nr = plan->nv * LANES,
                         .low_h = min_idx(tap_position(&lat->h, 0), tap_position(&lat->h, lat->h.taps - 1)),
                         .low_w = min_idx(tap_position(&lat->w, 0), tap_position(&lat->w, lat->w.taps - 1)),
-                        .v = scratch + at.v, .m = scratch + at.m, .rows = scratch + at.rows, .zeros = scratch + at.zeros,
+                        .v = scratch + at.v, .m = scratch + at.m, .rows = scratch + at.rows, .gathered = scratch + at.gathered, .zeros = scratch + at.zeros,
+                       
                         .pixels = scratch + at.pixels, .suspect = scratch + at.suspect, .panel = scratch + at.panel,
                         .again = scratch + at.again};
     const NAME(weights) weights = NAME(group_weights)(p, lat, call->weights, t->group);
