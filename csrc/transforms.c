@@ -5,7 +5,7 @@
 /* ---- winograd: chunks of tiles, blocks of rows ---- */
 
 #define WINOGRAD_BYTES 1572864 /* of transformed source and weights in a task: they share the second-level cache */
-#define WINOGRAD_APART 1.5     /* cycles to gather an element, or to put one */
+#define WINOGRAD_APART 2.0     /* cycles to gather an element, or to put one */
 #define WINOGRAD_LINE 80       /* cycles to write a line of transforms to memory and to read it */
 #define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
 

@@ -41,6 +41,7 @@ _NAMES = """
 
     n1ic600oc5_ih4kh3ph1  n1ic5oc600_ih4kh3ph1  n4ic128oc16_ih4kh3ph1  n1ic64oc8_ih5kh4  n1ic40oc130_ih6kh3ph1
 
+    n1ic17oc9_ih13iw11kh3ph2dh2  n2ic16oc5_ih9iw14kh3ph3pw2dh3dw2  n1ic33oc7_iw40kw3pw5dw5  n1ic16oc3_ih12kh5ph4dh2_reflect
     n1ic3oc4_ih12kh3ph2dh2  n1ic8oc17_ih15kh3sh2ph3dh3  n1ic2oc3_ih11iw17kh3kw2ph1pw4dw4  n1ic4oc4_ih9kh2dh5
 
     n2g2ic4oc6_ih8kh3ph1  n1g3ic9oc51_ih7kh3ph1  n1g32ic128oc128_ih6kh3ph1  n1g4ic64oc68_ih5kh3sh2ph1
