@@ -108,6 +108,12 @@ static inline planes_box planes_box_of(const conv_plan *plan, idx lanes)
     return box;
 }
 
+/* Rows of a kernel that are summed before they are added to the others; 0 where a row alone is too long a sum. */
+static inline idx planes_cut(idx taps, idx row)
+{
+    return accumulation_block(taps) / row;
+}
+
 typedef struct {
     idx images, steps, count; /* of one block; so many blocks of the same results; all blocks */
 } planes_blocks;

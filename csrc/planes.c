@@ -260,12 +260,12 @@ static double planes_task_bytes(const conv_plan *plan)
     return (double)planes_box_of(plan, lanes_of(plan)).total + ALIGNMENT;
 }
 
-/* Plane by plane, so few taps that a sum needs no blocks, and so small that all of a block stays near. */
+/* Plane by plane, sums that can be cut between the rows of the kernel, and so small that all of a block stays near. */
 static int planes_apply(const conv_plan *plan)
 {
     const conv_axis *h = &plan->envelope.h, *w = &plan->envelope.w;
     const double elements = (double)h->size * ((double)w->size + (double)axis_reach(w)) + (double)h->out_size * (double)w->out_size;
-    return plane_by_plane(plan) && plan->p.kh * plan->p.kw <= accumulation_block(plan->p.kh * plan->p.kw) &&
+    return plane_by_plane(plan) && planes_cut(plan->p.kh * plan->p.kw, plan->p.kw) > 0 &&
            elements * (double)(lanes_of(plan) * element_bytes(plan)) < CACHE_BYTES;
 }
 

@@ -48,7 +48,7 @@ _NAMES = """
     n2g17ic17oc17_ih9kh3ph1  n1g8ic8oc8_ih33kh3ph1  n1g32ic32oc32_ih14kh3sh2ph1  n1g8ic8oc24_ih9kh5ph2
     n1g5ic5oc10_ih12kh5sh2ph2  n1g3ic3oc3_ih15kh7ph3  n1g16ic16oc16_ih8kh3ph2dh2
     n3g13ic13oc13_ih5kh3sh2ph1  n5g3ic3oc6_ih4kh3ph1  n2g20ic20oc20_ih9iw7kh3kw5ph1pw2_replicate  n3g19ic19oc19_iw7kw3pw2dw2_circular
-    n7g1ic1oc1_iw5kw3pw1  n2g17ic17oc17_ih6iw3kh1kw2sh3sw1  n1g11ic11oc33_ih3iw2kh2ph1
+    n2g10ic10oc10_ih17kh10sh3ph4  n1g9ic9oc9_ih8kh9ph4  n1g9ic9oc9_ih4iw70kh2kw30ph1  n7g1ic1oc1_iw5kw3pw1  n2g17ic17oc17_ih6iw3kh1kw2sh3sw1  n1g11ic11oc33_ih3iw2kh2ph1
 
     n2g3ic3oc3_ih40iw130kh3ph1  n1g2ic2oc4_ih9iw7kh5sh2ph2  n1ic1oc1_ih30iw35kh3sh2ph1  n2g2ic2oc2_ih20kh3ph4dh4
     n1ic1oc1_ih21iw70kh8kw3ph3pw1  n1g2ic2oc6_ih26iw19kh7ph3  n1ic1oc1_ih90iw3kh3ph1  n2g3ic3oc3_ih13iw50kh3sh3ph1

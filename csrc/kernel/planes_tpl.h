@@ -13,6 +13,7 @@ typedef struct {
     planes_box box;
     idx results;               /* of an image */
     idx images, lanes;         /* of a block: so many results of each image */
+    idx cut;                   /* rows of the kernel that are summed before they are added to the others */
     REAL *source, *weights, *bias, *sums;
     const REAL *from[LANES];   /* the planes of a block */
     REAL *to[LANES];
@@ -94,11 +95,19 @@ __attribute__((always_inline)) static inline void NAME(planes_tile)(const int R,
 {
     const conv_problem *p = &s->call->plan->p;
     const idx step = lat->w.step * LANES, delta = lat->w.delta * LANES, tap_step = lat->w.tap_step * LANES;
-    vec acc[PLANES_RESULTS];
+    vec acc[PLANES_RESULTS], sum[PLANES_RESULTS];
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
-        acc[r] = (vec){0};
-    for (idx th = 0; th < lat->h.taps; th++) {
+        acc[r] = sum[r] = (vec){0};
+    for (idx th = 0, next = s->cut; th < lat->h.taps; th++) {
+        if (th == next) {
+            next += s->cut;
+#pragma GCC unroll 8
+            for (int r = 0; r < R; r++) {
+                sum[r] += acc[r];
+                acc[r] = (vec){0};
+            }
+        }
         if (!x[th])
             continue;
         const REAL *at = x[th] + column * step;
@@ -115,7 +124,7 @@ __attribute__((always_inline)) static inline void NAME(planes_tile)(const int R,
     const int relu = p->pass == CONV_FWD && p->activation == CONV_RELU;
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
-        const vec y = acc[r] + bias;
+        const vec y = (s->cut < lat->h.taps ? sum[r] + acc[r] : acc[r]) + bias;
         NAME(store)(to + r * lat->w.out_step * LANES, relu ? NAME(relu)(y) : y);
     }
 }
@@ -184,7 +193,7 @@ static void NAME(planes_task)(const void *context, idx index, int worker)
     const planes_blocks blocks = planes_blocks_of(plan, LANES);
     REAL *const scratch = (REAL *)(call->scratch + worker * plan->task_bytes);
     NAME(planes) s = {.call = call, .box = planes_box_of(plan, LANES), .results = p->groups * m, .images = blocks.images,
-                      .lanes = min_idx(LANES, p->groups * m)};
+                      .lanes = min_idx(LANES, p->groups * m), .cut = planes_cut(p->kh * p->kw, p->kw)};
     s.source = scratch;
     s.weights = s.source + s.box.source;
     s.bias = s.weights + s.box.weights;
