@@ -182,7 +182,6 @@ static const conv_algorithm direct_algorithm = {
 #define CHANNELS_FAR 20      /* cycles for a line of a source that is larger than the second-level cache */
 #define CHANNELS_TASK 1000   /* cycles to begin with an image */
 #define CHANNELS_LINE 10     /* cycles for a line of a tile's source that the first-level cache has lost */
-#define CHANNELS_PANEL 6     /* cycles for a line of weights that no cache of a core holds */
 #define CHANNELS_POINTS 1024 /* of a unit: its rows stay in cache until they are turned round */
 
 static void channels_block(conv_plan *plan)
@@ -249,8 +248,7 @@ static double channels_cost(const conv_plan *plan)
     const double row = 1 + (double)((lat.w.taps - 1) * axis_distance(&lat.w) * element_bytes(plan)) / ALIGNMENT;
     const double lines = (double)(lat.source_channels * lat.h.taps) * min_double(row, (double)lat.w.taps) * ALIGNMENT;
     const double lost = lines > FIRST_CACHE ? CHANNELS_LINE * lines / ALIGNMENT / k : 0;
-    const double far = panel > 2 * CACHE_BYTES ? CHANNELS_PANEL * panel / ALIGNMENT / k : 0;
-    const double step = (small_tiles(plan) && panel + lines > FIRST_CACHE ? 0.75 : 0.55) + (lost + far) / CHANNELS_ROWS / (double)plan->nv;
+    const double step = (small_tiles(plan) && panel + lines > FIRST_CACHE ? 0.75 : 0.55) + lost / CHANNELS_ROWS / (double)plan->nv;
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
     return CHANNELS_TASK + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +

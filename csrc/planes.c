@@ -201,9 +201,9 @@ const conv_algorithm slide_algorithm = {
 
 /* ---- planes: lanes over small planes side by side ---- */
 
-#define PLANES_TURN 8    /* cycles of a vector that is turned, with its load and its store: measured */
+#define PLANES_TURN 7    /* cycles of a vector that is turned, with its load and its store: measured */
 #define PLANES_TILE 15   /* cycles to begin and end some results of a row; for each row of the kernel a third */
-#define PLANES_BLOCK 200 /* cycles to begin with a block */
+#define PLANES_BLOCK 300 /* cycles to begin with a block */
 
 /* Cycles of the products of a lattice: a load for each, and one of weights for some. */
 static double planes_lattice_cycles(const conv_plan *plan, const lattice *lat)
@@ -231,7 +231,7 @@ static double planes_block_cycles(const conv_plan *plan)
         const lattice lat = plan_lattice(plan, q / plan->phases_w, q % plan->phases_w);
         products += planes_lattice_cycles(plan, &lat);
     }
-    const double near = (double)box.total > FIRST_CACHE ? 1.3 : 1; /* what the second-level cache has */
+    const double near = (double)box.total > FIRST_CACHE ? 1.1 : 1; /* what the second-level cache has */
     return PLANES_BLOCK + near * (PLANES_TURN * turned + products);
 }
 
