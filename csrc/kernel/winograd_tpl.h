@@ -190,8 +190,16 @@ __attribute__((always_inline)) static inline void NAME(winograd_down_apart)(cons
                                                                             idx pitch, idx x0, idx width)
 {
     const idx step = w->shape.apart_w, size = w->lat->w.size, room = round_up(width, LANES) + LANES;
-    for (int i = 0; i < ah; i++)
-        NAME(pack_run)(w->gathered + i * room, row[i], NAME(run_inside)(x0, step, size, width), step, width, size, &w->src, room);
+    const int modes = w->src.mode != CONV_ZEROS;
+    for (int i = 0; i < ah; i++) {
+        REAL *const to = w->gathered + i * room;
+        if (!modes)
+            NAME(pack_run)(to, row[i], NAME(run_inside)(x0, step, size, width), step, width, size, &w->src, room);
+        for (idx x = 0; modes && x < width; x++) { /* a tile may reach beyond what the padding has */
+            const idx at = pad_index(w->src.mode, x0 + x * step, size);
+            to[x] = row[i] && at >= 0 && at < size ? row[i][at] : 0;
+        }
+    }
     for (idx x = 0; x < width; x += LANES) {
         vec d[WINOGRAD_MOST], t[WINOGRAD_MOST];
 #pragma GCC unroll 6
