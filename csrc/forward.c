@@ -318,8 +318,9 @@ static double gemm_cost(const conv_plan *plan)
     const double runs = (double)points / (double)min_idx(nr, max_idx(1, lat.w.grid)) + (double)points / (double)nr;
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double stores = points % nr == 0 ? 0 : (double)lat.result_channels * 15; /* of the tile that an image ends in */
+    /* elements that are further apart than two are moved one by one, for each tap again */
     return lattices * (columns / lanes * (tile_cycles(plan, lat.result_channels, 0) * k + tile_ends(plan, lat.result_channels)) + stores +
-                       TASK_CYCLES + columns / (double)nr * PANEL_CYCLES + k * (runs * 12 + columns / lanes * step_cycles(lat.w.step))) +
+                       TASK_CYCLES + columns / (double)nr * PANEL_CYCLES + k * (runs * 12 + columns / lanes * step_cycles(lat.w.step) * (lat.w.step > 2 ? 2 : 1))) +
            COPIED_LINE * far_lines(plan, &lat);
 }
 

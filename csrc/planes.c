@@ -82,7 +82,7 @@ static double stencil_cost(const conv_plan *plan)
     const double apart = lat.w.out_step == 1 ? 0 : STENCIL_APART * (double)lat.w.grid / (lat.w.out_step == 2 ? 2 : 1);
     return lattices * (((stencil_row(plan, &lat, (int)plan->depth, plan->nv) + apart) * (double)lat.h.grid + plane) * (double)lat.result_channels +
                        STENCIL_LINE * far_lines(plan, &lat) / lattices +
-                       rows * (double)axis_row_layout(&lat.w).period * (8 + pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : 8)));
+                       rows * (double)axis_row_layout(&lat.w).period * (8 + pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : lat.w.step == 2 ? 8 : 16)));
 }
 
 /* One channel to a result, and for the gradient points that belong to one output each. */
