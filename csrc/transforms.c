@@ -43,10 +43,10 @@ static double winograd_cost(const conv_plan *plan)
     const double spilled = f * k * (double)(plan->kernels->mr + 2 * tile_columns(plan)) * (double)element_bytes(plan) > 2 * WINOGRAD_BYTES;
     return far_source(plan, &lat) + apart
            + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
-           + 1.3 * f * strips * rows * k / lanes / 2  /* products */
-           + 11 * f * vectors * k                     /* source */
-           + 11 * f * strips / lanes * rows           /* result */
-           + (winograd_keeps(plan) ? 2 : 10) * f * rows * k / lanes; /* weights: read, or made */
+           + 1.55 * f * strips * rows * k / lanes / 2 /* products */
+           + 13 * f * vectors * k                     /* source */
+           + 13 * f * strips / lanes * rows           /* result */
+           + (winograd_keeps(plan) ? 2.5 : 12) * f * rows * k / lanes; /* weights: read, or made */
 }
 
 static void winograd_block(conv_plan *plan)
