@@ -62,7 +62,7 @@ static inline direct_piece direct_piece_of(const conv_plan *plan, idx h, idx w, 
 {
     const idx nr = plan->nv * lanes, span_h = axis_row_layout(&plan->largest.h).span, span_w = axis_row_layout(&plan->largest.w).span;
     const idx most = EDGE_BYTES / (plan->channels * (plan->p.dtype == CONV_F32 ? 4 : 8));
-    direct_piece piece = {.w = min_idx(w, max_idx(4 * nr, most / (min_idx(h, 16) + span_h) - span_w))};
+    direct_piece piece = {.w = max_idx(1, min_idx(w, max_idx(4 * nr, most / max_idx(1, min_idx(h, 16) + span_h) - span_w)))};
     piece.pitch = direct_pitch(piece.w, span_w, nr, lanes);
     piece.h = min_idx(h, max_idx(1, most / piece.pitch - span_h));
     piece.area = max_idx(most, (1 + span_h) * (max_idx(4 * nr + span_w, most / (1 + span_h)) + nr));
