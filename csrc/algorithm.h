@@ -93,15 +93,6 @@ static inline int vectors_for(const conv_plan *plan, const lattice *lat)
     return vectors_for_rows(plan->kernels, min_idx(lat->result_channels, rows_together(apart, plan->kernels->mr)));
 }
 
-#define SOURCE_FAR 4194304 /* bytes of a source, beyond which it comes from memory */
-
-/* Cycles in which its lines come, a tile's worth of each row at a time: measured. */
-static inline double far_source(const conv_plan *plan, const lattice *lat)
-{
-    const double bytes = (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size * (double)element_bytes(plan);
-    return bytes > SOURCE_FAR ? bytes / ALIGNMENT * 30 : 0;
-}
-
 #define PLANES_FAR 8388608 /* bytes of all sources and results of an example, beyond which they come from memory and go there */
 
 /* Lines of a group's sources and results where they do; else none. */

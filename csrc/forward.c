@@ -15,12 +15,16 @@ static double step_cycles(idx step)
     return step == 1 ? 2 : step == 2 ? 4 : 8;
 }
 
+static idx highest_tile(const conv_plan *plan)
+{
+    return plan->nv <= plan->kernels->nv ? plan->kernels->mr : plan->kernels->mr * plan->kernels->nv / plan->nv;
+}
+
 /* Cycles for all rows of a vector of columns, at one step of k; a load that crosses cache lines counts twice. */
 static double tile_cycles(const conv_plan *plan, idx rows, double crossing)
 {
     const double nv = (double)plan->nv;
-    const idx highest = plan->nv <= plan->kernels->nv ? plan->kernels->mr : plan->kernels->mr * plan->kernels->nv / plan->nv;
-    const double tiles = (double)ceil_div(rows, highest), height = (double)rows / tiles;
+    const double tiles = (double)ceil_div(rows, highest_tile(plan)), height = (double)rows / tiles;
     const double products = height * nv / 2, loads = (nv * (1 + crossing) + height) / 2;
     return tiles * (products > loads ? products : loads) / nv;
 }
@@ -32,8 +36,7 @@ static double tile_cycles(const conv_plan *plan, idx rows, double crossing)
 /* Cycles in which the tiles of all rows begin and end, for a vector of columns: what there is to few products. */
 static double tile_ends(const conv_plan *plan, idx rows)
 {
-    const idx highest = plan->nv <= plan->kernels->nv ? plan->kernels->mr : plan->kernels->mr * plan->kernels->nv / plan->nv;
-    return (double)ceil_div(rows, highest) * TILE_CYCLES / (double)plan->nv + (double)rows;
+    return (double)ceil_div(rows, highest_tile(plan)) * TILE_CYCLES / (double)plan->nv + (double)rows;
 }
 
 /* ---- direct: a box of source rows packed once or read where it lies, every tap a shift of it ---- */

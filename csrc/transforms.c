@@ -28,6 +28,15 @@ static void winograd_tile(conv_plan *plan, const lattice *lat, idx tile)
     plan->chunk_w = resident ? min_idx(tiles, WINOGRAD_TILES) : plan->chunk_h;
 }
 
+#define SOURCE_FAR 4194304 /* bytes of a source, beyond which it comes from memory */
+
+/* Cycles in which its lines come, a tile's worth of each row at a time: measured. */
+static double far_source(const conv_plan *plan, const lattice *lat)
+{
+    const double bytes = (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size * (double)element_bytes(plan);
+    return bytes > SOURCE_FAR ? bytes / ALIGNMENT * 30 : 0;
+}
+
 static double winograd_cost(const conv_plan *plan)
 {
     const lattice lat = plan->largest;

@@ -35,7 +35,7 @@ static inline void NAME(planes_turn)(vec *r, const REAL *const *rows, idx at, id
     NAME(turn)(r, row, LANES);
 }
 
-/* Sources of the block, each element where the padded rows have it. The last vectors of a plane overlap. */
+/* Sources of the block, each element where the padded rows have it. */
 static void NAME(planes_source)(const NAME(planes) *s, const lattice *lat, const REAL *end)
 {
     const idx width = lat->w.size, count = lat->h.size * width, row = s->box.row * LANES;
@@ -164,7 +164,7 @@ static void NAME(planes_lattice)(const NAME(planes) *s, const lattice *lat, conv
     }
 }
 
-/* The sums to the planes of the block, of which `lanes` are results. */
+/* The sums to the planes of the block, of which `lanes` are results. The last vectors of a plane overlap. */
 static void NAME(planes_store)(const NAME(planes) *s, idx points, idx lanes)
 {
     for (idx e = 0; e < points; e += LANES) {
