@@ -291,6 +291,12 @@ static inline int winograd_keeps(const conv_plan *plan)
     return plan->p.packed && s.frequencies * s.k * plan->p.oc * (plan->p.dtype == CONV_F32 ? 4 : 8) <= WINOGRAD_KEPT;
 }
 
+/* Elements for the taps of some kernels, for zeros, and for where the taps of each group are. */
+static inline idx winograd_taps_room(const winograd_shape *s, const lattice *lat, idx lanes)
+{
+    return round_up(lat->h.taps * lat->w.taps, lanes) * lanes + lanes + round_up(9 * s->groups_h * s->groups_w, lanes);
+}
+
 /* Offsets in elements. */
 typedef struct {
     idx ldv, ldu;          /* columns of all strips; of a row of u */
@@ -319,7 +325,7 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     at.pixels = at.zeros + round_up(width, lanes) + lanes;
     at.suspect = at.pixels + 16 * nr;
     at.taps = at.suspect + rows * at.ldv;
-    at.panel = at.taps + round_up(taps, lanes) * lanes;
+    at.panel = at.taps + winograd_taps_room(&s, &lat, lanes);
     at.again = at.panel + depth * lanes;
     at.total = at.again + round_up(plan->kernels->mr * depth, lanes);
     return at;
@@ -329,8 +335,8 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
 static inline idx winograd_packed(const conv_plan *plan)
 {
     const idx lanes = plan->kernels->set[plan->p.dtype]->lanes;
-    return plan->p.groups * winograd_shape_of(plan).frequencies * winograd_layout(plan, lanes).next_u +
-           round_up(plan->p.kh * plan->p.kw, lanes) * lanes;
+    const winograd_shape s = winograd_shape_of(plan);
+    return plan->p.groups * s.frequencies * winograd_layout(plan, lanes).next_u + winograd_taps_room(&s, &plan->largest, lanes);
 }
 
 /* ---- FFT: a cut into tiles, and where a task keeps its pieces ---- */

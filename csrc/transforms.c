@@ -4,7 +4,8 @@
 
 /* ---- winograd: chunks of tiles, blocks of rows ---- */
 
-#define WINOGRAD_BYTES 1572864 /* of transformed source and weights in a task: they share the second-level cache */
+#define WINOGRAD_BYTES 1572864 /* of transformed source and weights in a task, where those are made once */
+#define WINOGRAD_SOURCE 5242880 /* of transformed source, where weights are made block by block for all of it */
 #define WINOGRAD_APART 2.0     /* cycles to gather an element, or to put one */
 #define WINOGRAD_LINE 80       /* cycles to write a line of transforms to memory and to read it */
 #define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
@@ -18,12 +19,12 @@ static void winograd_tile(conv_plan *plan, const lattice *lat, idx tile)
     plan->tile_w = lat->w.taps == 1 ? 1 : tile;
     const winograd_shape s = winograd_shape_of(plan);
     const idx tiles = max_idx(1, plan->p.n * s.tiles_h * s.tiles_w);
-    const idx most = WINOGRAD_BYTES / (s.frequencies * s.k * element_bytes(plan)); /* columns and rows together */
+    const idx each = s.frequencies * s.k * element_bytes(plan), most = WINOGRAD_BYTES / each; /* columns and rows together */
     plan->nv = tiles <= lanes_of(plan) ? 1 : plan->kernels->nv;
     const idx nr = tile_columns(plan);
     const int resident = !winograd_keeps(plan) && rows + 2 * nr <= most;
     plan->block_rows = resident ? rows : even(rows, max_idx(mr, min_idx(5 * mr, most / 3)));
-    plan->chunk_h = max_idx(2 * nr, (most - plan->block_rows) / nr * nr);
+    plan->chunk_h = max_idx(2 * nr, (resident ? most - rows : WINOGRAD_SOURCE / each) / nr * nr);
     plan->chunk_h = tiles <= plan->chunk_h ? tiles : round_up(even(tiles, plan->chunk_h), nr);
     plan->chunk_w = resident ? min_idx(tiles, WINOGRAD_TILES) : plan->chunk_h;
 }
@@ -52,10 +53,10 @@ static double winograd_cost(const conv_plan *plan)
     const double spilled = f * k * (double)(plan->kernels->mr + 2 * tile_columns(plan)) * (double)element_bytes(plan) > 2 * WINOGRAD_BYTES;
     return far_source(plan, &lat) + apart
            + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
-           + 1.55 * f * strips * rows * k / lanes / 2 /* products */
+           + (s.tiles_h * s.tiles_w <= tile_columns(plan) ? 1.3 : 1.5) * f * strips * rows * k / lanes / 2 /* products */
            + 13 * f * vectors * k                     /* source */
            + 13 * f * strips / lanes * rows           /* result */
-           + (winograd_keeps(plan) ? 2.5 : 12) * f * rows * k / lanes; /* weights: read, or made */
+           + (winograd_keeps(plan) ? 2.5 * f * k : (double)lat.source_channels * (40 + 3 * (double)(lat.h.taps * lat.w.taps)) + 2 * f * k) * rows / lanes; /* weights: read, or made */
 }
 
 static void winograd_block(conv_plan *plan)

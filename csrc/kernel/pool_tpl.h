@@ -4,19 +4,6 @@
  * apart; the few at the borders, and those so near the end of the array that a vector would reach beyond it, one by one.
  */
 
-/* LANES elements, `stride` apart: reads stride * LANES of them. */
-static inline vec NAME(load_strided)(const REAL *p, idx stride)
-{
-    vec v;
-    if (stride == 1)
-        return NAME(load)(p);
-    if (stride == 2)
-        return NAME(load_even)(p);
-    for (int lane = 0; lane < LANES; lane++)
-        v[lane] = p[lane * stride];
-    return v;
-}
-
 /* Rows of taps inside the plane for one row of outputs. */
 typedef struct {
     const REAL *first; /* source row of tap row `low` */

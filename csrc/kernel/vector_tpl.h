@@ -163,3 +163,16 @@ static inline vec NAME(load_even)(const REAL *p)
 {
     return __builtin_shuffle(NAME(load)(p), NAME(load)(p + LANES), 2 * NAME(iota)());
 }
+
+/* LANES elements, `stride` apart: reads stride * LANES of them. */
+static inline vec NAME(load_strided)(const REAL *p, idx stride)
+{
+    vec v;
+    if (stride == 1)
+        return NAME(load)(p);
+    if (stride == 2)
+        return NAME(load_even)(p);
+    for (int lane = 0; lane < LANES; lane++)
+        v[lane] = p[lane * stride];
+    return v;
+}

@@ -7,7 +7,7 @@
  * are more terms of the sum: k runs over (group, channel).
  *
  * A task transforms the source of some tiles (run on over rows and images) into v[strip][f][k][column], a strip being as
- * many tiles as the microkernel has columns; blocks of rows of the weights into u[f][row][k]; then, strip by strip,
+ * many tiles as the microkernel has columns, or one vector where no more are left; blocks of rows of the weights into u[f][row][k]; then, strip by strip,
  * multiplies, f by f, and transforms back. Lanes are tiles of one row, so the source is read as it lies and
  * de-interleaved in registers.
  *
@@ -22,7 +22,6 @@ typedef struct {
     NAME(source) src;
     winograd_shape shape;
     winograd_scratch lay;
-    int nr;                    /* columns of a strip */
     idx low_h, low_w;          /* source position of the first tap of point 0 */
     idx j0, j1;                /* tiles */
     REAL *v, *m, *rows, *gathered, *zeros, *pixels, *suspect, *panel, *again;
@@ -33,6 +32,12 @@ typedef struct {
     const REAL *first, *end; /* of the group; one past the array */
     idx row, channel, channels, taps;
 } NAME(weights);
+
+/* Vectors of the strip that begins with tile j. */
+static inline int NAME(winograd_vectors)(const NAME(winograd) *w, idx j)
+{
+    return w->j1 - j <= LANES ? 1 : w->plan->nv;
+}
 
 /* ---- the transforms, in one dimension: `a` points ---- */
 
@@ -213,12 +218,12 @@ __attribute__((always_inline)) static inline void NAME(winograd_down_apart)(cons
 }
 
 /* Along the rows: `count` tiles of one strip to v[f][k], from `column` on. The lanes after them belong to tiles, or to
- * terms, that are stored later; not so those after the last channel, which `keep` asks to leave alone. What only the
+ * terms, that are stored later; not so those from `end` on, which are left alone. What only the
  * `spare` taps of the last group would read is not read: it belongs to no output of the tile. */
 __attribute__((always_inline)) static inline void NAME(winograd_along)(const int ah, const int aw,
                                                                        const NAME(winograd) *w, const REAL *rows,
                                                                        idx pitch, int spare, REAL *v, int column,
-                                                                       int count, int keep)
+                                                                       int count, int end)
 {
     const int m = aw == 1 ? 1 : aw - 2;
     const idx frequency = w->lay.next_v;
@@ -232,7 +237,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_along)(const int
             if (spare > 1)
                 d[aw - 2] = (vec){0};
             NAME(winograd_in)(aw, d, t);
-            const int over = keep && column + q + LANES > w->nr;
+            const int over = column + q + LANES > end;
             const mask own = NAME(iota)() < (mask){0} + (count - q);
 #pragma GCC unroll 6
             for (int j = 0; j < aw; j++, to += frequency) {
@@ -249,14 +254,15 @@ __attribute__((always_inline)) static inline void NAME(winograd_source)(const in
 {
     const winograd_shape *s = &w->shape;
     const lattice *lat = w->lat;
-    const idx channels = lat->source_channels;
+    const idx channels = lat->source_channels, most = w->plan->nv * LANES;
     const REAL *row[WINOGRAD_MOST];
     for (idx c = 0; c < channels; c++)
         for (idx j = w->j0, count; j < w->j1; j += count) {
             const winograd_place at = winograd_place_of(s, j);
-            const idx column = (j - w->j0) % w->nr;
-            REAL *const v = w->v + (j - w->j0) / w->nr * w->lay.strip;
-            count = min_idx(min_idx(w->j1 - j, at.side), w->nr - column);
+            const idx strip = (j - w->j0) / most, column = (j - w->j0) % most;
+            const int nr = NAME(winograd_vectors)(w, j - column) * LANES;
+            REAL *const v = w->v + strip * w->lay.strip;
+            count = min_idx(min_idx(w->j1 - j, at.side), nr - column);
             const idx x0 = at.x + w->low_w, width = count * s->tile_w + aw - s->tile_w + 3 * (s->groups_w - 1);
             const idx pitch = round_up(width, LANES) + 5 * LANES; /* what winograd_points reads past the last tile */
             const REAL *plane = w->src.first + at.n * w->src.image + c * w->src.plane;
@@ -276,33 +282,75 @@ __attribute__((always_inline)) static inline void NAME(winograd_source)(const in
                     NAME(winograd_down)(ah, w, row, pitch, x0, width);
                 for (idx gw = 0; gw < s->groups_w; gw++)
                     NAME(winograd_along)(ah, aw, w, w->rows + 3 * gw, pitch, gw + 1 < s->groups_w ? 0 : (int)s->spare_w,
-                                         v + ((gh * s->groups_w + gw) * channels + c) * w->nr, (int)column, (int)count,
-                                         c + 1 == channels);
+                                         v + ((gh * s->groups_w + gw) * channels + c) * nr, (int)column, (int)count,
+                                         c + 1 == channels ? nr : INT32_MAX);
             }
         }
 }
 
 /* ---- weights: w to u ---- */
 
-/* Taps of LANES channels from c on, of result row m: taps[t][lane]. */
-static void NAME(winograd_gather)(REAL *taps, const NAME(weights) *w, idx m, idx c)
+#define KERNELS_AHEAD 4 /* vectors of channels, called in time: they are short rows, at any distance */
+
+/* Taps of LANES channels from c on, of result row m: taps[t][lane]. Whole vectors are turned round, the few taps after them moved one by one. */
+static inline void NAME(winograd_gather)(REAL *taps, const NAME(weights) *w, idx m, idx c)
 {
-    const idx count = min_idx(LANES, w->channels - c);
-    const REAL *row[LANES];
-    for (int i = 0; i < LANES; i++)
-        row[i] = w->first + m * w->row + (c + min_idx(i, count - 1)) * w->channel;
-    const REAL *highest = row[0] > row[LANES - 1] ? row[0] : row[LANES - 1];
-    for (idx t = 0; t < w->taps; t += LANES, taps += LANES * LANES)
-        if (highest + t + LANES <= w->end) {
-            const REAL *from[LANES];
-            for (int i = 0; i < LANES; i++)
-                from[i] = row[i] + t;
-            NAME(transpose_rows)(taps, LANES, from);
-        } else {
-            for (int i = 0; i < LANES; i++)
-                for (idx q = t; q < min_idx(t + LANES, w->taps); q++)
-                    taps[(q - t) * LANES + i] = row[i][q];
+    const idx count = min_idx(LANES, w->channels - c), step = w->channel;
+    const REAL *first = w->first + m * w->row + c * step;
+    idx t = 0;
+    if (count < LANES) { /* some twice */
+        for (; t < w->taps; t++)
+            for (int lane = 0; lane < LANES; lane++)
+                taps[t * LANES + lane] = first[min_idx(lane, count - 1) * step + t];
+        return;
+    }
+    for (int lane = 0; lane < LANES; lane++)
+        __builtin_prefetch(first + (KERNELS_AHEAD * LANES + lane) * step);
+    for (; w->taps - t > LANES / 4 && first + (LANES - 1) * step + t + LANES <= w->end; t += LANES)
+        NAME(transpose)(taps + t * LANES, LANES, first + t, step);
+    for (; t < w->taps; t++)
+        NAME(store)(taps + t * LANES, NAME(load_strided)(first + t, step));
+}
+
+/* Where the taps of each group lie in `taps`, three by three; those that the last group lacks are the zeros after them. */
+static void NAME(winograd_order)(int32_t *order, const winograd_shape *s, const lattice *lat)
+{
+    const idx th = lat->h.taps, tw = lat->w.taps;
+    for (idx g = 0; g < s->groups_h * s->groups_w; g++)
+        for (idx i = 0; i < 9; i++) {
+            const idx y = g / s->groups_w * 3 + i / 3, x = g % s->groups_w * 3 + i % 3;
+            /* the kernel's element at this distance from the first source position */
+            const idx at = (lat->h.delta < 0 ? th - 1 - y : y) * tw + (lat->w.delta < 0 ? tw - 1 - x : x);
+            *order++ = (int32_t)(y < th && x < tw ? at * LANES : round_up(th * tw, LANES) * LANES);
         }
+}
+
+/* Nine taps of LANES kernels to u[f * next]. */
+__attribute__((always_inline)) static inline void NAME(winograd_kernel)(const int ah, const int aw, const REAL *taps, const int32_t *order,
+                                                                        REAL *u, idx next)
+{
+    vec column[WINOGRAD_MOST][3];
+#pragma GCC unroll 3
+    for (int x = 0; x < (aw == 1 ? 1 : 3); x++) {
+        vec d[3], t[WINOGRAD_MOST];
+#pragma GCC unroll 3
+        for (int y = 0; y < (ah == 1 ? 1 : 3); y++)
+            d[y] = NAME(load)(taps + order[3 * y + x]);
+        NAME(winograd_taps)(ah, d, t);
+#pragma GCC unroll 6
+        for (int i = 0; i < ah; i++)
+            column[i][x] = t[i];
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < ah; i++) {
+        vec t[WINOGRAD_MOST];
+        NAME(winograd_taps)(aw, column[i], t);
+#pragma GCC unroll 6
+        for (int j = 0; j < aw; j++, u += next) {
+            NAME(store)(u, t[j] * (REAL)(NAME(winograd_factor)(ah, i) * NAME(winograd_factor)(aw, j)));
+            __asm__("" : "+r"(u)); /* one addition each: products of `next` would be spilled */
+        }
+    }
 }
 
 /* Rows [m0, m1) to u[f][m - m0][k]. */
@@ -312,43 +360,20 @@ __attribute__((always_inline)) static inline void NAME(winograd_weights)(const i
                                                                          const NAME(weights) *w, idx m0, idx m1,
                                                                          REAL *taps)
 {
-    const idx th = lat->h.taps, tw = lat->w.taps;
-    const int high = ah == 1 ? 1 : 3, wide = aw == 1 ? 1 : 3;
+    REAL some[WINOGRAD_MOST * WINOGRAD_MOST * LANES], *const zeros = taps + round_up(w->taps, LANES) * LANES;
+    int32_t *const order = (int32_t *)(zeros + LANES);
+    NAME(store)(zeros, (vec){0});
+    NAME(winograd_order)(order, s, lat);
     for (idx m = m0; m < m1; m++)
         for (idx c = 0; c < w->channels; c += LANES) {
+            const idx count = min_idx(LANES, w->channels - c);
+            const int whole = count == LANES;
             NAME(winograd_gather)(taps, w, m, c);
             for (idx g = 0; g < s->groups_h * s->groups_w; g++) {
-                const idx h0 = g / s->groups_w * 3, w0 = g % s->groups_w * 3;
-                vec column[WINOGRAD_MOST][3];
-#pragma GCC unroll 3
-                for (int x = 0; x < wide; x++) {
-                    vec d[3], t[WINOGRAD_MOST];
-#pragma GCC unroll 3
-                    for (int y = 0; y < high; y++) {
-                        /* the kernel's element at this distance from the first source position */
-                        const idx at_h = lat->h.delta < 0 ? th - 1 - (h0 + y) : h0 + y;
-                        const idx at_w = lat->w.delta < 0 ? tw - 1 - (w0 + x) : w0 + x;
-                        d[y] = h0 + y < th && w0 + x < tw ? NAME(load)(taps + (at_h * tw + at_w) * LANES) : (vec){0};
-                    }
-                    NAME(winograd_taps)(ah, d, t);
-#pragma GCC unroll 6
-                    for (int i = 0; i < ah; i++)
-                        column[i][x] = t[i];
-                }
-#pragma GCC unroll 6
-                for (int i = 0; i < ah; i++) {
-                    vec t[WINOGRAD_MOST];
-                    NAME(winograd_taps)(aw, column[i], t);
-#pragma GCC unroll 6
-                    for (int j = 0; j < aw; j++) {
-                        const vec v = t[j] * (REAL)(NAME(winograd_factor)(ah, i) * NAME(winograd_factor)(aw, j));
-                        REAL *const to = u + (i * aw + j) * lay->next_u + (m - m0) * lay->ldu + g * w->channels + c;
-                        if (c + LANES <= w->channels)
-                            NAME(store)(to, v);
-                        else
-                            __builtin_memcpy(to, &v, (size_t)(w->channels - c) * sizeof(REAL));
-                    }
-                }
+                REAL *const to = u + (m - m0) * lay->ldu + g * w->channels + c;
+                NAME(winograd_kernel)(ah, aw, taps, order + 9 * g, whole ? to : some, whole ? lay->next_u : LANES);
+                for (idx f = 0; f < (whole ? 0 : s->frequencies); f++)
+                    NAME(copy)(to + f * lay->next_u, some + f * LANES, count);
             }
         }
 }
@@ -514,14 +539,13 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
 }
 
 /* The products of a strip v and u, f by f. */
-static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx rows, const REAL *v)
+static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx rows, const REAL *v, int nv)
 {
     const winograd_shape *s = &w->shape;
     const idx terms = winograd_terms(s->k);
-    const int nr = w->nr;
-    const int highest = NAME(tile_rows)(w->plan->nv);
+    const int nr = nv * LANES, highest = NAME(tile_rows)(nv);
     int height;
-    NAME(tile_run) *const run = NAME(tile_of)(w->plan->nv, NAME(ROWS_A), NAME(PANEL_B));
+    NAME(tile_run) *const run = NAME(tile_of)(nv, NAME(ROWS_A), NAME(PANEL_B));
     for (idx f = 0; f < s->frequencies; f++)
         for (idx m = 0; m < rows; m += height) {
             const NAME(tile_args) t = {.k = s->k, .kblock = terms, .a = u + f * w->lay.next_u + m * w->lay.ldu,
@@ -550,21 +574,20 @@ __attribute__((always_inline)) static inline void NAME(winograd_rows)(const int 
                                                                       idx image, const REAL *u, idx m0, idx m1)
 {
     const winograd_shape *s = &w->shape;
-    const int nr = w->nr;
-    const idx rows = m1 - m0, pitch = w->lat->w.grid * s->apart_h, step = s->apart_w;
+    const idx most = w->plan->nv * LANES, rows = m1 - m0, pitch = w->lat->w.grid * s->apart_h, step = s->apart_w;
     vec bad = {0};
-    for (idx j = 0; j < w->j1 - w->j0; j += nr) {
-        const int columns = (int)min_idx(nr, w->j1 - w->j0 - j);
+    for (idx j = 0; j < w->j1 - w->j0; j += most) {
+        const int nv = NAME(winograd_vectors)(w, w->j0 + j), nr = nv * LANES, columns = (int)min_idx(nr, w->j1 - w->j0 - j);
         NAME(winograd_segment) run[NV * LANES];
         const int runs = NAME(winograd_runs)(run, w, w->j0 + j, columns, image);
-        NAME(winograd_multiply)(w, u, rows, w->v + j / nr * w->lay.strip);
+        NAME(winograd_multiply)(w, u, rows, w->v + j / most * w->lay.strip, nv);
         for (idx m = 0; m < rows; m++) {
             REAL *dst = g->dst + (m0 + m) * g->dst_row;
             for (int q = 0; q < runs && m + WINOGRAD_AHEAD < rows; q++)
                 for (idx y = 0; y < run[q].rows; y++)
                     for (idx x = 0; x < run[q].pixels * step; x += ALIGNMENT / (idx)sizeof(REAL))
                         __builtin_prefetch(dst + WINOGRAD_AHEAD * g->dst_row + run[q].out + y * pitch + x, 1);
-            bad += NAME(winograd_result)(ah, aw, w->pixels, w->m + m * nr, w->lay.next_m, w->plan->nv, columns,
+            bad += NAME(winograd_result)(ah, aw, w->pixels, w->m + m * nr, w->lay.next_m, nv, columns,
                                          g->bias ? g->bias[m0 + m] : 0, g->relu, w->suspect + m * w->lay.ldv + j);
             for (int q = 0; q < runs; q++)
                 for (idx y = 0; y < run[q].rows; y++)
@@ -585,11 +608,10 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
     const winograd_scratch at = winograd_layout(plan, LANES);
     REAL *const scratch = (REAL *)(call->scratch + worker * plan->task_bytes);
     NAME(winograd) w = {.plan = plan, .lat = lat, .src = NAME(task_source)(call, t), .shape = winograd_shape_of(plan),
-                        .lay = at, .nr = plan->nv * LANES,
+                        .lay = at,
                         .low_h = min_idx(tap_position(&lat->h, 0), tap_position(&lat->h, lat->h.taps - 1)),
                         .low_w = min_idx(tap_position(&lat->w, 0), tap_position(&lat->w, lat->w.taps - 1)),
                         .v = scratch + at.v, .m = scratch + at.m, .rows = scratch + at.rows, .gathered = scratch + at.gathered, .zeros = scratch + at.zeros,
-                       
                         .pixels = scratch + at.pixels, .suspect = scratch + at.suspect, .panel = scratch + at.panel,
                         .again = scratch + at.again};
     const NAME(weights) weights = NAME(group_weights)(p, lat, call->weights, t->group);
