@@ -157,7 +157,7 @@ typedef struct {
     int relu;
     conv_dtype dtype;
     char *scratch;
-    idx rows; /* of a task; set by matmul_run */
+    idx rows, columns; /* of a task; set by matmul_run */
 } matrix_product;
 
 idx matmul_scratch_bytes(const matrix_product *p, int max_threads);

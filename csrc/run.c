@@ -128,15 +128,22 @@ static int matmul_threads(const matrix_product *p, int max_threads)
     return 2.0 * (double)p->m * (double)p->n * (double)p->k < 4e6 ? 1 : max_threads;
 }
 
+/* Long rows of both are read as they lie. */
+static int matmul_by_dots(const matrix_product *p)
+{
+    return p->a_col == 1 && p->b_row == 1 && p->k >= DOTS_LEAST;
+}
+
+/* Of a task, before tasks are made for every thread. */
 static idx matmul_columns(const matrix_product *p)
 {
-    return (idx)cpu_kernels()->nv * cpu_kernels()->set[p->dtype]->lanes;
+    return matmul_by_dots(p) ? p->n : (idx)cpu_kernels()->nv * cpu_kernels()->set[p->dtype]->lanes;
 }
 
 idx matmul_scratch_bytes(const matrix_product *p, int max_threads)
 {
-    const idx nr = matmul_columns(p), element = p->dtype == CONV_F32 ? 4 : 8;
-    return matmul_threads(p, max_threads) * matmul_task_bytes(nr, element);
+    const idx element = p->dtype == CONV_F32 ? 4 : 8;
+    return matmul_by_dots(p) ? 0 : matmul_threads(p, max_threads) * matmul_task_bytes(matmul_columns(p), element);
 }
 
 /* An empty sum: rows of the bias. */
@@ -157,15 +164,19 @@ static void matmul_bias(const matrix_product *p)
 void matmul_run(matrix_product *p, int max_threads)
 {
     const unsigned mode = cpu_flush_denormals();
-    const int threads = matmul_threads(p, max_threads);
-    const idx tiles = ceil_div(p->n, matmul_columns(p));
+    const int threads = matmul_threads(p, max_threads), dots = matmul_by_dots(p);
+    const kernel_set *set = cpu_kernels()->set[p->dtype];
     p->rows = p->m;
+    p->columns = matmul_columns(p);
     if (p->k == 0 || p->m == 0)
         matmul_bias(p);
     else {
+        if (dots && threads > 1)
+            p->columns = round_up(even(p->n, ceil_div(p->n, 4 * threads)), set->lanes);
+        const idx tiles = ceil_div(p->n, p->columns);
         if (threads > 1 && tiles < 4 * threads)
             p->rows = ceil_div(p->m, min_idx(ceil_div(p->m, 32), ceil_div(4 * threads, tiles)));
-        threads_run(threads, tiles * ceil_div(p->m, p->rows), cpu_kernels()->set[p->dtype]->matmul, p);
+        threads_run(threads, tiles * ceil_div(p->m, p->rows), dots ? set->dots : set->matmul, p);
     }
     cpu_restore(mode);
 }

@@ -1,6 +1,7 @@
 /* pool -- max pooling by rows of outputs, and the maps by index that belong to it.
  *
- * Columns whose windows lie inside the plane are done LANES at a time, reading the source where it lies, stride elements
+ * Without indices the largest of each column, then of the columns of each window. With them, and where something is not
+ * finite, columns whose windows lie inside the plane are done LANES at a time, reading the source where it lies, stride elements
  * apart; the few at the borders, and those so near the end of the array that a vector would reach beyond it, one by one.
  */
 
@@ -57,6 +58,51 @@ static inline __attribute__((always_inline)) vec NAME(max_pool_block)(const max_
     return best;
 }
 
+#define POOL_ROW 2048 /* columns whose largest are kept */
+
+/* One row of outputs, first down the columns, then along them; padding is -Inf. 0, and part of y, where it does not apply: a NaN must win. */
+static inline __attribute__((always_inline)) int NAME(max_pool_quick)(const max_pool *p, const NAME(pool_row) *r, const REAL *limit,
+                                                                      idx stride, REAL *y)
+{
+    REAL row[POOL_ROW + 4 * LANES];
+    const idx rows = r->high - r->low, step = p->dil_h * p->iw, reach = (p->kw - 1) * p->dil_w + 1;
+    const idx most = (POOL_ROW - reach) / stride / LANES * LANES;
+    if (most <= 0 || stride > 2)
+        return 0;
+    for (idx o = 0, count; o < p->ow; o += count) {
+        count = min_idx(most, p->ow - o);
+        const idx x0 = o * stride - p->pad_w, width = round_up(count, LANES) * stride + reach;
+        const idx lo = max_idx(0, -x0), hi = max_idx(lo, min_idx(width, p->iw - x0));
+        const REAL *from = r->first + x0;
+        vec unfit = {0}; /* NaN where anything is not finite */
+        if (limit - from < (rows - 1) * step + round_up(hi - lo, LANES) + lo)
+            return 0;
+        for (idx x = lo; x < hi; x += LANES) {
+            vec best = NAME(load)(from + x);
+            unfit += best * 0;
+            for (idx i = 1; i < rows; i++) {
+                const vec v = NAME(load)(from + i * step + x);
+                unfit += v * 0;
+                best = NAME(larger)(v, best);
+            }
+            NAME(store)(row + x, best);
+        }
+        if (NAME(sum)(unfit) != 0)
+            return 0;
+        for (idx x = 0; x < lo; x++)
+            row[x] = -INFINITY;
+        for (idx x = hi; x < width; x += LANES)
+            NAME(store)(row + x, (vec){0} - INFINITY);
+        for (idx q = 0; q < count; q += LANES) {
+            vec best = NAME(load_strided)(row + q * stride, stride);
+            for (idx j = 1; j < p->kw; j++)
+                best = NAME(larger)(NAME(load_strided)(row + q * stride + j * p->dil_w, stride), best);
+            NAME(copy)(y + o + q, (const REAL *)&best, min_idx(LANES, count - q));
+        }
+    }
+    return 1;
+}
+
 static inline __attribute__((always_inline)) void NAME(max_pool_rows)(const max_pool *p, idx begin, idx end, idx stride,
                                                                       int wanted)
 {
@@ -70,7 +116,7 @@ static inline __attribute__((always_inline)) void NAME(max_pool_rows)(const max_
         const idx rows = r.high - r.low, reach = (rows - 1) * p->dil_h * p->iw + (p->kw - 1) * p->dil_w + stride * LANES;
         REAL *y = (REAL *)p->y + unit * p->ow;
         int64_t *indices = wanted ? p->indices + unit * p->ow : NULL;
-        idx o = 0;
+        idx o = !wanted && NAME(max_pool_quick)(p, &r, limit, stride, y) ? p->ow : 0;
         while (o < p->ow) {
             const REAL *from = r.first + o * stride - p->pad_w;
             if (o < left || o >= right || limit - from < reach || reach > INT32_MAX) { /* an offset fits its lane */

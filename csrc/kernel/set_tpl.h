@@ -34,6 +34,7 @@
 #include "weights_tpl.h"
 #include "elementwise_tpl.h"
 #include "matmul_tpl.h"
+#include "dots_tpl.h"
 #include "peak_tpl.h"
 #include "ref_tpl.h"
 #include "pool_tpl.h"
@@ -57,6 +58,7 @@ static const kernel_set NAME(set) = {
     .bias_grad = NAME(bias_grad_run),
     .batch_to_images = NAME(batch_to_images),
     .matmul = NAME(matmul_task),
+    .dots = NAME(dots_task),
     .cross_entropy = NAME(cross_entropy_run),
     .peak = NAME(peak_run),
     .sgd = NAME(sgd_run),

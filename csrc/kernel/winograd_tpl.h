@@ -329,12 +329,13 @@ static void NAME(winograd_order)(int32_t *order, const winograd_shape *s, const 
 __attribute__((always_inline)) static inline void NAME(winograd_kernel)(const int ah, const int aw, const REAL *taps, const int32_t *order,
                                                                         REAL *u, idx next)
 {
+    const int high = ah == 1 ? 1 : 3, wide = aw == 1 ? 1 : 3;
     vec column[WINOGRAD_MOST][3];
 #pragma GCC unroll 3
-    for (int x = 0; x < (aw == 1 ? 1 : 3); x++) {
+    for (int x = 0; x < wide; x++) {
         vec d[3], t[WINOGRAD_MOST];
 #pragma GCC unroll 3
-        for (int y = 0; y < (ah == 1 ? 1 : 3); y++)
+        for (int y = 0; y < high; y++)
             d[y] = NAME(load)(taps + order[3 * y + x]);
         NAME(winograd_taps)(ah, d, t);
 #pragma GCC unroll 6

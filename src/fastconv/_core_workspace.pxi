@@ -118,7 +118,7 @@ cdef class Workspace:
         cdef void *memory
         if self.taken or not OWNS_THREAD:
             return allocate(size)
-        if self.size < size:
+        if self.memory == NULL or self.size < size:
             memory = allocate(size)
             PyMem_RawFree(self.memory)
             self.memory, self.size = memory, size

@@ -1,0 +1,125 @@
+/* dots -- c (m, n) = act(a (m, k) b (n, k)' + bias (n)), rows dense: lanes run along k, so that both are read as they lie.
+ *
+ * A sum is the same whatever the tile that it is part of: blocks of DOTS_BLOCK vectors, then a tree over lanes. A task is
+ * a range of rows and of columns; its tiles pass over as many columns as stay in the second-level cache.
+ */
+#define DOTS_BLOCK 64
+#define DOTS_EVEN 24                            /* columns that make whole tiles of any height */
+#define DOTS_SIDE 8                             /* rows or columns of a tile, at most */
+#define DOTS_WIDE(m) min_idx(DOTS_SIDE, MR * NV / (m)) /* columns of a tile of m rows: a register for each sum */
+
+/* The next terms of all sums. What there are fewer of is held in registers. */
+__attribute__((always_inline)) static inline void NAME(dots_terms)(const int M, const int N, vec acc[DOTS_SIDE * DOTS_SIDE],
+                                                                   const REAL *const *row, const REAL *const *column, idx from, idx to)
+{
+    const int few = M < N ? M : N, many = M < N ? N : M;
+    for (idx k = from; k < to; k += LANES) {
+        vec held[DOTS_SIDE];
+#pragma GCC unroll 8
+        for (int f = 0; f < few; f++)
+            held[f] = NAME(load)((M < N ? row : column)[f] + k);
+#pragma GCC unroll 8
+        for (int o = 0; o < many; o++) {
+            const vec v = NAME(load)((M < N ? column : row)[o] + k);
+#pragma GCC unroll 8
+            for (int f = 0; f < few; f++)
+                acc[M < N ? f * N + o : o * N + f] += held[f] * v;
+        }
+    }
+}
+
+/* Rows from i on, columns from j on. */
+__attribute__((always_inline)) static inline void NAME(dots_tile)(const int M, const int N, const matrix_product *p, idx i, idx j)
+{
+    enum { SUMS = DOTS_SIDE * DOTS_SIDE };
+    const idx whole = p->k / LANES * LANES;
+    const REAL *row[DOTS_SIDE], *column[DOTS_SIDE];
+    REAL sums[SUMS * LANES] __attribute__((aligned(VECTOR_BYTES))), total[SUMS + LANES];
+    vec acc[SUMS];
+#pragma GCC unroll 8
+    for (int r = 0; r < M; r++)
+        row[r] = (const REAL *)p->a + (i + r) * p->a_row;
+#pragma GCC unroll 8
+    for (int c = 0; c < N; c++)
+        column[c] = (const REAL *)p->b + (j + c) * p->b_col;
+    for (idx k = 0, next; k < p->k; k = next) {
+        next = min_idx(k + DOTS_BLOCK * LANES, p->k);
+#pragma GCC unroll 64
+        for (int s = 0; s < M * N; s++)
+            acc[s] = (vec){0};
+        NAME(dots_terms)(M, N, acc, row, column, k, min_idx(next, whole));
+        if (next > whole) { /* what no vector holds, with zeros after it */
+            REAL rest[2 * DOTS_SIDE * LANES] = {0};
+#pragma GCC unroll 8
+            for (int r = 0; r < M; r++) {
+                NAME(copy)(rest + r * LANES, row[r] + whole, p->k - whole);
+                row[r] = rest + r * LANES;
+            }
+#pragma GCC unroll 8
+            for (int c = 0; c < N; c++) {
+                NAME(copy)(rest + (DOTS_SIDE + c) * LANES, column[c] + whole, p->k - whole);
+                column[c] = rest + (DOTS_SIDE + c) * LANES;
+            }
+            NAME(dots_terms)(M, N, acc, row, column, 0, LANES);
+        }
+#pragma GCC unroll 64
+        for (int s = 0; s < M * N; s++)
+            NAME(store)(sums + s * LANES, k > 0 ? acc[s] + NAME(load)(sums + s * LANES) : acc[s]);
+    }
+    /* LANES sums are turned round and added up together */
+#pragma GCC unroll 8
+    for (int s = 0; s < M * N; s += LANES) {
+        const REAL *from[LANES];
+        vec part[LANES];
+#pragma GCC unroll 16
+        for (int l = 0; l < LANES; l++)
+            from[l] = sums + (s + l < M * N ? s + l : s) * LANES;
+        NAME(turn)(part, from, LANES);
+#pragma GCC unroll 4
+        for (int half = LANES / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+            for (int l = 0; l < half; l++)
+                part[l] += part[l + half];
+        NAME(store)(total + s, part[0]);
+    }
+    REAL *c = (REAL *)p->c + i * p->c_row + j;
+#pragma GCC unroll 8
+    for (int r = 0; r < M; r++, c += p->c_row)
+#pragma GCC unroll 8
+        for (int o = 0; o < N; o++) {
+            const REAL sum = total[r * N + o] + (p->bias ? ((const REAL *)p->bias)[j + o] : 0);
+            c[o] = p->relu && sum < 0 ? 0 : sum;
+        }
+}
+
+/* All columns [j, end) of some rows. */
+__attribute__((always_inline)) static inline void NAME(dots_rows)(const int M, const matrix_product *p, idx i, idx j, idx end)
+{
+    for (; j + DOTS_WIDE(M) <= end; j += DOTS_WIDE(M))
+        NAME(dots_tile)(M, (int)DOTS_WIDE(M), p, i, j);
+    for (; j < end; j++)
+        NAME(dots_tile)(M, 1, p, i, j);
+}
+
+static void NAME(dots_task)(const void *context, idx index, int worker)
+{
+    const matrix_product *p = context;
+    const idx tiles = ceil_div(p->n, p->columns), j0 = index % tiles * p->columns, j1 = min_idx(j0 + p->columns, p->n);
+    const idx m0 = index / tiles * p->rows, m1 = min_idx(m0 + p->rows, p->m);
+    const idx near = max_idx(1, DOTS_BYTES / (DOTS_EVEN * p->k * (idx)sizeof(REAL))) * DOTS_EVEN;
+    (void)worker;
+    for (idx j = j0, next; j < j1; j = next) {
+        next = min_idx(j + near, j1);
+        for (idx m = m0, rows; m < m1; m += rows) {
+            rows = even(m1 - m, 4);
+            if (rows == 4)
+                NAME(dots_rows)(4, p, m, j, next);
+            else if (rows == 3)
+                NAME(dots_rows)(3, p, m, j, next);
+            else if (rows == 2)
+                NAME(dots_rows)(2, p, m, j, next);
+            else
+                NAME(dots_rows)(1, p, m, j, next);
+        }
+    }
+}
