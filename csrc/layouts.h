@@ -154,14 +154,21 @@ static inline stencil_box stencil_box_of(const conv_plan *plan, const lattice *l
 
 /* ---- slide: how a window of accumulators moves down a plane, and where a task keeps what it needs ---- */
 
-#define SLIDE_MOST 7 /* results that a source row may meet */
+#define SLIDE_MOST 7 /* results that a source row may meet in one walk down the plane */
 
 /* Vectors of a strip where a source row meets `across` results: they, the source and a weight are registers. A constant to the
  * templates. */
 __attribute__((always_inline)) static inline int slide_vectors(int mr, idx across)
 {
-    static const int vectors[2][SLIDE_MOST] = {{4, 4, 3, 3, 2, 2, 1}, {4, 4, 4, 4, 4, 3, 3}};
+    static const int vectors[2][SLIDE_MOST] = {{4, 4, 3, 3, 2, 0, 0}, {4, 4, 4, 4, 4, 3, 3}};
     return vectors[mr >= 14][across - 1];
+}
+
+/* Of how many that walk is: a source row that meets more than there are registers for is read again. Few vectors side by side would
+ * load a weight for each product. */
+static inline idx slide_part(int mr, idx across)
+{
+    return across <= (mr >= 14 ? SLIDE_MOST : 5) ? across : even(across, mr >= 14 ? 5 : 4);
 }
 
 /* Tap rows whose gradients are registers at a time; with a stride of 2 all of them. */
@@ -171,7 +178,7 @@ static inline idx slide_tap_rows(const kernel_table *k, idx stride, idx taps)
 }
 
 typedef struct {
-    idx across;            /* results that a source row meets */
+    idx across, part;      /* results that a source row meets, and in one walk */
     idx step, apart, unit; /* rows r, r + apart, ... of the result are a correlation of their own; step and distance
                               of its taps, in source rows: step * unit, unit */
     idx depth, full;       /* source rows of a step, and those of them that meet all of `across` */
@@ -181,7 +188,7 @@ typedef struct {
     idx vectors, strips, edges; /* vectors of a strip at most; strips; those that reach padding at most */
     idx slots;             /* rows copied at a time */
     int in_place;          /* rows are read where they lie, all but a few */
-    idx rows, at, weights, keep, copies, total; /* offsets in bytes */
+    idx rows, at, weights, keep, sums, copies, total; /* offsets in bytes */
 } slide_shape;
 
 static inline slide_shape slide_shape_of(const conv_plan *plan)
@@ -201,7 +208,8 @@ static inline slide_shape slide_shape_of(const conv_plan *plan)
     s.depth = min_idx(s.step, h->taps);
     s.full = h->taps - (s.across - 1) * s.step;
     s.table = (rows - 1) * h->step + s.apart * h->step * (s.across - 1) + s.unit * (s.depth - 1) + 1;
-    s.vectors = p->pass == CONV_BWD_WEIGHTS ? 1 : slide_vectors(plan->kernels->mr, max_idx(1, min_idx(s.across, SLIDE_MOST))); /* no taps: no lattice for this */
+    s.part = slide_part(plan->kernels->mr, max_idx(1, s.across)); /* no taps: no lattice for this */
+    s.vectors = p->pass == CONV_BWD_WEIGHTS ? 1 : slide_vectors(plan->kernels->mr, s.part);
     s.strips = ceil_div(ceil_div(columns, lanes), s.vectors);
     const idx end = (max_idx(columns, lanes) + (w->step == 2 ? lanes / 2 : 0)) * w->step + s.highest; /* one past what is read of a row */
     const idx reach = round_up(w->grid, columns) * w->step - columns * w->step + end - w->size; /* beyond a row */
@@ -219,7 +227,8 @@ static inline slide_shape slide_shape_of(const conv_plan *plan)
     s.at = s.table * (idx)sizeof(void *);
     s.weights = s.at + w->taps * (idx)sizeof(idx);
     s.keep = round_up(s.weights + s.depth * s.across * w->taps * element, ALIGNMENT);
-    s.copies = s.keep + s.edges * max_idx(3, w->taps) * s.vectors * lanes * element;
+    s.sums = s.keep + s.edges * max_idx(3, w->taps) * s.vectors * lanes * element;
+    s.copies = s.sums + (s.part < s.across ? ceil_div(rows, s.apart) * s.vectors * lanes * element : 0);
     s.total = s.copies + (1 + s.slots) * s.period * s.pitch * element; /* a row of zeros, and the copied ones */
     return s;
 }

@@ -106,6 +106,7 @@ const conv_algorithm stencil_algorithm = {
 /* ---- slide: bands of rows and runs of columns of some planes ---- */
 
 #define SLIDE_COLUMNS 16384
+#define SLIDE_AGAIN 56    /* rows, of a kernel that walks down more than once: a strip stays in the first-level cache */
 #define SLIDE_NEAR 6      /* cycles of a line of planes that the second-level cache keeps */
 #define SLIDE_LINE 25     /* cycles of a line from memory or to it, a strip's from every row; as many again with a stride: measured */
 #define SLIDE_WALK 70 /* cycles to begin and end a strip, measured: 1-D is not for this */
@@ -115,10 +116,10 @@ static double slide_step(const conv_plan *plan, const slide_shape *s, double vec
 {
     const lattice lat = plan->largest;
     const double kw = (double)lat.w.taps, rows = (double)s->depth;
-    const double chains = vectors * (double)s->across;
+    const double chains = vectors * (double)s->part, parts = __builtin_ceil((double)s->across / (double)s->part);
     const double products = vectors * kw * (double)lat.h.taps * (chains < 8 ? 8 / chains : 1);
-    const double loads = rows * kw * (vectors * (s->edges == s->strips ? 2.9 : 1.9)) + (double)lat.h.taps * kw / 2;
-    return ((products > loads ? products : loads) + 3 * vectors) / 2 + 8 + 2 * rows * kw;
+    const double loads = parts * rows * kw * (vectors * (s->edges == s->strips ? 2.9 : 1.9)) + (double)lat.h.taps * kw / 2;
+    return ((products > loads ? products : loads) + 3 * vectors * parts) / 2 + 8 * parts + 2 * rows * kw;
 }
 
 /* Cycles of one result plane's row. */
@@ -138,6 +139,13 @@ static int slide_short(const lattice *lat)
     return rows < DIRECT_LIMIT / 64 && columns < DIRECT_LIMIT / 64;
 }
 
+/* Products that a walk sums. */
+static idx slide_terms(const conv_plan *plan, const lattice *lat)
+{
+    const idx step = lat->h.step / gcd_idx(lat->h.step, axis_distance(&lat->h));
+    return min_idx(lat->h.taps, slide_part(plan->kernels->mr, max_idx(1, ceil_div(lat->h.taps, step))) * step) * lat->w.taps;
+}
+
 static void slide_block(conv_plan *plan)
 {
     const lattice lat = plan->largest;
@@ -145,8 +153,10 @@ static void slide_block(conv_plan *plan)
     plan->chunk_w = even(max_idx(1, lat.w.grid), SLIDE_COLUMNS);
     slide_shape s = slide_shape_of(plan);
     const double row = slide_row(plan, &s), bytes = (double)(s.period * s.pitch * element_bytes(plan));
-    const double rows = min_double(2 * PLANES_WORK / row, 2 * BAND_BYTES / bytes / (double)lat.h.step);
-    plan->chunk_h = even(plan->chunk_h, max_idx((idx)min_double(rows, 1e9), 8 * s.across * s.apart));
+    double rows = min_double(2 * PLANES_WORK / row, 2 * BAND_BYTES / bytes / (double)lat.h.step);
+    if (s.part < s.across)
+        rows = min_double(rows, SLIDE_AGAIN);
+    plan->chunk_h = even(plan->chunk_h, max_idx((idx)min_double(rows, 1e9), (s.part < s.across ? 4 : 8) * s.across * s.apart));
     plan->chunk_n = plan->chunk_h < lat.h.grid ? 1 :
         max_idx(1, min_idx(plan->p.n * plan->p.groups, (idx)(PLANES_WORK / (row * (double)(lat.h.grid * lat.result_channels) + 1))));
 }
@@ -171,31 +181,32 @@ static double slide_cost(const conv_plan *plan)
     const double lines = bytes > 2 * FIRST_CACHE ? SLIDE_NEAR * bytes / ALIGNMENT : 0;
     const double steps = (double)(lat.h.grid + (s.across - 1) * s.apart * ceil_div(lat.h.grid, plan->chunk_h));
     const double copy = s.in_place ? 2 : (double)s.period * (60 + (double)s.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 4 : 16));
-    const double walks = (double)s.apart * (double)ceil_div(lat.h.grid, plan->chunk_h) * (double)ceil_div(lat.w.grid, s.vectors * lanes_of(plan));
+    const double walks = (double)ceil_div(s.across, s.part) * (double)s.apart * (double)ceil_div(lat.h.grid, plan->chunk_h) * (double)ceil_div(lat.w.grid, s.vectors * lanes_of(plan));
     return (double)lat.result_channels * (shuffles * slide_row(plan, &s) * steps + SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40 + lines) +
            (double)(lat.h.grid * lat.h.step) * copy + far;
 }
 
-/* The same, gradients of stride 1, and so few taps that a sum needs no blocks. */
+/* The same, gradients of stride 1, and so few taps that no walk's sum needs blocks. */
 static int slide_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     if (!plane_by_plane(plan) || (p->pass == CONV_BWD_DATA && p->stride_h * p->stride_w > 1))
         return 0;
     const lattice lat = plan->largest;
-    const idx taps = lat.h.taps * lat.w.taps;
-    return slide_short(&lat) && accumulation_block(taps) == taps;
+    return slide_short(&lat) && slide_terms(plan, &lat) <= accumulation_block(lat.h.taps * lat.w.taps);
 }
 
-/* Kernels of so few rows that the window is registers. */
+#define SLIDE_LONGEST 64 /* results that a source row meets */
+
+/* Kernels of so few rows that a table of them is a small thing. */
 static int slide_fits(const conv_plan *plan)
 {
     const slide_shape s = slide_shape_of(plan);
-    return s.across <= SLIDE_MOST && (double)s.total + ALIGNMENT < DIRECT_LIMIT;
+    return s.across <= SLIDE_LONGEST && (double)s.total + ALIGNMENT < DIRECT_LIMIT;
 }
 
 const conv_algorithm slide_algorithm = {
-    CONV_SLIDE, KERNEL_SLIDE, "one channel to each result, few kernel rows: accumulators slide down over rows read where they lie",
+    CONV_SLIDE, KERNEL_SLIDE, "one channel to each result: accumulators slide down over rows read where they lie",
     slide_applies, slide_block, slide_cost, slide_fits, slide_chunks, slide_task_bytes, .regroups = 1, .spans = 1,
 };
 

@@ -4,7 +4,8 @@
  *
  * A strip of V vectors of columns walks down. Step i brings the source rows i*S + d, d < S, each loaded once: they meet
  * the A = ceil(kh / S) results r = i - a at tap row a*S + d. Then the oldest result is stored and all others move up by one.
- * With a dilation, rows `apart` from each other are a correlation of their own.
+ * With a dilation, rows `apart` from each other are a correlation of their own. A kernel of many rows is several, of `part`
+ * steps, that walk down one after the other; their sums wait beside the plane.
  *
  * Rows are read where they lie. Lanes beyond an edge are masked, rows beyond it are one row of zeros; what a vector might
  * read outside of the array, or a padding other than zeros, is copied. Every sum has one order: rows, then columns.
@@ -20,7 +21,9 @@ typedef struct {
     int stride;              /* of columns: 1 or 2 */
     int pairs;               /* taps lie side by side */
     int square;              /* 3 x 3, or 5 x 5 of stride 2, whose taps lie side by side */
-    int ahead;               /* the next strip is fetched, and its results: strips are no stream of addresses */
+    int ahead, ahead_out;    /* the next strip is fetched, and its results: strips are no stream of addresses */
+    REAL *sums;              /* of a strip whose kernel is cut, LANES for each vector; NULL: it is not */
+    int first, final;        /* of the walks */
     const vec *keep;         /* lanes that lie in the source, by (tap, vector); NULL: all */
     const REAL *w;           /* by (d, tap of the row, a) */
     REAL *out, *end;         /* end: of what this task may write */
@@ -151,11 +154,18 @@ __attribute__((noinline)) static void NAME(slide_store_some)(REAL *to, vec y, id
 
 /* Stores whole vectors where the task owns what lies behind a short row: it is written again, by the next row. */
 __attribute__((always_inline)) static inline void NAME(slide_store)(const int V, const NAME(slide) *t, REAL *out,
-                                                                    const vec *sum)
+                                                                    const vec *sum, REAL *sums)
 {
 #pragma GCC unroll 8
     for (int v = 0; v < V; v++) {
-        vec y = sum[v] + t->bias;
+        vec y = sum[v];
+        if (sums && !t->first)
+            y += NAME(load)(sums + v * LANES);
+        if (sums && !t->final) {
+            NAME(store)(sums + v * LANES, y);
+            continue;
+        }
+        y += t->bias;
         y = t->relu ? NAME(relu)(y) : y;
         REAL *to = out + (v < V - 1 ? v * LANES : t->last_out);
         if (v < V - 1 || to + LANES <= t->end)
@@ -176,11 +186,11 @@ __attribute__((always_inline)) static inline void NAME(slide_steps)(const int A,
     for (; *i < end; ++*i, row += t->ldrow, out += t->ldout) {
         NAME(slide_step)(A, V, S, K, low, some, t, row, keep, w, acc);
         if (*i >= A - 1) {
-            if (t->ahead)
+            if (t->ahead_out)
 #pragma GCC unroll 8
                 for (int v = 0; v < V; v++)
                     __builtin_prefetch(out + (V + v) * LANES, 1);
-            NAME(slide_store)(V, t, out, acc[A - 1]);
+            NAME(slide_store)(V, t, out, acc[A - 1], K == 0 && t->sums ? t->sums + (*i - (A - 1)) * V * LANES : NULL);
         }
 #pragma GCC unroll 8
         for (int a = A - 1; a >= 0; a--)
@@ -265,16 +275,19 @@ SLIDE_ACROSS(6)
 SLIDE_ACROSS(7)
 #undef SLIDE_ACROSS
 
-/* Weights in the order in which a strip meets them: by offset of the source row, tap of the row, result. */
+/* Weights in the order in which a strip meets them: by walk, offset of the source row, tap of the row, result. */
 static void NAME(slide_weights)(const lattice *lat, const slide_shape *s, REAL *to, const REAL *w)
 {
     const idx kh = lat->h.taps, kw = lat->w.taps;
-    for (idx d = 0; d < s->depth; d++)
-        for (idx tap = 0; tap < kw; tap++)
-            for (idx a = 0; a < s->across; a++) {
-                const idx row = a * s->step + d, th = lat->h.delta < 0 ? kh - 1 - row : row, tw = lat->w.delta < 0 ? kw - 1 - tap : tap;
-                *to++ = row < kh ? w[th * kw + tw] : 0;
-            }
+    for (idx a0 = 0, a1; a0 < s->across; a0 = a1) {
+        a1 = min_idx(a0 + s->part, s->across);
+        for (idx d = 0; d < s->depth; d++)
+            for (idx tap = 0; tap < kw; tap++)
+                for (idx a = a0; a < a1; a++) {
+                    const idx row = a * s->step + d, th = lat->h.delta < 0 ? kh - 1 - row : row, tw = lat->w.delta < 0 ? kw - 1 - tap : tap;
+                    *to++ = row < kh ? w[th * kw + tw] : 0;
+                }
+    }
 }
 
 static void NAME(slide_run)(const NAME(slide) *t, idx vectors)
@@ -292,7 +305,9 @@ typedef struct {
     idx h0, rows, w0, columns;
     const REAL **row;
     idx *at;                 /* of each tap in a row, in the order of their positions */
-    REAL *zeros, *copies;
+    REAL *zeros, *copies, *sums; /* sums: NULL where no kernel is cut */
+    const REAL *weights;     /* of the result at hand */
+    int far;                 /* the planes are more than caches keep */
     vec *keep;
 } NAME(slide_band);
 
@@ -309,6 +324,7 @@ static NAME(slide_band) NAME(slide_band_of)(const conv_call *call, char *scratch
     b.src = (NAME(source)){.first = call->src, .plane = h->size * w->size, .mode = p->pass == CONV_FWD ? p->pad_mode : CONV_ZEROS};
     b.src.end = b.src.first + p->n * p->groups * b.src.plane;
     b.copies = b.zeros + s.period * s.pitch;
+    b.sums = s.part < s.across ? (REAL *)(scratch + s.sums) : NULL;
     NAME(zero_run)(b.zeros, s.period * s.pitch);
     for (idx tap = 0; tap < w->taps; tap++) {
         const idx tw = w->delta < 0 ? w->taps - 1 - tap : tap, position = tap_position(w, tw);
@@ -420,10 +436,19 @@ static void NAME(slide_plane)(const NAME(slide_band) *b, NAME(slide) *t, REAL *d
         t->last_out = strip.last - strip.column;
         t->last = t->last_out * stride;
         for (idx r = 0; r < min_idx(s->apart, b->rows); r++) {
-            t->row = b->row + r * b->lat->h.step;
-            t->steps = ceil_div(b->rows - r, s->apart) + s->across - 1;
             t->out = dst + r * width + strip.column;
-            NAME(slide_run)(t, strip.vectors);
+            for (idx a = 0; a < s->across; a += s->part) {
+                t->across = min_idx(s->part, s->across - a);
+                t->first = a == 0;
+                t->final = a + t->across == s->across;
+                t->full = t->final ? s->full : s->depth;
+                t->ahead = b->far && t->first;
+                t->ahead_out = b->far && t->final;
+                t->row = b->row + r * b->lat->h.step + a * t->ldrow;
+                t->w = b->weights + a * s->depth * t->taps;
+                t->steps = ceil_div(b->rows - r, s->apart) + t->across - 1;
+                NAME(slide_run)(t, strip.vectors);
+            }
         }
     }
 }
@@ -443,16 +468,19 @@ static void NAME(slide_task)(const void *context, idx index, int worker)
     REAL *const weights = (REAL *)(scratch + s.weights);
     b.h0 = index / across % bands * plan->chunk_h;
     b.w0 = index % across * plan->chunk_w;
+    b.weights = weights;
+    b.far = planes * (b.src.plane + lat->result_channels * h->grid * w->grid) * (idx)sizeof(REAL) > 4 * 262144;
     b.rows = min_idx(plan->chunk_h, h->grid - b.h0);
     b.columns = min_idx(plan->chunk_w, w->grid - b.w0);
     /* the squares of slide_any, where padding meets the first and the last vector of a strip alone */
     const int known = s.in_place && s.unit == 1 && w->delta * w->delta == 1 && h->taps == w->taps && h->step == w->step &&
                       (w->taps == 3 || (w->taps == 5 && w->step == 2)) && w->taps - 2 <= LANES &&
                       s.lowest >= -LANES && (w->grid - 1) * w->step + s.highest - w->size < LANES;
-    NAME(slide) t = {.ldrow = s.step * s.unit, .unit = s.unit, .across = s.across, .depth = s.depth, .full = s.full, .at = b.at, .taps = w->taps,
+    NAME(slide) t = {.ldrow = s.step * s.unit, .unit = s.unit, .depth = s.depth, .at = b.at, .taps = w->taps,
                      .stride = s.in_place ? (int)w->step : 1, .pairs = w->delta == 1,
                      .square = known,
-                     .ahead = planes * (b.src.plane + lat->result_channels * h->grid * w->grid) * (idx)sizeof(REAL) > 4 * 262144, .w = weights, .columns = b.columns,
+                     .sums = b.sums,
+                     .columns = b.columns,
                      .relu = p->pass == CONV_FWD && p->activation == CONV_RELU};
     vec *keep = b.keep;
     for (idx i = 0; i < ceil_div(ceil_div(b.columns, LANES), s.vectors); i++) {
