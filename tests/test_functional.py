@@ -11,7 +11,7 @@ from bounds import function, run
 from problems import CATALOGUE, Problem
 
 import fastconv as fc
-from fastconv import _arguments, reference
+from fastconv import _arguments, nn, reference
 
 BOTH = pytest.mark.parametrize("module", [fc, reference], ids=["library", "reference"])
 PROBLEMS = pytest.mark.parametrize(
@@ -132,6 +132,22 @@ def test_need(module: Any, problem: Problem, need: tuple[bool, bool, bool]) -> N
             np.testing.assert_array_equal(actual, full)
         else:
             assert actual is None
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 9])
+@pytest.mark.parametrize("size", [511, 512, 517, 1300])
+def test_linear_of_long_rows(rows: int, size: int, isa: str, dtype: str) -> None:
+    """Inside the error bound, each row the same whatever is beside it, in a layer as in the function."""
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(s).astype(dtype) for s in ((rows, size), (53, size), (53,)))
+    y = fc.linear(x, w, b)
+    wide = [a.astype(np.longdouble) for a in (x, w, b)]
+    exact, magnitude = (xs @ ws.T + bs for xs, ws, bs in (wide, map(np.abs, wide)))
+    assert np.all(np.abs(y - exact) <= (6 * np.sqrt(size) + 12) * np.finfo(dtype).eps / 2 * magnitude)
+    np.testing.assert_array_equal(np.concatenate([fc.linear(x[:1], w, b), fc.linear(x[1:], w, b)]) if rows > 1 else y, y)
+    layer = nn.Linear(size, 53, dtype=dtype)
+    layer.weight.data, layer.bias.data = w, b
+    np.testing.assert_array_equal(layer(x), y)
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (7,), (2, 3, 7), (0, 7), (1, 7)])

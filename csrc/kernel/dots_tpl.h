@@ -1,6 +1,6 @@
 /* dots -- c (m, n) = act(a (m, k) b (n, k)' + bias (n)), rows dense: lanes run along k, so that both are read as they lie.
  *
- * A sum is the same whatever the tile that it is part of: blocks of DOTS_BLOCK vectors, then a tree over lanes. A task is
+ * A sum is the same whatever the tile that it is part of: blocks of DOTS_BLOCK vectors or more, then a tree over lanes. A task is
  * a range of rows and of columns; its tiles pass over as many columns as stay in the second-level cache.
  */
 #define DOTS_BLOCK 64
@@ -32,7 +32,7 @@ __attribute__((always_inline)) static inline void NAME(dots_terms)(const int M, 
 __attribute__((always_inline)) static inline void NAME(dots_tile)(const int M, const int N, const matrix_product *p, idx i, idx j)
 {
     enum { SUMS = DOTS_SIDE * DOTS_SIDE };
-    const idx whole = p->k / LANES * LANES;
+    const idx whole = p->k / LANES * LANES, block = max_idx(DOTS_BLOCK, accumulation_block(p->k / LANES)) * LANES;
     const REAL *row[DOTS_SIDE], *column[DOTS_SIDE];
     REAL sums[SUMS * LANES] __attribute__((aligned(VECTOR_BYTES))), total[SUMS + LANES];
     vec acc[SUMS];
@@ -43,7 +43,7 @@ __attribute__((always_inline)) static inline void NAME(dots_tile)(const int M, c
     for (int c = 0; c < N; c++)
         column[c] = (const REAL *)p->b + (j + c) * p->b_col;
     for (idx k = 0, next; k < p->k; k = next) {
-        next = min_idx(k + DOTS_BLOCK * LANES, p->k);
+        next = min_idx(k + block, p->k);
 #pragma GCC unroll 64
         for (int s = 0; s < M * N; s++)
             acc[s] = (vec){0};

@@ -74,6 +74,7 @@ class _Fold(NamedTuple):
     bias: Array
     sources: tuple[Array | None, ...]
     eps: float
+    dtype: np.dtype[Any]
 
 
 class _ConvNd(Module):
@@ -159,19 +160,20 @@ class _ConvNd(Module):
         """
         if self.training or norm.training or self.activation or norm.running_mean is None or norm.running_var is None:
             return None
-        weight, bias = self.weight.data, None if self.bias is None else self.bias.data
-        scale, shift = (None if part is None else part.data for part in (norm.weight, norm.bias))
-        sources = weight, bias, norm.running_mean.data, norm.running_var.data, scale, shift
         if not (isinstance(x, np.ndarray) and x.ndim == self._rank + 2 and x.ndim in norm._ranks):
             return None
+        sources = (
+            self.weight._data, None if self.bias is None else self.bias._data, norm.running_mean._data, norm.running_var._data,
+            None if norm.weight is None else norm.weight._data, None if norm.bias is None else norm.bias._data,
+        )  # fmt: skip
+        fold = self._fold  # read once: another thread may replace it
+        if fold and fold.eps == norm.eps and fold.dtype == x.dtype and all(map(operator.is_, fold.sources, sources)):
+            return fold
         if norm.num_features != self.out_channels or any(a is not None and a.dtype != x.dtype for a in sources):
             return None
-        fold = self._fold  # read once: another thread may replace it
-        if fold and fold.eps == norm.eps and all(a is b for a, b in zip(fold.sources, sources, strict=True)):
-            return fold
         if any(a is not None and a.flags.writeable for a in sources):
             return None
-        self._fold = fold = _Fold(*_fold_norm(*sources, norm.eps), sources, norm.eps)
+        self._fold = fold = _Fold(*_fold_norm(*sources, norm.eps), sources, norm.eps, x.dtype)
         return fold
 
     def _plan_for(
