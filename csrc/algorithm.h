@@ -45,7 +45,7 @@ static inline double min_double(double a, double b)
 
 static inline idx element_bytes(const conv_plan *plan)
 {
-    return plan->p.dtype == CONV_F32 ? 4 : 8;
+    return dtype_bytes(plan->p.dtype);
 }
 
 static inline idx lanes_of(const conv_plan *plan)

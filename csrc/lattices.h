@@ -13,6 +13,12 @@ static inline idx ceil_div(idx a, idx b)
     return (a + b - 1) / b;
 }
 
+/* Bytes of an element. */
+static inline idx dtype_bytes(conv_dtype dtype)
+{
+    return dtype == CONV_F32 ? 4 : 8;
+}
+
 static inline idx round_up(idx a, idx b)
 {
     return ceil_div(a, b) * b;
@@ -232,7 +238,7 @@ static inline idx lattice_block(const lattice *lat)
 /* From one row of a lattice's weights to the next: laid out by prepare, or without gaps. */
 static inline idx weights_pitch(const conv_plan *plan, idx k)
 {
-    return plan->weights == WEIGHTS_BY_ROWS ? line_pitch(k, plan->p.dtype == CONV_F32 ? 4 : 8) : k;
+    return plan->weights == WEIGHTS_BY_ROWS ? line_pitch(k, dtype_bytes(plan->p.dtype)) : k;
 }
 
 /* Elements of the weights of a group that are laid out, before those of lattice (phase_h, phase_w). */

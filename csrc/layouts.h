@@ -63,7 +63,7 @@ typedef struct {
 static inline direct_piece direct_piece_of(const conv_plan *plan, idx h, idx w, idx lanes)
 {
     const idx nr = plan->nv * lanes, span_h = axis_row_layout(&plan->largest.h).span, span_w = axis_row_layout(&plan->largest.w).span;
-    const idx most = EDGE_BYTES / (plan->channels * (plan->p.dtype == CONV_F32 ? 4 : 8));
+    const idx most = EDGE_BYTES / (plan->channels * dtype_bytes(plan->p.dtype));
     direct_piece piece = {.w = max_idx(1, min_idx(w, max_idx(4 * nr, most / max_idx(1, min_idx(h, 16) + span_h) - span_w)))};
     piece.pitch = direct_pitch(piece.w, span_w, nr, lanes);
     piece.h = min_idx(h, max_idx(1, most / piece.pitch - span_h));
@@ -78,7 +78,7 @@ static inline direct_piece direct_piece_of(const conv_plan *plan, idx h, idx w, 
 /* Elements from one row of `images` to the next: whole lines, an odd number of them. */
 static inline idx batch_pitch(const conv_plan *plan, idx images)
 {
-    return line_pitch(images, plan->p.dtype == CONV_F32 ? 4 : 8);
+    return line_pitch(images, dtype_bytes(plan->p.dtype));
 }
 
 /* Elements of a source that is turned, plan->chunk_n images at a time, with room for whole squares. */
@@ -99,7 +99,7 @@ typedef struct {
 static inline planes_box planes_box_of(const conv_plan *plan, idx lanes)
 {
     const conv_axis *h = &plan->envelope.h, *w = &plan->envelope.w;
-    const idx element = plan->p.dtype == CONV_F32 ? 4 : 8, points = h->out_size * w->out_size;
+    const idx element = dtype_bytes(plan->p.dtype), points = h->out_size * w->out_size;
     const idx a = tap_position(w, 0), b = tap_position(w, w->taps - 1), last = (max_idx(1, w->grid) - 1) * w->step;
     planes_box box = {.left = max_idx(0, -min_idx(a, b))};
     box.row = box.left + max_idx(w->size, max_idx(a, b) + last + 1);
@@ -196,7 +196,7 @@ static inline slide_shape slide_shape_of(const conv_plan *plan)
     const conv_problem *p = &plan->p;
     const lattice lat = plan->largest;
     const conv_axis *h = &lat.h, *w = &lat.w;
-    const idx element = p->dtype == CONV_F32 ? 4 : 8, lanes = plan->kernels->set[p->dtype]->lanes;
+    const idx element = dtype_bytes(p->dtype), lanes = plan->kernels->set[p->dtype]->lanes;
     const idx dil = axis_distance(h), common = gcd_idx(h->step, dil);
     const idx rows = max_idx(1, min_idx(plan->chunk_h, h->grid)), columns = max_idx(1, min_idx(plan->chunk_w, w->grid));
     const axis_rows fw = axis_row_layout(w);
@@ -299,7 +299,7 @@ static inline idx winograd_terms(idx k)
 static inline int winograd_keeps(const conv_plan *plan)
 {
     const winograd_shape s = winograd_shape_of(plan);
-    return plan->p.packed && s.frequencies * s.k * plan->p.oc * (plan->p.dtype == CONV_F32 ? 4 : 8) <= WINOGRAD_KEPT;
+    return plan->p.packed && s.frequencies * s.k * plan->p.oc * dtype_bytes(plan->p.dtype) <= WINOGRAD_KEPT;
 }
 
 /* Elements for the taps of some kernels, for zeros, and for where the taps of each group are. */

@@ -75,7 +75,7 @@ static double resample_cycles(const resample *r)
 
 static idx resample_task_bytes(const resample *r)
 {
-    const idx lanes = set(r->dtype)->lanes, width = round_up(r->w.out, lanes), element = r->dtype == CONV_F32 ? 4 : 8;
+    const idx lanes = set(r->dtype)->lanes, width = round_up(r->w.out, lanes), element = dtype_bytes(r->dtype);
     const idx tables = (r->w.weights ? r->w.taps : 0) + 3; /* shift, count and divisor beside the weights */
     return round_up((width * tables + resample_row(r, lanes)) * element + width / lanes * ((idx)sizeof(idx) + 1), ALIGNMENT);
 }

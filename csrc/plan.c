@@ -103,7 +103,7 @@ static void flatten(conv_problem *p)
 
 conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
 {
-    const idx element = p->dtype == CONV_F32 ? 4 : 8;
+    const idx element = dtype_bytes(p->dtype);
     *plan = (conv_plan){.asked = *p, .p = *p, .kernels = cpu_kernels(), .phases_h = 1, .phases_w = 1, .depth = 1};
     flatten(&plan->p);
     if (p->pass == CONV_BWD_DATA) {

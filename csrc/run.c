@@ -37,7 +37,7 @@ static const kernel_set *set_of(const conv_plan *plan)
 /* A result of bwd_data as no tap has met it: zeros, or the bias of its channel. */
 static void blank(const conv_problem *p, const char *b, char *y)
 {
-    const size_t element = p->dtype == CONV_F32 ? 4 : 8, plane = (size_t)(p->ih * p->iw) * element;
+    const size_t element = (size_t)dtype_bytes(p->dtype), plane = (size_t)(p->ih * p->iw) * element;
     const idx channels = p->groups * p->ic;
     if (!b)
         memset(y, 0, plane * (size_t)(p->n * channels));
@@ -79,7 +79,7 @@ void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b
                       .scratch = (char *)scratch + plan->prepared_bytes};
     serial_region r = {&call, set_of(plan)->prepare, plan->phases_h * plan->phases_w, p->groups, plan->chunks,
                        plan->m_chunks};
-    const size_t element = p->dtype == CONV_F32 ? 4 : 8;
+    const size_t element = (size_t)dtype_bytes(p->dtype);
 
     if (p->pass == CONV_BWD_DATA) {
         if (folded || plan->phases_h < p->stride_h || plan->phases_w < p->stride_w)
@@ -142,14 +142,14 @@ static idx matmul_columns(const matrix_product *p)
 
 idx matmul_scratch_bytes(const matrix_product *p, int max_threads)
 {
-    const idx element = p->dtype == CONV_F32 ? 4 : 8;
+    const idx element = dtype_bytes(p->dtype);
     return matmul_by_dots(p) ? 0 : matmul_threads(p, max_threads) * matmul_task_bytes(matmul_columns(p), element);
 }
 
 /* An empty sum: rows of the bias. */
 static void matmul_bias(const matrix_product *p)
 {
-    const size_t row = (size_t)p->n * (p->dtype == CONV_F32 ? 4 : 8);
+    const size_t row = (size_t)(p->n * dtype_bytes(p->dtype));
     for (idx i = 0; i < p->m; i++) {
         char *const c = (char *)p->c + (size_t)i * row;
         if (p->bias)

@@ -17,6 +17,10 @@
 
 #include "batch_weights_tpl.h"
 
+#include "winograd_weights_tpl.h"
+
+#include "winograd_source_tpl.h"
+
 #include "winograd_tpl.h"
 
 #include "fft_tpl.h"

@@ -1,0 +1,165 @@
+/* winograd_weights -- the kernels of winograd_tpl.h transformed: for a block of rows, or for a plan that is kept. */
+#define WINOGRAD_MOST 6 /* points of an axis */
+
+/* Row m, channel c, tap t of the weights, whatever the pass: first[m * row + c * channel + t]. */
+typedef struct {
+    const REAL *first, *end; /* of the group; one past the array */
+    idx row, channel, channels, taps;
+} NAME(weights);
+
+/* G of one axis of `a` points, without the factors that are not dyadic, which winograd_factor has. */
+__attribute__((always_inline)) static inline void NAME(winograd_taps)(const int a, const vec *g, vec *u)
+{
+    if (a == 1) {
+        u[0] = g[0];
+        return;
+    }
+    const vec ends = g[0] + g[2];
+    u[0] = g[0];
+    u[1] = ends + g[1];
+    u[2] = ends - g[1];
+    u[a - 1] = g[2];
+    if (a == 6) {
+        u[3] = g[0] + 0.5f * g[1] + 0.25f * g[2];
+        u[4] = g[0] - 2 * g[1] + 4 * g[2];
+    }
+}
+
+__attribute__((always_inline)) static inline double NAME(winograd_factor)(const int a, int i)
+{
+    static const double four[] = {1, 0.5, 0.5, 1}, six[] = {1, 1 / 3., -1 / 3., -16 / 15., 1 / 15., 1};
+    return a == 1 ? 1 : a == 4 ? four[i] : six[i];
+}
+
+#define KERNELS_AHEAD 4 /* vectors of channels, called in time: they are short rows, at any distance */
+
+/* Taps of LANES channels from c on, of result row m: taps[t][lane]. Whole vectors are turned round, the few taps after them moved one by one. */
+static inline void NAME(winograd_gather)(REAL *taps, const NAME(weights) *w, idx m, idx c)
+{
+    const idx count = min_idx(LANES, w->channels - c), step = w->channel;
+    const REAL *first = w->first + m * w->row + c * step;
+    idx t = 0;
+    if (count < LANES) { /* some twice */
+        for (; t < w->taps; t++)
+            for (int lane = 0; lane < LANES; lane++)
+                taps[t * LANES + lane] = first[min_idx(lane, count - 1) * step + t];
+        return;
+    }
+    for (int lane = 0; lane < LANES; lane++)
+        __builtin_prefetch(first + (KERNELS_AHEAD * LANES + lane) * step);
+    for (; w->taps - t > LANES / 4 && first + (LANES - 1) * step + t + LANES <= w->end; t += LANES)
+        NAME(transpose)(taps + t * LANES, LANES, first + t, step);
+    for (; t < w->taps; t++)
+        NAME(store)(taps + t * LANES, NAME(load_strided)(first + t, step));
+}
+
+/* Where the taps of each group lie in `taps`, three by three; those that the last group lacks are the zeros after them. */
+static void NAME(winograd_order)(int32_t *order, const winograd_shape *s, const lattice *lat)
+{
+    const idx th = lat->h.taps, tw = lat->w.taps;
+    for (idx g = 0; g < s->groups_h * s->groups_w; g++)
+        for (idx i = 0; i < 9; i++) {
+            const idx y = g / s->groups_w * 3 + i / 3, x = g % s->groups_w * 3 + i % 3;
+            /* the kernel's element at this distance from the first source position */
+            const idx at = (lat->h.delta < 0 ? th - 1 - y : y) * tw + (lat->w.delta < 0 ? tw - 1 - x : x);
+            *order++ = (int32_t)(y < th && x < tw ? at * LANES : round_up(th * tw, LANES) * LANES);
+        }
+}
+
+/* Nine taps of LANES kernels to u[f * next]. */
+__attribute__((always_inline)) static inline void NAME(winograd_kernel)(const int ah, const int aw, const REAL *taps, const int32_t *order,
+                                                                        REAL *u, idx next)
+{
+    const int high = ah == 1 ? 1 : 3, wide = aw == 1 ? 1 : 3;
+    vec column[WINOGRAD_MOST][3];
+#pragma GCC unroll 3
+    for (int x = 0; x < wide; x++) {
+        vec d[3], t[WINOGRAD_MOST];
+#pragma GCC unroll 3
+        for (int y = 0; y < high; y++)
+            d[y] = NAME(load)(taps + order[3 * y + x]);
+        NAME(winograd_taps)(ah, d, t);
+#pragma GCC unroll 6
+        for (int i = 0; i < ah; i++)
+            column[i][x] = t[i];
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < ah; i++) {
+        vec t[WINOGRAD_MOST];
+        NAME(winograd_taps)(aw, column[i], t);
+#pragma GCC unroll 6
+        for (int j = 0; j < aw; j++, u += next) {
+            NAME(store)(u, t[j] * (REAL)(NAME(winograd_factor)(ah, i) * NAME(winograd_factor)(aw, j)));
+            __asm__("" : "+r"(u)); /* one addition each: products of `next` would be spilled */
+        }
+    }
+}
+
+/* Rows [m0, m1) to u[f][m - m0][k]. */
+__attribute__((always_inline)) static inline void NAME(winograd_weights)(const int ah, const int aw, REAL *u,
+                                                                         const winograd_scratch *lay,
+                                                                         const winograd_shape *s, const lattice *lat,
+                                                                         const NAME(weights) *w, idx m0, idx m1,
+                                                                         REAL *taps)
+{
+    REAL some[WINOGRAD_MOST * WINOGRAD_MOST * LANES], *const zeros = taps + round_up(w->taps, LANES) * LANES;
+    int32_t *const order = (int32_t *)(zeros + LANES);
+    NAME(store)(zeros, (vec){0});
+    NAME(winograd_order)(order, s, lat);
+    for (idx m = m0; m < m1; m++)
+        for (idx c = 0; c < w->channels; c += LANES) {
+            const idx count = min_idx(LANES, w->channels - c);
+            const int whole = count == LANES;
+            NAME(winograd_gather)(taps, w, m, c);
+            for (idx g = 0; g < s->groups_h * s->groups_w; g++) {
+                REAL *const to = u + (m - m0) * lay->ldu + g * w->channels + c;
+                NAME(winograd_kernel)(ah, aw, taps, order + 9 * g, whole ? to : some, whole ? lay->next_u : LANES);
+                for (idx f = 0; f < (whole ? 0 : s->frequencies); f++)
+                    NAME(copy)(to + f * lay->next_u, some + f * LANES, count);
+            }
+        }
+}
+
+static NAME(weights) NAME(group_weights)(const conv_problem *p, const lattice *lat, const REAL *w, idx group)
+{
+    const int forward = p->pass == CONV_FWD;
+    const idx taps = p->kh * p->kw, size = p->oc * p->ic * taps;
+    return (NAME(weights)){w + group * size, w + p->groups * size, forward ? p->ic * taps : taps,
+                           forward ? taps : p->ic * taps, lat->source_channels, taps};
+}
+
+static void NAME(winograd_block)(const winograd_shape *s, const winograd_scratch *lay, const lattice *lat,
+                                 const NAME(weights) *w, REAL *u, idx m0, idx m1, REAL *taps)
+{
+    if (s->tile_h == 4 && s->tile_w == 4)
+        NAME(winograd_weights)(6, 6, u, lay, s, lat, w, m0, m1, taps);
+    else if (s->tile_h == 2 && s->tile_w == 2)
+        NAME(winograd_weights)(4, 4, u, lay, s, lat, w, m0, m1, taps);
+    else if (s->tile_h == 1)
+        NAME(winograd_weights)(1, 6, u, lay, s, lat, w, m0, m1, taps);
+    else
+        NAME(winograd_weights)(6, 1, u, lay, s, lat, w, m0, m1, taps);
+}
+
+/* The weights of a plan that is kept: tile by tile, or w as it is and after it, for winograd, the transforms of all groups. */
+static void NAME(pack)(const conv_plan *plan, const void *w, void *packed)
+{
+    const conv_problem *p = &plan->p;
+    if (plan->weights == WEIGHTS_BY_TILES) {
+        NAME(tiles_pack)(plan, w, packed);
+        return;
+    }
+    __builtin_memcpy(packed, w, sizeof(REAL) * (size_t)(p->groups * p->oc * p->ic * p->kh * p->kw));
+    if (plan->packed_bytes == plan->packed_offset)
+        return;
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const winograd_shape shape = winograd_shape_of(plan);
+    const winograd_scratch lay = winograd_layout(plan, LANES);
+    const idx size = shape.frequencies * lay.next_u;
+    REAL *const u = (REAL *)((char *)packed + plan->packed_offset);
+    for (idx group = 0; group < p->groups; group++) {
+        const NAME(weights) weights = NAME(group_weights)(p, &lat, w, group);
+        NAME(winograd_block)(&shape, &lay, &lat, &weights, u + group * size, 0, lat.result_channels,
+                             u + p->groups * size);
+    }
+}
