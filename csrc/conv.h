@@ -122,6 +122,18 @@ conv_status conv_problem_check(conv_problem *p);
 const char *conv_status_string(conv_status status);
 double conv_flops(const conv_problem *p);
 
+/* A problem of `auto` without the taps that meet nothing but zero padding, and how many of those come before the others. */
+typedef struct {
+    conv_problem p;
+    idx top, left;
+} conv_trim;
+
+int conv_problem_trim(const conv_problem *p, conv_trim *trim); /* whether there are any */
+idx conv_trim_bytes(const conv_trim *trim);                    /* of the smaller weights */
+/* Weights to the smaller ones; or, where `spread`, those to weights of which the others are 0. */
+void conv_trim_move(const conv_problem *p, const conv_trim *trim, const void *from, void *to, int spread);
+int conv_finite(conv_dtype dtype, idx count, const void *values);
+
 /* `max_threads` bounds conv_plan.threads; it never changes a bit of the result. */
 conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads);
 /* Whether the plan is what conv_plan_init would make of this problem. */

@@ -110,3 +110,21 @@ def test_denormals(problem: Problem, algorithm: str, isa: str, dtype: str) -> No
     terms = w[0].size
     np.testing.assert_array_less(np.abs(y - exact), terms * (2 + np.abs(w).max()) * float(tiny))
     assert np.array([tiny], dtype)[0] / 2 > 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_taps_that_meet_nothing_but_padding(bad: float) -> None:
+    """They are left out, unless what they would give is no zero: an infinite weight times padding."""
+    problem = Problem.parse("n3ic7oc5_ih7iw8kh3sh4ph10dh10")
+    (x, w, b, dy), arguments = problem.arrays("float32"), problem.arguments()
+    assert np.isfinite(fc.conv2d(x, w, b, **arguments)).all()
+    grad_weight = fc.conv2d_backward(dy, x, w, **arguments)[1]
+    assert np.count_nonzero(grad_weight) == np.count_nonzero(grad_weight[:, :, 1, 1]) > 0
+    w[1, 2, 0, 0] = bad
+    plan = fc.plan_conv2d(x.shape, w, b, **arguments)
+    for y in (fc.conv2d(x, w, b, **arguments), plan(x), fc.conv2d(x, w, b, **arguments, algorithm="direct")):
+        assert np.isnan(y[:, 1]).all()
+        assert np.isfinite(y[:, [0, 2, 3, 4]]).all()
+    assert np.isfinite(fc.conv2d_backward(dy, x, w, **arguments)[0]).all()
+    dy[0, 0, 0, 0] = bad
+    assert not np.isfinite(fc.conv2d_backward(dy, x, w, **arguments)[1][0]).any()

@@ -63,6 +63,9 @@ cdef extern from "conv.h" nogil:
         int packed
         conv_layout layout
 
+    ctypedef struct conv_trim:
+        conv_problem p
+
     ctypedef struct conv_plan:
         conv_problem p
         idx scratch_bytes
@@ -83,6 +86,10 @@ cdef extern from "conv.h" nogil:
     conv_status conv_problem_check(conv_problem *p)
     const char *conv_status_string(conv_status status)
     double conv_flops(const conv_problem *p)
+    bint conv_problem_trim(const conv_problem *p, conv_trim *trim)
+    idx conv_trim_bytes(const conv_trim *trim)
+    void conv_trim_move(const conv_problem *p, const conv_trim *trim, const void *src, void *dst, bint spread)
+    bint conv_finite(conv_dtype dtype, idx count, const void *values)
     conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
     bint conv_plan_serves(const conv_plan *plan, const conv_problem *p)
     double conv_plan_cycles(const conv_plan *plan)

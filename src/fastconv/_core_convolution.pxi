@@ -2,19 +2,47 @@
 
 cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, Workspace workspace=None,
               cnp.ndarray gate=None) except *:
+    cdef conv_trim trim
+    if conv_problem_trim(p, &trim) and trimming_shows_nowhere(p, w):
+        run_trimmed(p, &trim, x, w, b, y, workspace, gate)
+    else:
+        run_whole(p, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), b, cnp.PyArray_DATA(y), workspace, gate)
+
+
+cdef void run_whole(conv_problem *p, const void *x, const void *w, cnp.ndarray b, void *y, Workspace workspace,
+                    cnp.ndarray gate) except *:
     cdef conv_plan plan
     cdef conv_status status = conv_plan_init(&plan, p, max_threads) if workspace is None else workspace.plan(&plan, p)
     if status != CONV_OK:
         raise ValueError(f"algorithm {conv_algorithm_name(p.algorithm).decode()!r} is not applicable to this problem; "
                          "'auto' always is")
-    execute(&plan, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), b, y, workspace, gate)
+    execute(&plan, x, w, b, y, workspace, gate)
 
 
-cdef void execute(conv_plan *plan, const void *x, const void *w, cnp.ndarray b, cnp.ndarray y,
+cdef bint trimming_shows_nowhere(conv_problem *p, cnp.ndarray w):
+    """Whether the products of zero padding are zero: of weights, or of the gradient in their place, that are finite."""
+    return p.pass_ == CONV_BWD_DATA or conv_finite(p.dtype, cnp.PyArray_SIZE(w), cnp.PyArray_DATA(w))
+
+
+cdef void run_trimmed(conv_problem *p, conv_trim *trim, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y,
+                      Workspace workspace, cnp.ndarray gate) except *:
+    """Without the taps that meet nothing but padding, whose gradients are zero."""
+    cdef void *small = allocate(conv_trim_bytes(trim))
+    try:
+        if p.pass_ == CONV_BWD_WEIGHTS:
+            run_whole(&trim.p, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), b, small, workspace, gate)
+            conv_trim_move(p, trim, small, cnp.PyArray_DATA(y), True)
+        else:
+            conv_trim_move(p, trim, cnp.PyArray_DATA(w), small, False)
+            run_whole(&trim.p, cnp.PyArray_DATA(x), small, b, cnp.PyArray_DATA(y), workspace, gate)
+    finally:
+        PyMem_RawFree(small)
+
+
+cdef void execute(conv_plan *plan, const void *x, const void *w, cnp.ndarray b, void *py,
                   Workspace workspace=None, cnp.ndarray other=None) except *:
     cdef const void *bias = NULL if b is None else cnp.PyArray_DATA(b)
     cdef const void *besides = NULL if other is None else cnp.PyArray_DATA(other)
-    cdef void *py = cnp.PyArray_DATA(y)
     cdef void *memory = scratch(plan.scratch_bytes, workspace)
     started = perf_counter() if report is not None else 0.0
     with nogil:
@@ -134,11 +162,12 @@ def plan_info(int ndim, tuple x_shape, tuple w_shape, stride, padding, dilation,
     """What `explain` tells: the plan of a call, without its arrays."""
     cdef conv_plan plan
     cdef conv_problem p
+    cdef conv_trim trim
     elaborate(&p, ndim, x_shape, w_shape, None, stride, padding, dilation, groups, padding_mode)
     p.dtype = CONV_F64 if dtype == "float64" else CONV_F32
     p.pass_ = {"fwd": CONV_FWD, "bwd_data": CONV_BWD_DATA, "bwd_weights": CONV_BWD_WEIGHTS}[pass_]
     p.algorithm = ALGORITHMS[algorithm]
-    if conv_plan_init(&plan, &p, max_threads) != CONV_OK:
+    if conv_plan_init(&plan, &trim.p if conv_problem_trim(&p, &trim) else &p, max_threads) != CONV_OK:
         raise ValueError(f"algorithm {algorithm!r} is not applicable to this problem; 'auto' always is")
     return {"algorithm": conv_algorithm_name(conv_plan_algorithm(&plan)).decode(),
             "reason": conv_plan_reason(&plan).decode(), "flops": int(conv_flops(&p)),
@@ -166,6 +195,9 @@ cdef class Plan:
                   algorithm):
         cdef cnp.ndarray wa = as_dense(weight, "weight", -1), ba = None
         cdef conv_problem p
+        cdef conv_trim trim
+        cdef void *small
+        cdef bint trims
         cdef int i
         self.ndim, self.type_num = ndim, cnp.PyArray_TYPE(wa)
         self.x_shape = _arguments.shape_tuple(x_shape, "x_shape")
@@ -183,9 +215,10 @@ cdef class Plan:
         p.activation = CONV_LINEAR if activation is None else ACTIVATIONS[activation]
         p.algorithm = ALGORITHMS[algorithm]
         p.packed = 1
-        if conv_plan_init(&self.plan, &p, max_threads) != CONV_OK:
-            raise ValueError(f"algorithm {algorithm!r} is not applicable to this problem; 'auto' always is")
         wa = as_dense(wa, "weight", self.type_num)
+        trims = conv_problem_trim(&p, &trim) and trimming_shows_nowhere(&p, wa)
+        if conv_plan_init(&self.plan, &trim.p if trims else &p, max_threads) != CONV_OK:
+            raise ValueError(f"algorithm {algorithm!r} is not applicable to this problem; 'auto' always is")
         self.bias = ba
         self.x_rank = len(self.x_shape)
         for i in range(self.x_rank):
@@ -194,7 +227,13 @@ cdef class Plan:
         self.output_shape = result_shape(&p, ndim, self.x_rank == ndim + 2)
         self.memory = allocate(self.plan.packed_bytes)
         self.packed = align(self.memory)
-        conv_pack(&self.plan, cnp.PyArray_DATA(wa), self.packed)
+        if trims:
+            small = allocate(conv_trim_bytes(&trim))
+            conv_trim_move(&p, &trim, cnp.PyArray_DATA(wa), small, False)
+            conv_pack(&self.plan, small, self.packed)
+            PyMem_RawFree(small)
+        else:
+            conv_pack(&self.plan, cnp.PyArray_DATA(wa), self.packed)
 
     def __dealloc__(self):
         PyMem_RawFree(self.memory)
@@ -245,7 +284,7 @@ cdef class Plan:
             shared = self.plan
             conv_plan_threads(&shared, max_threads)
             plan = &shared
-        execute(plan, cnp.PyArray_DATA(xa), self.packed, self.bias, y, None, beside)
+        execute(plan, cnp.PyArray_DATA(xa), self.packed, self.bias, cnp.PyArray_DATA(y), None, beside)
         if out is not None and y is not out:
             out[...] = y
             return out

@@ -1,0 +1,63 @@
+/* trim -- taps that meet nothing but zero padding, whatever the output, are no part of the problem that is solved. */
+#include <string.h>
+
+#include "lattices.h"
+
+/* Drops taps at either end of an axis with the padding that they needed, so that outputs stay where they are; how many before the first
+ * that is left. */
+static idx axis_trim(idx size, idx *kernel, idx stride, idx *dil, idx outputs, idx *before, idx *after)
+{
+    if (*before < *dil && *after < *dil)
+        return 0;
+    const idx highest = (outputs - 1) * stride - *before; /* where tap 0 of the last output is */
+    const idx first = min_idx(min_idx(*kernel - 1, *before / *dil), highest < 0 ? ceil_div(-highest, *dil) : 0);
+    const idx end = max_idx(first + 1, min_idx(*kernel, ceil_div(size + *before, *dil)));
+    const idx rest = min_idx(*kernel - end, *after / *dil);
+    *kernel -= first + rest;
+    *before -= first * *dil;
+    *after -= rest * *dil;
+    if (*kernel == 1)
+        *dil = 1;
+    return first;
+}
+
+int conv_problem_trim(const conv_problem *p, conv_trim *trim)
+{
+    conv_problem *const small = &trim->p;
+    if (p->pad_mode != CONV_ZEROS || p->algorithm != CONV_AUTO || p->n == 0)
+        return 0;
+    *small = *p;
+    trim->top = axis_trim(p->ih, &small->kh, p->stride_h, &small->dil_h, p->oh, &small->pad_top, &small->pad_bottom);
+    trim->left = axis_trim(p->iw, &small->kw, p->stride_w, &small->dil_w, p->ow, &small->pad_left, &small->pad_right);
+    return small->kh < p->kh || small->kw < p->kw;
+}
+
+idx conv_trim_bytes(const conv_trim *trim)
+{
+    const conv_problem *p = &trim->p;
+    return p->groups * p->oc * p->ic * p->kh * p->kw * dtype_bytes(p->dtype);
+}
+
+int conv_finite(conv_dtype dtype, idx count, const void *values)
+{
+    double wrong = 0; /* NaN from the first that is not finite on */
+    for (idx i = 0; i < count; i++) {
+        const double v = dtype == CONV_F32 ? (double)((const float *)values)[i] : ((const double *)values)[i];
+        wrong += v - v;
+    }
+    return wrong == 0;
+}
+
+void conv_trim_move(const conv_problem *p, const conv_trim *trim, const void *from, void *to, int spread)
+{
+    const idx element = dtype_bytes(p->dtype), row = p->kw * element, kernel = p->kh * row;
+    const idx small_row = trim->p.kw * element, kernels = p->groups * p->oc * p->ic;
+    const idx first = trim->top * row + trim->left * element;
+    if (spread)
+        memset(to, 0, (size_t)(kernels * kernel));
+    for (idx k = 0; k < kernels; k++)
+        for (idx y = 0; y < trim->p.kh; y++) {
+            const idx large = k * kernel + first + y * row, small = (k * trim->p.kh + y) * small_row;
+            memcpy((char *)to + (spread ? large : small), (const char *)from + (spread ? small : large), (size_t)small_row);
+        }
+}
