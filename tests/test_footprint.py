@@ -113,10 +113,10 @@ def test_denormals(problem: Problem, algorithm: str, isa: str, dtype: str) -> No
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_taps_that_meet_nothing_but_padding(bad: float) -> None:
+def test_taps_that_meet_nothing_but_padding(bad: float, dtype: str) -> None:
     """They are left out, unless what they would give is no zero: an infinite weight times padding."""
     problem = Problem.parse("n3ic7oc5_ih7iw8kh3sh4ph10dh10")
-    (x, w, b, dy), arguments = problem.arrays("float32"), problem.arguments()
+    (x, w, b, dy), arguments = problem.arrays(dtype), problem.arguments()
     assert np.isfinite(fc.conv2d(x, w, b, **arguments)).all()
     grad_weight = fc.conv2d_backward(dy, x, w, **arguments)[1]
     assert np.count_nonzero(grad_weight) == np.count_nonzero(grad_weight[:, :, 1, 1]) > 0
