@@ -199,6 +199,16 @@ def test_show_config(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().out.strip()
 
 
+def has_taps_in_padding_alone(problem: Problem) -> bool:
+    axes = zip(problem.x_shape[2:], problem.weight_shape[2:], problem.stride, problem.dilation, problem.padding, strict=True)
+    for size, kernel, stride, dilation, (before, after) in axes:
+        outputs = (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
+        met = np.arange(kernel) * dilation + np.arange(outputs)[:, None] * stride - before
+        if not ((met >= 0) & (met < size)).any(axis=0).all():
+            return True
+    return False
+
+
 @pytest.mark.parametrize("pass_", ["fwd", "bwd_data", "bwd_weights"])
 def test_auto_is_the_cheapest_that_applies(pass_: str, isa: str) -> None:
     """No short cut on the way to the choice changes it; among them kernels on the edge of paying for transforms."""
@@ -215,4 +225,5 @@ def test_auto_is_the_cheapest_that_applies(pass_: str, isa: str) -> None:
         if math.prod(problem.weight_shape[2:]) < 24:
             cycles.pop("fft", None)  # which has to be asked for
         auto = cycles.pop("auto")
-        assert auto == min(cycles.values()), problem
+        least = min(cycles.values())
+        assert auto == least or (auto < least and has_taps_in_padding_alone(problem)), problem
