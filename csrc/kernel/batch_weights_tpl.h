@@ -62,20 +62,7 @@ __attribute__((always_inline)) static inline void NAME(batch_dot)(const int R, c
 #pragma GCC unroll 8
         for (int i = 0; i < (R > 0 ? R : 1); i++)
             NAME(store)(kept + (j * (R > 0 ? R : 1) + i) * LANES, acc[j][i]);
-    for (int first = 0; first < C * (R > 0 ? R : 1); first += LANES) {
-        const REAL *from[LANES];
-        vec r[LANES];
-#pragma GCC unroll 16
-        for (int i = 0; i < LANES; i++)
-            from[i] = kept + min_idx(first + i, C * (R > 0 ? R : 1) - 1) * LANES;
-        NAME(turn)(r, from, LANES);
-#pragma GCC unroll 4
-        for (int half = LANES / 2; half > 0; half /= 2)
-#pragma GCC unroll 8
-            for (int i = 0; i < half; i++)
-                r[i] += r[i + half];
-        NAME(store)(sums + first, r[0]);
-    }
+    NAME(sum_each)(sums, kept, C * (R > 0 ? R : 1));
 }
 
 #define DOTS_CASE(R) case R: if (R <= BATCH_ROWS) NAME(batch_dot)(R, C, t, sums); break;

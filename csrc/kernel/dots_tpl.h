@@ -4,12 +4,13 @@
  * a range of rows and of columns; its tiles pass over as many columns as stay in the second-level cache.
  */
 #define DOTS_BLOCK 64
-#define DOTS_EVEN 24                            /* columns that make whole tiles of any height */
-#define DOTS_SIDE 8                             /* rows or columns of a tile, at most */
-#define DOTS_WIDE(m) min_idx(DOTS_SIDE, MR * NV / (m)) /* columns of a tile of m rows: a register for each sum */
+#define DOTS_SIDE 8                                                /* rows or columns of a tile, at most */
+#define DOTS_EVEN 24                                               /* columns that make whole tiles of any height */
+#define DOTS_SUMS (MR * NV < DOTS_EVEN ? MR * NV : DOTS_EVEN)      /* of a tile: a register for each */
+#define DOTS_WIDE(m) min_idx(DOTS_SIDE, DOTS_SUMS / (m))           /* columns of a tile of m rows */
 
 /* The next terms of all sums. What there are fewer of is held in registers. */
-__attribute__((always_inline)) static inline void NAME(dots_terms)(const int M, const int N, vec acc[DOTS_SIDE * DOTS_SIDE],
+__attribute__((always_inline)) static inline void NAME(dots_terms)(const int M, const int N, vec acc[DOTS_EVEN],
                                                                    const REAL *const *row, const REAL *const *column, idx from, idx to)
 {
     const int few = M < N ? M : N, many = M < N ? N : M;
@@ -31,11 +32,10 @@ __attribute__((always_inline)) static inline void NAME(dots_terms)(const int M, 
 /* Rows from i on, columns from j on. */
 __attribute__((always_inline)) static inline void NAME(dots_tile)(const int M, const int N, const matrix_product *p, idx i, idx j)
 {
-    enum { SUMS = DOTS_SIDE * DOTS_SIDE };
     const idx whole = p->k / LANES * LANES, block = max_idx(DOTS_BLOCK, accumulation_block(p->k / LANES)) * LANES;
     const REAL *row[DOTS_SIDE], *column[DOTS_SIDE];
-    REAL sums[SUMS * LANES] __attribute__((aligned(VECTOR_BYTES))), total[SUMS + LANES];
-    vec acc[SUMS];
+    REAL sums[DOTS_EVEN * LANES] __attribute__((aligned(VECTOR_BYTES))), total[DOTS_EVEN + LANES];
+    vec acc[DOTS_EVEN];
 #pragma GCC unroll 8
     for (int r = 0; r < M; r++)
         row[r] = (const REAL *)p->a + (i + r) * p->a_row;
@@ -44,7 +44,7 @@ __attribute__((always_inline)) static inline void NAME(dots_tile)(const int M, c
         column[c] = (const REAL *)p->b + (j + c) * p->b_col;
     for (idx k = 0, next; k < p->k; k = next) {
         next = min_idx(k + block, p->k);
-#pragma GCC unroll 64
+#pragma GCC unroll 24
         for (int s = 0; s < M * N; s++)
             acc[s] = (vec){0};
         NAME(dots_terms)(M, N, acc, row, column, k, min_idx(next, whole));
@@ -62,26 +62,11 @@ __attribute__((always_inline)) static inline void NAME(dots_tile)(const int M, c
             }
             NAME(dots_terms)(M, N, acc, row, column, 0, LANES);
         }
-#pragma GCC unroll 64
+#pragma GCC unroll 24
         for (int s = 0; s < M * N; s++)
             NAME(store)(sums + s * LANES, k > 0 ? acc[s] + NAME(load)(sums + s * LANES) : acc[s]);
     }
-    /* LANES sums are turned round and added up together */
-#pragma GCC unroll 8
-    for (int s = 0; s < M * N; s += LANES) {
-        const REAL *from[LANES];
-        vec part[LANES];
-#pragma GCC unroll 16
-        for (int l = 0; l < LANES; l++)
-            from[l] = sums + (s + l < M * N ? s + l : s) * LANES;
-        NAME(turn)(part, from, LANES);
-#pragma GCC unroll 4
-        for (int half = LANES / 2; half > 0; half /= 2)
-#pragma GCC unroll 8
-            for (int l = 0; l < half; l++)
-                part[l] += part[l + half];
-        NAME(store)(total + s, part[0]);
-    }
+    NAME(sum_each)(total, sums, M * N);
     REAL *c = (REAL *)p->c + i * p->c_row + j;
 #pragma GCC unroll 8
     for (int r = 0; r < M; r++, c += p->c_row)

@@ -102,6 +102,26 @@ __attribute__((always_inline)) static inline void NAME(turn)(vec *r, const REAL 
     }
 }
 
+/* sums[i] = the sum of rows[i * LANES] and the LANES - 1 after it, i < count: LANES of them turned round and added up together, so that `sums`
+ * has room for a whole vector at the end. */
+__attribute__((always_inline)) static inline void NAME(sum_each)(REAL *sums, const REAL *rows, const int count)
+{
+    for (int first = 0; first < count; first += LANES) {
+        const REAL *from[LANES];
+        vec r[LANES];
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            from[i] = rows + min_idx(first + i, count - 1) * LANES;
+        NAME(turn)(r, from, LANES);
+#pragma GCC unroll 4
+        for (int half = LANES / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+            for (int i = 0; i < half; i++)
+                r[i] += r[i + half];
+        NAME(store)(sums + first, r[0]);
+    }
+}
+
 /* dst[j * to + i] = src[i][j] for i, j < LANES. */
 static inline void NAME(transpose_rows)(REAL *dst, idx to, const REAL *const *src)
 {
