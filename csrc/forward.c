@@ -20,13 +20,22 @@ static idx highest_tile(const conv_plan *plan)
     return plan->nv <= plan->kernels->nv ? plan->kernels->mr : plan->kernels->mr * plan->kernels->nv / plan->nv;
 }
 
-/* Cycles for all rows of a vector of columns, at one step of k; a load that crosses cache lines counts twice. */
-static double tile_cycles(const conv_plan *plan, idx rows, double crossing)
+#define LATENCY 4 /* cycles until a multiply-add may be added to */
+
+/* Cycles of one term for a tile of nv vectors over all rows; a load that crosses cache lines counts twice. */
+static double tile_cycles(const conv_plan *plan, idx rows, int nv, double crossing)
 {
-    const double nv = (double)plan->nv;
     const double tiles = (double)ceil_div(rows, highest_tile(plan)), height = (double)rows / tiles;
     const double products = height * nv / 2, loads = (nv * (1 + crossing) + height) / 2;
-    return tiles * (products > loads ? products : loads) / nv;
+    return tiles * max_double(LATENCY, max_double(products, loads));
+}
+
+/* Of `columns` side by side: tiles, of which the last may be narrower. */
+static double row_cycles(const conv_plan *plan, idx rows, idx columns, double crossing)
+{
+    const idx nr = tile_columns(plan), last = columns % nr;
+    const double whole = (double)(columns / nr) * tile_cycles(plan, rows, plan->nv, crossing);
+    return last == 0 ? whole : whole + tile_cycles(plan, rows, narrowest_tile(plan->nv, plan->kernels->nv, last, lanes_of(plan)), crossing);
 }
 
 #define TASK_CYCLES 700 /* to begin with a box or with a row of panels */
@@ -148,21 +157,23 @@ static double direct_cost(const conv_plan *plan)
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const idx nr = tile_columns(plan), pitch = plan->pitch;
     const int alone_in_rows = pitch % nr == 0 || (plan->in_place && plan->chunk_w < lat.w.grid); /* a tile has one row */
-    const double row = alone_in_rows ? (double)round_up(plan->chunk_w, lanes_of(plan)) : (double)pitch;
+    const idx row = alone_in_rows ? round_up(plan->chunk_w, lanes_of(plan)) : pitch;
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
-    const double columns = boxes * (double)plan->chunk_h * row;
+    const double columns = boxes * (double)(plan->chunk_h * row);
     const double packed_rows = plan->in_place ? 0 : boxes * (double)(plan->chunk_h + s.span_h) * (double)s.planes;
     /* tiles in which a row ends are stored piece by piece: measured */
     const int whole_row = (plan->chunk_h == 1 && plan->chunk_n == 1) || (lattice_dense(&lat) && pitch == lat.w.grid);
-    const double pieces = lat.w.out_step > 1 ? 1 + row / (double)nr
-                          : alone_in_rows || whole_row ? plan->chunk_w % nr > 0 : min_double(2, 1 + row / (double)nr);
+    const double pieces = lat.w.out_step > 1 ? 1 + (double)row / (double)nr
+                          : alone_in_rows || whole_row ? plan->chunk_w % nr > 0 : min_double(2, 1 + (double)row / (double)nr);
     const double stores = boxes * (double)plan->chunk_h * pieces * (double)lat.result_channels * 16;
     const int alone = lat.source_channels == 1, small = alone && small_tiles(plan);
     const double packs = packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step)) * (alone ? 2 : 1);
     const double ends = columns / lanes * tile_ends(plan, lat.result_channels);
     const double edges = lattice_inside(&lat) ? 0 : 4 * TASK_CYCLES + EDGE_CYCLES * (double)(lat.h.grid * lat.source_channels);
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
-    const double products = 1.15 * columns / lanes * tile_cycles(plan, lat.result_channels, 0.8) * (double)s.taps;
+    const double tiles = alone_in_rows ? (double)plan->chunk_h * row_cycles(plan, lat.result_channels, plan->chunk_w, 0.8)
+                                       : row_cycles(plan, lat.result_channels, plan->chunk_h * pitch, 0.8);
+    const double products = 1.15 * boxes * tiles * (double)s.taps;
     const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
     return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) +
            (plan->in_place ? edges + IN_PLACE_LINE * far_lines(plan, &lat) : COPIED_LINE * far_lines(plan, &lat));
@@ -322,7 +333,7 @@ static double gemm_cost(const conv_plan *plan)
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double stores = points % nr == 0 ? 0 : (double)lat.result_channels * 15; /* of the tile that an image ends in */
     /* elements that are further apart than two are moved one by one, for each tap again */
-    return lattices * (columns / lanes * (tile_cycles(plan, lat.result_channels, 0) * k + tile_ends(plan, lat.result_channels)) + stores +
+    return lattices * (columns / lanes * (tile_cycles(plan, lat.result_channels, plan->nv, 0) / (double)plan->nv * k + tile_ends(plan, lat.result_channels)) + stores +
                        TASK_CYCLES + columns / (double)nr * PANEL_CYCLES + k * (runs * 12 + columns / lanes * step_cycles(lat.w.step) * (lat.w.step > 2 ? 2 : 1))) +
            COPIED_LINE * far_lines(plan, &lat);
 }

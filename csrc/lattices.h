@@ -202,8 +202,16 @@ static inline axis_rows axis_row_layout(const conv_axis *axis)
  * straddles two rows (the last of a row may be narrower); else the shortest. */
 static inline idx direct_pitch(idx width, idx span, idx nr, idx lanes)
 {
-    idx dense = width + span;
-    return round_up(width, lanes) * 20 <= dense * 21 ? round_up(dense, nr) : dense;
+    const idx dense = width + span;
+    return span > 0 && round_up(width, lanes) * 20 <= dense * 21 ? round_up(dense, nr) : dense;
+}
+
+/* The fewest vectors that hold these columns, of the widths that there are for tiles of nv, where those of many rows have `many`. */
+static inline int narrowest_tile(int nv, int many, idx columns, idx lanes)
+{
+    while (nv > 1 && columns <= (nv == many ? 1 : nv / 2) * lanes)
+        nv = nv == many ? 1 : nv / 2;
+    return nv;
 }
 
 /* Accumulators of the dot kernel: they, a row of dy and a row of x fit 16 registers. */

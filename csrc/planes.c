@@ -14,37 +14,46 @@ static double stencil_step(double rows, double vectors)
     return loads > products ? loads : products;
 }
 
-/* Cycles for one row of the result, `rows` at a time by `vectors`. */
-static double stencil_row(const conv_plan *plan, const lattice *lat, int rows, int vectors)
+/* Cycles for `rows` rows of the result side by side, by `vectors`: single rows run on over the columns of the copy, or are what is left. */
+static double stencil_rows(const conv_plan *plan, const lattice *lat, int rows, int vectors, int left)
 {
     const double lanes = (double)lanes_of(plan), taps = (double)(lat->h.taps * lat->w.taps);
-    const double columns = rows == 1 ? (double)stencil_box_of(plan, &plan->largest, lanes_of(plan)).pitch * (double)lat->h.step
-                                     : (double)round_up(lat->w.grid, vectors * lanes_of(plan));
+    const double columns = rows == 1 && !left ? (double)stencil_box_of(plan, &plan->largest, lanes_of(plan)).pitch * (double)lat->h.step
+                                              : (double)round_up(lat->w.grid, vectors * lanes_of(plan));
     const double lag = (double)(lat->h.step * lat->w.taps);
     const double blocks = taps <= 53 ? 1 : rows > 1 ? 1.5 : 1.25; /* long sums are cut: measured */
     double cycles = blocks * (taps - (rows - 1) * lag) * stencil_step(rows, vectors) + 30 + 12 * rows * vectors; /* stores, and the copy from the second-level cache: measured */
     for (int r = 1; r < rows; r++)
         cycles += 2 * lag * stencil_step(r, vectors) + 5;
-    return columns / lanes / vectors * cycles / rows;
+    return columns / lanes / vectors * cycles;
+}
+
+/* For a plane of the result, `rows` rows at a time: two and one of those that are left. */
+static double stencil_plane(const conv_plan *plan, const lattice *lat, int rows, int vectors)
+{
+    const idx grid = lat->h.grid, left = grid % rows;
+    double cycles = (double)(grid / rows) * stencil_rows(plan, lat, rows, vectors, 0);
+    if (left >= 2)
+        cycles += stencil_rows(plan, lat, 2, 2, 1);
+    return left % 2 == 0 ? cycles : cycles + stencil_rows(plan, lat, 1, 2, 1);
 }
 
 static void stencil_block(conv_plan *plan)
 {
     const lattice lat = plan->largest;
-    const idx lanes = lanes_of(plan), taps = lat.h.taps * lat.w.taps;
+    const idx lanes = lanes_of(plan);
     const int wide = small_tiles(plan) ? 4 : 8;
     const int shapes[][2] = {{2, wide}, {2, 2}, {4, wide / 2}, {4, 2}};
-    /* neighbours share source rows; long sums are cut between the rows of the kernel */
-    const int dense = lat.h.delta * lat.h.delta == 1 && (taps <= 53 || lat.w.taps <= accumulation_block(taps));
+    const int dense = lat.h.delta * lat.h.delta == 1; /* neighbours share source rows */
     plan->chunk_h = max_idx(1, lat.h.grid);
     plan->depth = 1;
     plan->nv = wide;
-    double least = stencil_row(plan, &lat, 1, wide);
+    double least = stencil_plane(plan, &lat, 1, wide);
     for (int i = 0; i < 4; i++) {
         const int rows = shapes[i][0], vectors = shapes[i][1];
-        if (!dense || (rows - 1) * lat.h.step >= lat.h.taps || lat.w.grid < vectors * lanes)
+        if (!dense || rows > lat.h.grid || (rows - 1) * lat.h.step >= lat.h.taps || lat.w.grid < vectors * lanes)
             continue;
-        const double cycles = stencil_row(plan, &lat, rows, vectors);
+        const double cycles = stencil_plane(plan, &lat, rows, vectors);
         if (cycles < least) {
             least = cycles;
             plan->depth = rows;
@@ -55,7 +64,7 @@ static void stencil_block(conv_plan *plan)
     const double row = (double)box.pitch * (double)element_bytes(plan) * (double)axis_row_layout(&lat.w).period;
     const double rows = (BAND_BYTES / row - (double)box.reach) / (double)lat.h.step;
     plan->chunk_h = round_up(even(plan->chunk_h, (idx)(rows > 8 ? min_double(rows, 1e9) : 8)), plan->depth);
-    const double plane = least * (double)lat.h.grid * (double)lat.result_channels;
+    const double plane = least * (double)lat.result_channels;
     plan->chunk_n = max_idx(1, min_idx(plan->p.n * plan->p.groups, (idx)(PLANES_WORK / (plane + 1))));
 }
 
@@ -80,7 +89,7 @@ static double stencil_cost(const conv_plan *plan)
     const double plane = 140 + 3 * (double)(lat.h.taps * lat.w.taps) + 25 * (double)lat.h.grid;
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double apart = lat.w.out_step == 1 ? 0 : STENCIL_APART * (double)lat.w.grid / (lat.w.out_step == 2 ? 2 : 1);
-    return lattices * (((stencil_row(plan, &lat, (int)plan->depth, plan->nv) + apart) * (double)lat.h.grid + plane) * (double)lat.result_channels +
+    return lattices * ((stencil_plane(plan, &lat, (int)plan->depth, plan->nv) + apart * (double)lat.h.grid + plane) * (double)lat.result_channels +
                        STENCIL_LINE * far_lines(plan, &lat) / lattices +
                        rows * (double)axis_row_layout(&lat.w).period * (8 + pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : lat.w.step == 2 ? 8 : 16)));
 }

@@ -97,14 +97,6 @@ static NAME(tile_run) *NAME(tile_of)(int nv, int from_a, int from_b)
     return instances[from_a][from_b][nv == 1 ? 0 : nv == NV ? 1 : nv == 2 * NV ? 2 : 3];
 }
 
-/* The fewest vectors that hold these columns, of the widths that there are. */
-static int NAME(narrowest)(int nv, idx columns)
-{
-    while (nv > 1 && columns <= (nv == NV ? 1 : nv / 2) * LANES)
-        nv = nv == NV ? 1 : nv / 2;
-    return nv;
-}
-
 static void NAME(move_in)(const NAME(block) *g, const REAL *from_row, const NAME(segment) *s, int segments, int height)
 {
     const idx nr = g->nv * LANES;

@@ -93,7 +93,7 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
     const idx width = lattice_dense(lat) && !g.fold ? points : lat->w.grid; /* of what lies in one row */
     /* the last panel is as narrow as its tile */
     const idx whole = j1 - (j1 - j0) % nr;
-    const int tail = NAME(narrowest)(plan->nv, j1 - whole);
+    const int tail = narrowest_tile(plan->nv, NV, j1 - whole, LANES);
 
     for (idx c0 = 0; c0 < lat->source_channels; c0 += plan->channels) {
         const idx c1 = min_idx(c0 + plan->channels, lat->source_channels);
@@ -265,7 +265,7 @@ static void NAME(direct_part)(const NAME(direct) *d, const NAME(box) *box, int i
                 const REAL *b = rows + c.at;
                 const int segments = NAME(direct_segments)(s, lat, box, fold, image, (int)nr, &c);
                 idx more = 0;
-                g.nv = NAME(narrowest)(plan->nv, s[segments - 1].column + s[segments - 1].count);
+                g.nv = narrowest_tile(plan->nv, NV, s[segments - 1].column + s[segments - 1].count, LANES);
                 g.at = d->off;
                 if (in_place && b > readable) {
                     NAME(direct_panel)(d->packed, b, d->off, g.k, g.nv * LANES, src.end);

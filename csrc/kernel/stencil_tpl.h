@@ -11,7 +11,6 @@ typedef struct {
     const REAL *w;      /* by tap */
     idx taps, lag;      /* steps that the second row starts later */
     idx block;          /* terms that are summed before they are added to the others */
-    idx unit;           /* taps of a row of the kernel */
     REAL *out;
     idx ldout;
     REAL bias;
@@ -62,8 +61,19 @@ __attribute__((always_inline)) static inline void NAME(stencil_some)(const int R
         NAME(stencil_steps)(2, 4, V, t, k0, k1, acc);
 }
 
-/* R rows of V vectors. A row begins `lag` steps after the one above it. A long sum is cut where `block` says, counted in
- * the row's own taps: its bits do not depend on its neighbours. */
+/* Adds what a block of terms came to, and begins the next. */
+__attribute__((always_inline)) static inline void NAME(stencil_fold)(const int R, const int V, vec (*acc)[8], vec (*sum)[8])
+{
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 8
+        for (int v = 0; v < V; v++) {
+            sum[r][v] += acc[r][v];
+            acc[r][v] = (vec){0};
+        }
+}
+
+/* R rows of V vectors. A row begins `lag` steps after the one above it. Long sums are cut into blocks, all rows at once. */
 __attribute__((always_inline)) static inline void NAME(stencil_tile)(const int R, const int V, const NAME(stencil) *t)
 {
     vec acc[4][8], sum[4][8];
@@ -82,37 +92,27 @@ __attribute__((always_inline)) static inline void NAME(stencil_tile)(const int R
         for (int r = 1; r < R; r++)
             NAME(stencil_some)(R, V, r, R, t, taps + (r - 1) * lag, taps + r * lag, acc);
     } else {
+#pragma GCC unroll 4
         for (int r = 0; r < R; r++)
+#pragma GCC unroll 8
             for (int v = 0; v < V; v++)
                 sum[r][v] = (vec){0};
-        const idx cut = R == 1 ? block : block / t->unit * t->unit;
-        idx due[4]; /* the step at which a row begins or is cut */
-        for (int r = 0; r < R; r++)
-            due[r] = r > 0 ? r * lag : min_idx(cut, taps);
-        for (idx k = 0, next; k < taps + (R - 1) * lag; k = next) {
-            next = due[0];
-            for (int r = 1; r < R; r++)
-                next = min_idx(next, due[r]);
-            int low = 0, high = 1;
-            for (int r = 1; r < R; r++) {
-                low += k >= taps + (r - 1) * lag;
-                high += k >= r * lag;
-            }
-            NAME(stencil_some)(R, V, low, high, t, k, next, acc);
-#pragma GCC unroll 4
-            for (int r = 0; r < R; r++) {
-                if (due[r] > next)
+        /* the steps at which one row more begins or ends, and between them at most a block */
+        idx k = 0, left = block;
+        for (int phase = 0; phase < 2 * R - 1; phase++) {
+            const int low = phase < R ? 0 : phase - R + 1, high = phase < R ? phase + 1 : R;
+            const idx end = (phase < R - 1 ? 0 : taps - (R - 1) * lag) + (phase < R - 1 ? phase + 1 : phase) * lag;
+            for (idx next; k < end; k = next) {
+                next = min_idx(end, k + left);
+                NAME(stencil_some)(R, V, low, high, t, k, next, acc);
+                left -= next - k;
+                if (left > 0)
                     continue;
-                const idx begin = r * lag, end = begin + taps;
-                due[r] = next < end ? min_idx(next + cut, end) : PTRDIFF_MAX;
-                if (next > begin)
-#pragma GCC unroll 8
-                    for (int v = 0; v < V; v++) {
-                        sum[r][v] += acc[r][v];
-                        acc[r][v] = (vec){0};
-                    }
+                left = block;
+                NAME(stencil_fold)(R, V, acc, sum);
             }
         }
+        NAME(stencil_fold)(R, V, acc, sum);
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++)
 #pragma GCC unroll 8
@@ -227,8 +227,9 @@ static void NAME(stencil_rows)(const NAME(stencil_planes) *s, NAME(stencil) t, R
     const int dense = s->lat->w.out_step == 1;
     t.ldout = dense ? s->next : tile;
     for (idx row = 0, count; row < s->rows; row += count) {
-        count = s->rows - row >= together ? together : 1;
-        const int step = count == 1 ? 2 : vectors; /* what is left: single rows, two vectors at a time */
+        const idx left = s->rows - row;
+        count = left >= together ? together : min_idx(left, 2);
+        const int step = count == together ? vectors : 2; /* what is left: two rows or one, two vectors at a time */
         for (idx j = 0; j < width; j += tile) {
             j = min_idx(j, width - tile);
             for (int v = 0; v < vectors; v += step) {
@@ -276,7 +277,7 @@ static void NAME(stencil_lattice)(const conv_call *call, const lattice lat, idx 
         }
 
     NAME(stencil) t = {.source = s.packed, .at = at, .w = weights, .taps = taps, .lag = lat.h.step * lat.w.taps,
-                       .block = accumulation_block(taps), .unit = lat.w.taps, .relu = p->pass == CONV_FWD && p->activation == CONV_RELU};
+                       .block = accumulation_block(taps), .relu = p->pass == CONV_FWD && p->activation == CONV_RELU};
     for (idx plane = first; plane < end; plane++) {
         const idx group = plane % p->groups, results = lat.result_channels;
         NAME(stencil_pack)(&s, &src, src.first + plane * src.plane);
