@@ -193,9 +193,11 @@ static const conv_algorithm direct_algorithm = {
 /* ---- channels: the same box, read element by element; the weights are the panel ---- */
 
 #define CHANNELS_LEAST 32    /* points of a task, below which packing all the weights for it weighs */
-#define CHANNELS_FAR 20      /* cycles for a line of a source that is larger than the second-level cache */
+#define CHANNELS_TILE 50     /* cycles to begin with a tile and to end it */
+#define CHANNELS_FAR 8       /* cycles for a line of a source that is larger than the second-level cache */
 #define CHANNELS_TASK 1000   /* cycles to begin with an image */
-#define CHANNELS_LINE 10     /* cycles for a line of a tile's source that the first-level cache has lost */
+#define CHANNELS_CALL 5      /* cycles for a line that is called before the tiles meet it */
+#define CHANNELS_LINE 6      /* cycles for a line of a tile's source that the first-level cache has lost */
 #define CHANNELS_POINTS 1024 /* of a unit: its rows stay in cache until they are turned round */
 
 static void channels_block(conv_plan *plan)
@@ -241,7 +243,7 @@ static double channels_misses(const conv_plan *plan, const lattice *lat, double 
     const double lines = (double)(lat->source_channels * lat->h.taps) * min_double(together, (double)lat->w.taps * (1 + tile));
     const double copied = view_box(plan, &all, 1, plan->chunk_h, plan->chunk_w);
     const double bytes = (double)lat->source_channels * element * (copied > 0 ? copied : (double)lat->h.size * (double)lat->w.size);
-    return bytes > 2 * CACHE_BYTES ? points / CHANNELS_ROWS * lines * CHANNELS_FAR : 0;
+    return bytes > 8 * CACHE_BYTES ? points / CHANNELS_ROWS * lines * CHANNELS_FAR : 0;
 }
 
 static double channels_cost(const conv_plan *plan)
@@ -257,16 +259,21 @@ static double channels_cost(const conv_plan *plan)
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     const double packs = points < CHANNELS_LEAST ? points / CHANNELS_LEAST : 1; /* of the weights, for an image */
     const double few = lat.source_channels == 1 ? 1.7 : 1; /* which leaves a tile after a few products: measured */
-    /* a small tile takes terms faster than they come where panel and lines of the source fill the first-level cache: measured */
+    /* a small tile takes terms faster than they come where panel and lines of the source fill the first-level cache, and one of a single
+     * vector always: measured */
     const double panel = k * (double)(tile_columns(plan) * element_bytes(plan));
     const double row = 1 + (double)((lat.w.taps - 1) * axis_distance(&lat.w) * element_bytes(plan)) / ALIGNMENT;
     const double lines = (double)(lat.source_channels * lat.h.taps) * min_double(row, (double)lat.w.taps) * ALIGNMENT;
     const double lost = lines > FIRST_CACHE ? CHANNELS_LINE * lines / ALIGNMENT / k : 0;
-    const double step = (small_tiles(plan) && panel + lines > FIRST_CACHE ? 0.75 : 0.55) + lost / CHANNELS_ROWS / (double)plan->nv;
+    const double step = (!small_tiles(plan) ? 0.55 : plan->nv == 1 ? 0.85 : panel + lines > FIRST_CACHE ? 0.62 : 0.55) + lost / CHANNELS_ROWS / (double)plan->nv;
+    const double tiles = boxes * points / CHANNELS_ROWS * columns / (double)tile_columns(plan);
+    /* lines of long rows that are read in place are called before the tiles meet them */
+    const double source = lattice_inside(&all) ? (double)(lat.source_channels * lat.h.size * lat.w.size * element_bytes(plan)) : 0;
+    const double called = lat.h.size * lat.w.size * element_bytes(plan) < CALLED_LINES * ALIGNMENT ? 0 : CHANNELS_CALL * source / ALIGNMENT;
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
-    return CHANNELS_TASK + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
-           few * (boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * step + boxes * points * columns * store +
+    return CHANNELS_TASK + called + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
+           few * (boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE + boxes * points * columns * store +
                   (lattice_inside(&all) ? 0 : rows * (16 + (double)axis_reach(&all.w) / lanes * 2)));
 }
 
@@ -322,19 +329,23 @@ static idx gemm_chunks(const conv_plan *plan)
     return ceil_div(plan->p.n, plan->chunk_n) * ceil_div(max_idx(1, lat.h.grid * lat.w.grid), plan->chunk_w);
 }
 
+/* Measured over images of 3 to 112 pixels: */
+#define GEMM_PRODUCTS 1.1 /* of the cycles on paper: weights and panels are read from further away */
+#define GEMM_RUN 22       /* cycles to see where a run of a row comes from, for all channels of a tap */
+#define GEMM_MOVE(step) ((step) == 1 ? 5 : (step) == 2 ? 7.5 : 20) /* cycles for a vector of elements `step` apart, there and back */
+
 static double gemm_cost(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
-    const double lanes = plan->kernels->set[plan->p.dtype]->lanes;
     const idx nr = tile_columns(plan), points = max_idx(1, lat.h.grid * lat.w.grid);
-    const double columns = (double)round_up(points, nr);
-    const double k = (double)lat.source_channels * (double)(lat.h.taps * lat.w.taps);
+    const double panels = (double)ceil_div(points, nr), vectors = panels * (double)plan->nv;
     const double runs = (double)points / (double)min_idx(nr, max_idx(1, lat.w.grid)) + (double)points / (double)nr;
+    const double taps = (double)(lat.h.taps * lat.w.taps), k = (double)lat.source_channels * taps;
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double stores = points % nr == 0 ? 0 : (double)lat.result_channels * 15; /* of the tile that an image ends in */
-    /* elements that are further apart than two are moved one by one, for each tap again */
-    return lattices * (columns / lanes * (tile_cycles(plan, lat.result_channels, plan->nv, 0) / (double)plan->nv * k + tile_ends(plan, lat.result_channels)) + stores +
-                       TASK_CYCLES + columns / (double)nr * PANEL_CYCLES + k * (runs * 12 + columns / lanes * step_cycles(lat.w.step) * (lat.w.step > 2 ? 2 : 1))) +
+    const double packs = taps * runs * GEMM_RUN + k * (runs + vectors * GEMM_MOVE(lat.w.step));
+    return lattices * (k * GEMM_PRODUCTS * row_cycles(plan, lat.result_channels, points, 0) + packs + vectors * tile_ends(plan, lat.result_channels) +
+                       stores + TASK_CYCLES + panels * PANEL_CYCLES) +
            COPIED_LINE * far_lines(plan, &lat);
 }
 

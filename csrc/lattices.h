@@ -128,6 +128,7 @@ static inline idx gcd_idx(idx a, idx b)
 #define BLOCK_ROWS 96      /* lines of results that the first-level cache keeps from one column tile to the next */
 #define FAR_ROWS 12        /* of a result that goes to memory, whose pages are few: twice as many take twice the time */
 #define RESULT_FAR 8388608 /* bytes of such a result */
+#define CALLED_LINES 4     /* of a channel at least, to be called before tiles meet them: shorter ones follow each other as the prefetcher expects */
 #define COLUMN_BYTES 16384 /* of columns that pass together for one tile of rows: half of the first-level cache */
 
 /* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks: cores with half the

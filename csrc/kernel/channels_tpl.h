@@ -258,6 +258,7 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
             unit.n0 = box.n0 + n;
             unit.n = min_idx(plan->depth, box.n - n);
             const NAME(view) view = NAME(box_view)(&src, &all, &unit, 0, plan->channels, packed);
+            NAME(view_call)(&src, &all, &unit, plan->channels);
             for (int q = 0; q < u.parts && anew; q++)
                 NAME(channels_taps)(u.part + q, &all, view);
             if (anew)

@@ -80,6 +80,24 @@ static NAME(view) NAME(box_view)(const NAME(source) *src, const lattice *lat, co
                         .channel = b.area, .tap_row = h->delta * b.pitch, .tap_column = w->delta};
 }
 
+#define VIEW_CALLED 131072 /* bytes of a box at most, that the second-level cache keeps until it is read */
+
+/* Calls the lines of a box that is read in place: wherever a tile met one first, it would wait for it. Inline: a function that does
+ * no more than that has no effect in the compiler's eyes. */
+__attribute__((always_inline)) static inline void NAME(view_call)(const NAME(source) *src, const lattice *lat, const NAME(box) *box, idx channels)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    const idx rows = (box->h - 1) * h->step + (h->taps - 1) * axis_distance(h) + 1, line = ALIGNMENT / (idx)sizeof(REAL);
+    const idx columns = rows > 1 ? rows * w->size : (box->w - 1) * w->step + (w->taps - 1) * axis_distance(w) + 1;
+    const REAL *const first = src->first + (box->h0 * h->step + h->first) * w->size + (rows > 1 ? 0 : box->w0 * w->step + w->first);
+    if (!lattice_inside(lat) || columns < CALLED_LINES * line || box->n * channels * columns * (idx)sizeof(REAL) > VIEW_CALLED)
+        return;
+    for (idx n = box->n0; n < box->n0 + box->n; n++)
+        for (idx c = 0; c < channels; c++)
+            for (idx i = 0; i < columns; i += line)
+                __builtin_prefetch(first + n * src->image + c * src->plane + i);
+}
+
 static inline idx NAME(view_point)(const NAME(view) *v, idx n, idx y, idx x)
 {
     return n * v->image + y * v->row + x * v->column;
