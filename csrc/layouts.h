@@ -134,21 +134,23 @@ static inline planes_blocks planes_blocks_of(const conv_plan *plan, idx lanes)
 #define STENCIL_TILE 16 /* vectors of the largest tile */
 
 typedef struct {
-    idx low, reach;          /* first source row of result row 0; source rows that a result row spans */
-    idx pitch, plane;        /* of a row, and of all rows of a residue */
+    axis_rows h, w;          /* both axes are split by residue modulo the stride */
+    idx low;                 /* the lowest row that result row 0 reads */
+    idx pitch, part, plane;  /* of a row, of the rows of a residue, and of all rows of a residue of the columns */
     idx packed, weights, at, total; /* offsets in elements; a tile's results come first */
 } stencil_box;
 
 static inline stencil_box stencil_box_of(const conv_plan *plan, const lattice *lat, idx lanes)
 {
-    const axis_rows fw = axis_row_layout(&lat->w);
     const idx a = tap_position(&lat->h, 0), b = tap_position(&lat->h, lat->h.taps - 1), taps = lat->h.taps * lat->w.taps;
-    stencil_box box = {.low = min_idx(a, b), .reach = max_idx(a, b) - min_idx(a, b) + 1, .pitch = lat->w.grid + fw.span};
-    box.plane = ((min_idx(plan->chunk_h, lat->h.grid) - 1) * lat->h.step + box.reach) * box.pitch;
+    stencil_box box = {.h = axis_row_layout(&lat->h), .w = axis_row_layout(&lat->w), .low = min_idx(a, b)};
+    box.pitch = lat->w.grid + box.w.span;
+    box.part = (min_idx(plan->chunk_h, lat->h.grid) + box.h.span) * box.pitch;
+    box.plane = box.h.period * box.part;
     box.weights = STENCIL_TILE * lanes;
     box.at = box.weights + round_up(taps, lanes);
     box.packed = box.at + round_up((lat->h.taps + (plan->depth - 1) * lat->h.step) * lat->w.taps, lanes);
-    box.total = box.packed + round_up(fw.period * box.plane + 9 * lanes, lanes); /* a tile may read past the last row */
+    box.total = box.packed + round_up(box.w.period * box.plane + 9 * lanes, lanes); /* a tile may read past the last row */
     return box;
 }
 

@@ -7,35 +7,37 @@
 
 /* ---- stencil: bands of rows of some planes ---- */
 
-/* Cycles of a step for `rows` by `vectors`: the loads, of two lines for most vectors, two a cycle; or the products. */
-static double stencil_step(double rows, double vectors)
+/* Cycles of a step for `rows` by `vectors`: the loads, two a cycle, of which those that cross lines count twice, half of the short vectors
+ * and nearly all long ones; or the products. */
+static double stencil_step(const conv_plan *plan, double rows, double vectors)
 {
-    const double loads = (1.9 * vectors + rows) / 2, products = rows * vectors / 2;
-    return loads > products ? loads : products;
+    const double loads = ((small_tiles(plan) ? 1.45 : 1.9) * vectors + rows) / 2, products = rows * vectors / 2;
+    return max_double(loads, products);
 }
 
-/* Cycles for `rows` rows of the result side by side, by `vectors`: single rows run on over the columns of the copy, or are what is left. */
-static double stencil_rows(const conv_plan *plan, const lattice *lat, int rows, int vectors, int left)
+/* Cycles for `rows` rows side by side, by `vectors`, of so many columns. */
+static double stencil_rows(const conv_plan *plan, const lattice *lat, int rows, int vectors, double columns)
 {
-    const double lanes = (double)lanes_of(plan), taps = (double)(lat->h.taps * lat->w.taps);
-    const double columns = rows == 1 && !left ? (double)stencil_box_of(plan, &plan->largest, lanes_of(plan)).pitch * (double)lat->h.step
-                                              : (double)round_up(lat->w.grid, vectors * lanes_of(plan));
-    const double lag = (double)(lat->h.step * lat->w.taps);
+    const double taps = (double)(lat->h.taps * lat->w.taps), lag = (double)(lat->h.step * lat->w.taps);
     const double blocks = taps <= 53 ? 1 : rows > 1 ? 1.5 : 1.25; /* long sums are cut: measured */
-    double cycles = blocks * (taps - (rows - 1) * lag) * stencil_step(rows, vectors) + 30 + 12 * rows * vectors; /* stores, and the copy from the second-level cache: measured */
+    /* stores, and the copy from the second-level cache: measured */
+    double cycles = blocks * (taps - (rows - 1) * lag) * stencil_step(plan, rows, vectors) + 30 + 12 * rows * vectors;
     for (int r = 1; r < rows; r++)
-        cycles += 2 * lag * stencil_step(r, vectors) + 5;
-    return columns / lanes / vectors * cycles;
+        cycles += 2 * lag * stencil_step(plan, r, vectors) + 5;
+    return columns / (double)(lanes_of(plan) * vectors) * cycles;
 }
 
-/* For a plane of the result, `rows` rows at a time: two and one of those that are left. */
+/* For a plane of the result, `rows` rows at a time, then two and one of those that are left; single rows run on over all columns of the copy. */
 static double stencil_plane(const conv_plan *plan, const lattice *lat, int rows, int vectors)
 {
-    const idx grid = lat->h.grid, left = grid % rows;
-    double cycles = (double)(grid / rows) * stencil_rows(plan, lat, rows, vectors, 0);
+    const idx grid = lat->h.grid, left = grid % rows, lanes = lanes_of(plan);
+    if (rows == 1)
+        return stencil_rows(plan, lat, 1, vectors, (double)round_up((max_idx(1, grid) - 1) * stencil_box_of(plan, lat, lanes).pitch + lat->w.grid, lanes));
+    const double columns = (double)round_up(lat->w.grid, vectors * lanes);
+    double cycles = (double)(grid / rows) * stencil_rows(plan, lat, rows, vectors, columns);
     if (left >= 2)
-        cycles += stencil_rows(plan, lat, 2, 2, 1);
-    return left % 2 == 0 ? cycles : cycles + stencil_rows(plan, lat, 1, 2, 1);
+        cycles += stencil_rows(plan, lat, 2, 2, columns);
+    return left % 2 == 0 ? cycles : cycles + stencil_rows(plan, lat, 1, 2, columns);
 }
 
 static void stencil_block(conv_plan *plan)
@@ -61,8 +63,8 @@ static void stencil_block(conv_plan *plan)
         }
     }
     const stencil_box box = stencil_box_of(plan, &lat, lanes);
-    const double row = (double)box.pitch * (double)element_bytes(plan) * (double)axis_row_layout(&lat.w).period;
-    const double rows = (BAND_BYTES / row - (double)box.reach) / (double)lat.h.step;
+    const double row = (double)(box.pitch * element_bytes(plan) * box.h.period * box.w.period);
+    const double rows = BAND_BYTES / row - (double)box.h.span;
     plan->chunk_h = round_up(even(plan->chunk_h, (idx)(rows > 8 ? min_double(rows, 1e9) : 8)), plan->depth);
     const double plane = least * (double)lat.result_channels;
     plan->chunk_n = max_idx(1, min_idx(plan->p.n * plan->p.groups, (idx)(PLANES_WORK / (plane + 1))));
@@ -85,13 +87,14 @@ static double stencil_task_bytes(const conv_plan *plan)
 static double stencil_cost(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
-    const double rows = (double)(lat.h.grid * lat.h.step), pitch = (double)stencil_box_of(plan, &plan->largest, lanes_of(plan)).pitch;
+    const stencil_box box = stencil_box_of(plan, &plan->largest, lanes_of(plan));
+    const double rows = (double)(lat.h.grid * box.h.period * box.w.period);
     const double plane = 140 + 3 * (double)(lat.h.taps * lat.w.taps) + 25 * (double)lat.h.grid;
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double apart = lat.w.out_step == 1 ? 0 : STENCIL_APART * (double)lat.w.grid / (lat.w.out_step == 2 ? 2 : 1);
     return lattices * ((stencil_plane(plan, &lat, (int)plan->depth, plan->nv) + apart * (double)lat.h.grid + plane) * (double)lat.result_channels +
                        STENCIL_LINE * far_lines(plan, &lat) / lattices +
-                       rows * (double)axis_row_layout(&lat.w).period * (8 + pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : lat.w.step == 2 ? 8 : 16)));
+                       rows * (8 + (double)box.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : lat.w.step == 2 ? 8 : 16)));
 }
 
 /* One channel to a result, and for the gradient points that belong to one output each. */

@@ -1,6 +1,6 @@
 /* stencil -- one source channel to each result: depthwise convolutions, signals and images of one channel.
  *
- * A plane's source is copied once, padded, rows split by residue modulo the stride; every tap is a shift of it. Two or
+ * A plane's source is copied once, padded, rows and columns split by residue modulo the stride; every tap is a shift of it. Two or
  * four rows of the result are summed side by side where that pays, so that a vector of source serves all: each lags behind
  * the one above by the rows that it starts later, and no product with a zero is made. Without that, columns run on over the rows of the copy. Padding of zeros is written
  * once for all planes of a task.
@@ -155,20 +155,29 @@ typedef struct {
     REAL *packed, *buffer;
 } NAME(stencil_planes);
 
-/* The source of a plane: rows h0*step + lowest on, each once for every residue. */
+/* Where tap row q, in the order of their positions, and one of the columns are in the copy. */
+static idx NAME(stencil_at)(const NAME(stencil_planes) *s, idx q, idx tw)
+{
+    const conv_axis *h = &s->lat->h, *w = &s->lat->w;
+    const idx row = floor_div(s->box.low + q * axis_distance(h), h->step) - s->box.h.lowest;
+    const idx column = floor_div(tap_position(w, tw), w->step) - s->box.w.lowest;
+    return tw % s->box.w.period * s->box.plane + q % s->box.h.period * s->box.part + row * s->box.pitch + column;
+}
+
+/* The source of a plane, from the rows that result row h0 reads on. */
 static void NAME(stencil_pack)(const NAME(stencil_planes) *s, const NAME(source) *src, const REAL *plane)
 {
     const conv_axis *h = &s->lat->h, *w = &s->lat->w;
-    const axis_rows fw = axis_row_layout(w);
-    const idx first = s->h0 * h->step + s->box.low, width = w->grid + fw.span;
-    const idx rows = (s->rows - 1) * h->step + s->box.reach;
-    for (idx residue = 0; residue < fw.period; residue++) {
-        const idx base = fw.lowest * w->step + tap_position(w, residue) -
-                         floor_div(tap_position(w, residue), w->step) * w->step;
+    const axis_rows *const fh = &s->box.h, *const fw = &s->box.w;
+    const idx width = w->grid + fw->span, rows = s->rows + fh->span;
+    for (idx slot = 0; slot < fw->period * fh->period; slot++) {
+        const idx column = tap_position(w, slot / fh->period), row = s->box.low + slot % fh->period * axis_distance(h);
+        const idx base = fw->lowest * w->step + column - floor_div(column, w->step) * w->step;
+        const idx top = (s->h0 + fh->lowest) * h->step + row - floor_div(row, h->step) * h->step;
         const NAME(inside) r = NAME(run_inside)(base, w->step, w->size, width);
-        REAL *to = s->packed + residue * s->box.plane;
+        REAL *to = s->packed + slot * s->box.part;
         for (idx q = 0; q < rows; q++, to += s->box.pitch) {
-            const idx y = pad_index(src->mode, first + q, h->size);
+            const idx y = pad_index(src->mode, top + q * h->step, h->size);
             const REAL *row = plane + y * w->size;
             if (src->mode != CONV_ZEROS)
                 NAME(pack_run)(to, row, r, w->step, width, w->size, src, width);
@@ -203,7 +212,7 @@ static inline void NAME(stencil_put)(const conv_axis *w, REAL *row, idx first, c
 /* Columns that run on over all rows of the copy, a few vectors at a time; each tile is stored row by row. */
 static void NAME(stencil_run_on)(const NAME(stencil_planes) *s, NAME(stencil) t, REAL *dst)
 {
-    const idx width = s->lat->w.grid, pitch = s->box.pitch * s->lat->h.step, tile = STENCIL_WIDE * LANES;
+    const idx width = s->lat->w.grid, pitch = s->box.pitch, tile = STENCIL_WIDE * LANES;
     const idx total = (s->rows - 1) * pitch + width;
     const REAL *const source = t.source;
     t.out = s->buffer;
@@ -222,7 +231,7 @@ static void NAME(stencil_run_on)(const NAME(stencil_planes) *s, NAME(stencil) t,
 /* Rows some at a time, each in tiles of which the last ends with the row. */
 static void NAME(stencil_rows)(const NAME(stencil_planes) *s, NAME(stencil) t, REAL *dst, idx together, int vectors)
 {
-    const idx width = s->lat->w.grid, pitch = s->box.pitch * s->lat->h.step, tile = vectors * LANES;
+    const idx width = s->lat->w.grid, pitch = s->box.pitch, tile = vectors * LANES;
     const REAL *const source = t.source;
     const int dense = s->lat->w.out_step == 1;
     t.ldout = dense ? s->next : tile;
@@ -266,15 +275,10 @@ static void NAME(stencil_lattice)(const conv_call *call, const lattice lat, idx 
 
     if (src.mode == CONV_ZEROS)
         NAME(zero_run)(s.packed, s.box.total - s.box.packed);
-    const axis_rows fw = axis_row_layout(&lat.w);
-    const idx rows = lat.h.taps + (together ? plan->depth - 1 : 0) * lat.h.step, spread = axis_distance(&lat.h);
+    const idx rows = lat.h.taps + (together ? plan->depth - 1 : 0) * lat.h.step;
     for (idx q = 0; q < rows; q++)
-        for (idx tap = 0; tap < lat.w.taps; tap++) {
-            /* taps in the order of their positions */
-            const idx tw = lat.w.delta < 0 ? lat.w.taps - 1 - tap : tap;
-            at[q * lat.w.taps + tap] = (int32_t)(tw % fw.period * s.box.plane + q * spread * s.box.pitch +
-                                                 floor_div(tap_position(&lat.w, tw), lat.w.step) - fw.lowest);
-        }
+        for (idx tap = 0; tap < lat.w.taps; tap++) /* in the order of their positions */
+            at[q * lat.w.taps + tap] = (int32_t)NAME(stencil_at)(&s, q, lat.w.delta < 0 ? lat.w.taps - 1 - tap : tap);
 
     NAME(stencil) t = {.source = s.packed, .at = at, .w = weights, .taps = taps, .lag = lat.h.step * lat.w.taps,
                        .block = accumulation_block(taps), .relu = p->pass == CONV_FWD && p->activation == CONV_RELU};
