@@ -84,6 +84,16 @@ static void direct_block_in_place(conv_plan *plan, const lattice *lat, idx short
     }
 }
 
+/* Lines that a column tile reads of a channel: taps that lie close together share them. */
+static double direct_lines(const conv_plan *plan, const lattice *lat)
+{
+    const axis_rows w = axis_row_layout(&lat->w);
+    const double columns = (double)tile_columns(plan), line = (double)ALIGNMENT / (double)element_bytes(plan);
+    const double apart = (double)lat->w.taps * (columns / line + 1);
+    const double together = (double)w.period * (((double)w.span + columns) / line + 1);
+    return (double)lat->h.taps * min_double(apart, together);
+}
+
 static void direct_block(conv_plan *plan)
 {
     const lattice lat = plan->largest;
@@ -105,9 +115,14 @@ static void direct_block(conv_plan *plan)
     while (plan->chunk_w > 8 * nr && direct_box(plan, &s, 1, 1, plan->chunk_w) * (double)plan->channels > budget)
         plan->chunk_w = even(lat.w.grid, plan->chunk_w / 2);
     plan->pitch = direct_pitch(plan->chunk_w, s.span_w, nr, lanes_of(plan));
+    /* Where most terms bring a line of their own, a small tile waits for them: they stay in the first-level cache while the tiles of all
+     * rows pass. The sums of short rows are moved piece by piece, once for every block. */
+    const double lines = direct_lines(plan, &lat);
+    if (small_tiles(plan) && lines > 0.6 * (double)s.taps && lat.result_channels > plan->kernels->mr && plan->chunk_w >= nr)
+        plan->channels = even(lat.source_channels, max_idx((idx)(FIRST_CACHE / (lines * ALIGNMENT)), shortest));
     const double channel = direct_box(plan, &s, 1, 1, plan->chunk_w);
     if (channel * (double)plan->channels > 2 * budget)
-        plan->channels = even(lat.source_channels, max_idx((idx)(budget / channel), shortest));
+        plan->channels = even(plan->channels, max_idx((idx)(budget / channel), shortest));
     if (plan->chunk_w >= lat.w.grid) {
         double row = channel / (double)(1 + s.span_h) * (double)plan->channels;
         plan->chunk_h = even(max_idx(1, lat.h.grid), (idx)(budget / row) - s.span_h);
@@ -137,16 +152,11 @@ static idx direct_chunks(const conv_plan *plan)
 }
 
 /* Cycles in which the rows of a vector of columns come from the second-level cache for one channel, where a small tile waits
- * for them: each is a line or two for few products, and taps that lie close together share lines. */
+ * for them: each is a line or two for few products. */
 static double direct_misses(const conv_plan *plan, const lattice *lat)
 {
-    const axis_rows w = axis_row_layout(&lat->w);
-    const double columns = (double)tile_columns(plan), line = (double)ALIGNMENT / (double)element_bytes(plan);
-    const double apart = (double)lat->w.taps * (columns / line + 1);
-    const double together = (double)w.period * (((double)w.span + columns) / line + 1);
-    const double lines = (double)lat->h.taps * min_double(apart, together);
-    const double passes = (double)ceil_div(lat->result_channels, plan->kernels->mr);
-    return small_tiles(plan) && (double)lat->source_channels * lines * ALIGNMENT > FIRST_CACHE ? passes * lines * 2.5 / plan->nv : 0;
+    const double lines = direct_lines(plan, lat), passes = (double)ceil_div(lat->result_channels, plan->kernels->mr);
+    return small_tiles(plan) && (double)plan->channels * lines * ALIGNMENT > FIRST_CACHE ? passes * lines * 2.5 / plan->nv : 0;
 }
 
 static double direct_cost(const conv_plan *plan)
@@ -168,7 +178,8 @@ static double direct_cost(const conv_plan *plan)
     const double stores = boxes * (double)plan->chunk_h * pieces * (double)lat.result_channels * 16;
     const int alone = lat.source_channels == 1, small = alone && small_tiles(plan);
     const double packs = packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step)) * (alone ? 2 : 1);
-    const double ends = columns / lanes * tile_ends(plan, lat.result_channels);
+    /* every block of channels is a sum of its own */
+    const double ends = (double)ceil_div(lat.source_channels, plan->channels) * columns / lanes * tile_ends(plan, lat.result_channels);
     const double edges = lattice_inside(&lat) ? 0 : 4 * TASK_CYCLES + EDGE_CYCLES * (double)(lat.h.grid * lat.source_channels);
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
     const double tiles = alone_in_rows ? (double)plan->chunk_h * row_cycles(plan, lat.result_channels, plan->chunk_w, 0.8)
