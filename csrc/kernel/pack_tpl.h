@@ -10,22 +10,38 @@ typedef struct {
     conv_pad_mode mode;
 } NAME(source);
 
+/* The vectors of a run of elements `step` apart; returns how many elements they hold. */
+__attribute__((always_inline)) static inline idx NAME(copy_vectors)(REAL *restrict dst, const REAL *restrict s, idx count, const int step,
+                                                                    const REAL *end, idx room)
+{
+    idx i = 0;
+    for (; i < count && i + LANES <= room && s + step * (i + LANES) <= end; i += LANES)
+        NAME(store)(dst + i, NAME(load_step)(s + step * i, step));
+    return i;
+}
+
 /* dst[i] = s[i * step], i < count. Moves whole vectors past the last element where dst has the room for them, in
  * elements, and the source does not end before. */
 static inline void NAME(copy_run)(REAL *restrict dst, const REAL *restrict s, idx count, idx step, const REAL *end,
                                   idx room)
 {
     idx i = 0;
-    if (step == 1) {
-        for (; i < count && i + LANES <= room && s + i + LANES <= end; i += LANES)
-            NAME(store)(dst + i, NAME(load)(s + i));
+    switch (step) {
+    case 1:
+        i = NAME(copy_vectors)(dst, s, count, 1, end, room);
         if (i < count)
             NAME(copy)(dst + i, s + i, count - i);
         return;
+    case 2:
+        i = NAME(copy_vectors)(dst, s, count, 2, end, room);
+        break;
+    case 3:
+        i = NAME(copy_vectors)(dst, s, count, 3, end, room);
+        break;
+    case 4:
+        i = NAME(copy_vectors)(dst, s, count, 4, end, room);
+        break;
     }
-    if (step == 2)
-        for (; i < count && i + LANES <= room && s + 2 * (i + LANES) <= end; i += LANES)
-            NAME(store)(dst + i, NAME(load_even)(s + 2 * i));
     for (; i < count; i++)
         dst[i] = s[i * step];
 }
@@ -99,12 +115,6 @@ static inline void NAME(pack_row)(REAL *dst, const REAL *row, NAME(inside) r, id
         NAME(store)(dst + i, (vec){0});
 }
 
-/* LANES elements `step`, 1 or 2, apart. */
-__attribute__((always_inline)) static inline vec NAME(load_step)(const REAL *p, const int step)
-{
-    return step == 1 ? NAME(load)(p) : NAME(load_even)(p);
-}
-
 /* A vector of a panel's row: lane i is source element from + i * step where lo <= i < hi, else zero; lanes below `own`
  * belong to the run before and stay. What it holds beyond its run belongs to runs that come later. */
 typedef struct {
@@ -159,10 +169,20 @@ __attribute__((always_inline)) static inline void NAME(pack_channels)(const int 
 static void NAME(pack_flush)(NAME(pack_list) *list, REAL *dst, idx next, const REAL *plane, idx channels, idx step,
                              const NAME(source) *src)
 {
-    if (step == 1)
+    switch (step) {
+    case 1:
         NAME(pack_channels)(1, list, dst, next, plane, channels, src);
-    else
+        break;
+    case 2:
         NAME(pack_channels)(2, list, dst, next, plane, channels, src);
+        break;
+    case 3:
+        NAME(pack_channels)(3, list, dst, next, plane, channels, src);
+        break;
+    case 4:
+        NAME(pack_channels)(4, list, dst, next, plane, channels, src);
+        break;
+    }
     list->front = list->back = 0;
 }
 
@@ -201,7 +221,7 @@ static void NAME(pack_im2col)(REAL *panels, idx size, int nr, const NAME(source)
     const conv_axis *h = &lat->h, *w = &lat->w;
     const idx taps = h->taps * w->taps, points = h->grid * w->grid, channels = c1 - c0;
     const REAL *const plane = src->first + c0 * src->plane;
-    const int listed = src->mode == CONV_ZEROS && w->step <= 2;
+    const int listed = src->mode == CONV_ZEROS && w->step <= SHUFFLED_STEP;
     idx image = j0 / points, row = j0 % points / w->grid, column = j0 % w->grid;
     NAME(pack_list) list;
     list.front = list.back = 0;

@@ -184,14 +184,38 @@ static inline vec NAME(load_even)(const REAL *p)
     return __builtin_shuffle(NAME(load)(p), NAME(load)(p + LANES), 2 * NAME(iota)());
 }
 
-/* LANES elements, `stride` apart: reads stride * LANES of them. */
+#define SHUFFLED_STEP 4 /* elements that are no further apart are shuffled, others are loaded one by one */
+
+/* LANES elements, `step` <= SHUFFLED_STEP apart: reads step * LANES of them. */
+__attribute__((always_inline)) static inline vec NAME(load_step)(const REAL *p, const int step)
+{
+    const mask lane = NAME(iota)();
+    if (step == 1)
+        return NAME(load)(p);
+    if (step == 2)
+        return NAME(load_even)(p);
+    if (step == 4)
+        return __builtin_shuffle(NAME(load_even)(p), NAME(load_even)(p + 2 * LANES), 2 * lane);
+    /* of three vectors: those that the first two have, then the others */
+    const mask two = 3 * lane < 2 * LANES;
+    return __builtin_shuffle(__builtin_shuffle(NAME(load)(p), NAME(load)(p + LANES), 3 * lane), NAME(load)(p + 2 * LANES),
+                             (lane & two) | ((3 * lane - LANES) & ~two));
+}
+
+/* The same at any distance. */
 static inline vec NAME(load_strided)(const REAL *p, idx stride)
 {
     vec v;
-    if (stride == 1)
-        return NAME(load)(p);
-    if (stride == 2)
-        return NAME(load_even)(p);
+    switch (stride) {
+    case 1:
+        return NAME(load_step)(p, 1);
+    case 2:
+        return NAME(load_step)(p, 2);
+    case 3:
+        return NAME(load_step)(p, 3);
+    case 4:
+        return NAME(load_step)(p, 4);
+    }
     for (int lane = 0; lane < LANES; lane++)
         v[lane] = p[lane * stride];
     return v;
