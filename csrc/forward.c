@@ -94,43 +94,6 @@ static double direct_lines(const conv_plan *plan, const lattice *lat)
     return (double)lat->h.taps * min_double(apart, together);
 }
 
-static void direct_block(conv_plan *plan)
-{
-    const lattice lat = plan->largest;
-    const direct_shape s = direct_shape_of(&lat);
-    const double budget = CACHE_BYTES / (double)element_bytes(plan);
-    /* blocks of channels cut every sum: none shorter than half of what the error bound allows for */
-    const idx shortest = ceil_div(accumulation_block(lat.source_channels * s.taps), 2 * s.taps);
-    plan->nv = vectors_for(plan, &lat);
-    plan->m_rows = lat.result_channels;
-    plan->in_place = direct_in_place(plan, &lat);
-    if (plan->in_place) {
-        direct_block_in_place(plan, &lat, shortest);
-        return;
-    }
-    const idx nr = tile_columns(plan);
-    plan->channels = lat.source_channels;
-    plan->chunk_n = plan->chunk_h = 1;
-    plan->chunk_w = max_idx(1, lat.w.grid);
-    while (plan->chunk_w > 8 * nr && direct_box(plan, &s, 1, 1, plan->chunk_w) * (double)plan->channels > budget)
-        plan->chunk_w = even(lat.w.grid, plan->chunk_w / 2);
-    plan->pitch = direct_pitch(plan->chunk_w, s.span_w, nr, lanes_of(plan));
-    /* Where most terms bring a line of their own, a small tile waits for them: they stay in the first-level cache while the tiles of all
-     * rows pass. The sums of short rows are moved piece by piece, once for every block. */
-    const double lines = direct_lines(plan, &lat);
-    if (small_tiles(plan) && lines > 0.6 * (double)s.taps && lat.result_channels > plan->kernels->mr && plan->chunk_w >= nr)
-        plan->channels = even(lat.source_channels, max_idx((idx)(FIRST_CACHE / (lines * ALIGNMENT)), shortest));
-    const double channel = direct_box(plan, &s, 1, 1, plan->chunk_w);
-    if (channel * (double)plan->channels > 2 * budget)
-        plan->channels = even(plan->channels, max_idx((idx)(budget / channel), shortest));
-    if (plan->chunk_w >= lat.w.grid) {
-        double row = channel / (double)(1 + s.span_h) * (double)plan->channels;
-        plan->chunk_h = even(max_idx(1, lat.h.grid), (idx)(budget / row) - s.span_h);
-        if (plan->chunk_h >= lat.h.grid)
-            plan->chunk_n = max_idx(1, min_idx(plan->p.n, (idx)(budget / (row * (double)(plan->chunk_h + s.span_h)))));
-    }
-}
-
 static double direct_task_bytes(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
@@ -175,11 +138,11 @@ static double direct_cost(const conv_plan *plan)
     const int whole_row = (plan->chunk_h == 1 && plan->chunk_n == 1) || (lattice_dense(&lat) && pitch == lat.w.grid);
     const double pieces = lat.w.out_step > 1 ? 1 + (double)row / (double)nr
                           : alone_in_rows || whole_row ? plan->chunk_w % nr > 0 : min_double(2, 1 + (double)row / (double)nr);
-    const double stores = boxes * (double)plan->chunk_h * pieces * (double)lat.result_channels * 16;
+    const double blocks = (double)ceil_div(lat.source_channels, plan->channels); /* of channels, each a sum of its own */
+    const double stores = (2 * blocks - 1) * boxes * (double)plan->chunk_h * pieces * (double)lat.result_channels * 16;
     const int alone = lat.source_channels == 1, small = alone && small_tiles(plan);
     const double packs = packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step)) * (alone ? 2 : 1);
-    /* every block of channels is a sum of its own */
-    const double ends = (double)ceil_div(lat.source_channels, plan->channels) * columns / lanes * tile_ends(plan, lat.result_channels);
+    const double ends = blocks * columns / lanes * tile_ends(plan, lat.result_channels);
     const double edges = lattice_inside(&lat) ? 0 : 4 * TASK_CYCLES + EDGE_CYCLES * (double)(lat.h.grid * lat.source_channels);
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
     const double tiles = alone_in_rows ? (double)plan->chunk_h * row_cycles(plan, lat.result_channels, plan->chunk_w, 0.8)
@@ -188,6 +151,65 @@ static double direct_cost(const conv_plan *plan)
     const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
     return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) +
            (plan->in_place ? edges + IN_PLACE_LINE * far_lines(plan, &lat) : COPIED_LINE * far_lines(plan, &lat));
+}
+
+/* Rows of a box, and images where they are small. */
+static void direct_rows(conv_plan *plan, const lattice *lat, const direct_shape *s, double budget)
+{
+    if (plan->chunk_w < lat->w.grid)
+        return;
+    const double row = direct_box(plan, s, 1, 1, plan->chunk_w) / (double)(1 + s->span_h) * (double)plan->channels;
+    plan->chunk_h = even(max_idx(1, lat->h.grid), (idx)(budget / row) - s->span_h);
+    plan->chunk_n = 1;
+    if (plan->chunk_h >= lat->h.grid)
+        plan->chunk_n = max_idx(1, min_idx(plan->p.n, (idx)(budget / (row * (double)(plan->chunk_h + s->span_h)))));
+}
+
+static void direct_block(conv_plan *plan)
+{
+    const lattice lat = plan->largest;
+    const direct_shape s = direct_shape_of(&lat);
+    const double budget = CACHE_BYTES / (double)element_bytes(plan);
+    /* blocks of channels cut every sum: none shorter than half of what the error bound allows for */
+    const idx shortest = ceil_div(accumulation_block(lat.source_channels * s.taps), 2 * s.taps);
+    plan->nv = vectors_for(plan, &lat);
+    plan->m_rows = lat.result_channels;
+    plan->in_place = direct_in_place(plan, &lat);
+    if (plan->in_place) {
+        direct_block_in_place(plan, &lat, shortest);
+        return;
+    }
+    const idx nr = tile_columns(plan);
+    plan->channels = lat.source_channels;
+    plan->chunk_n = plan->chunk_h = 1;
+    plan->chunk_w = max_idx(1, lat.w.grid);
+    while (plan->chunk_w > 8 * nr && direct_box(plan, &s, 1, 1, plan->chunk_w) * (double)plan->channels > budget)
+        plan->chunk_w = even(lat.w.grid, plan->chunk_w / 2);
+    plan->pitch = direct_pitch(plan->chunk_w, s.span_w, nr, lanes_of(plan));
+    /* Where most terms bring a line of their own, a small tile waits for them: they stay in the first-level cache while the tiles of all
+     * rows pass. The sums of short rows are moved piece by piece, once for every block. */
+    const double lines = direct_lines(plan, &lat);
+    if (small_tiles(plan) && lines > 0.6 * (double)s.taps && lat.result_channels > plan->kernels->mr && plan->chunk_w >= nr)
+        plan->channels = even(lat.source_channels, max_idx((idx)(FIRST_CACHE / (lines * ALIGNMENT)), shortest));
+    const double channel = direct_box(plan, &s, 1, 1, plan->chunk_w);
+    if (channel * (double)plan->channels > 2 * budget)
+        plan->channels = even(plan->channels, max_idx((idx)(budget / channel), shortest));
+    direct_rows(plan, &lat, &s, budget);
+    /* Boxes of few rows pack what they share with their neighbours again: of fewer channels they have more rows, and more sums. */
+    idx best = plan->channels;
+    double least = direct_cost(plan);
+    for (idx channels = best; s.span_h > 0 && plan->chunk_w >= lat.w.grid && plan->chunk_h < lat.h.grid && channels >= 2 * shortest;) {
+        channels = ceil_div(channels, 2);
+        plan->channels = even(lat.source_channels, channels);
+        direct_rows(plan, &lat, &s, budget);
+        const double cycles = direct_cost(plan);
+        if (cycles < least) {
+            least = cycles;
+            best = plan->channels;
+        }
+    }
+    plan->channels = best;
+    direct_rows(plan, &lat, &s, budget);
 }
 
 /* The rows of a channel fit, with every shift in 32 bits. */
