@@ -87,6 +87,11 @@ typedef struct {
     idx result_channels; /* of one group */
 } lattice;
 
+/* Points [p0, p1) of an axis that the same taps [t0, t1) meet, the others padding. */
+typedef struct {
+    idx p0, p1, t0, t1;
+} axis_run;
+
 typedef struct conv_algorithm conv_algorithm;
 
 typedef struct {
@@ -132,6 +137,23 @@ int conv_problem_trim(const conv_problem *p, conv_trim *trim); /* whether there 
 idx conv_trim_bytes(const conv_trim *trim);                    /* of the smaller weights */
 /* Weights to the smaller ones; or, where `spread`, those to weights of which the others are 0. */
 void conv_trim_move(const conv_problem *p, const conv_trim *trim, const void *from, void *to, int spread);
+
+/* Rectangles of the outputs of fwd or bwd_data by `auto` that meet the same few taps, as runs of their axes; those without taps are bias. */
+#define REGIONS_MOST 24
+typedef struct {
+    int rows, columns;
+    axis_run h[REGIONS_MOST], w[REGIONS_MOST];
+} conv_regions;
+
+/* Of an axis of a region: outputs, the part of the source that they read, taps of the kernel, and the padding that is left. */
+typedef struct {
+    idx to, to_end, from, from_end, tap, tap_end, before, after;
+} conv_span;
+
+int conv_problem_regions(const conv_problem *p, conv_regions *r); /* whether it pays to solve them one by one */
+void conv_region(const conv_problem *p, const conv_regions *r, int row, int column, conv_problem *small, conv_span *h, conv_span *w);
+
+/* Whether no value is infinite or NaN: times the zeros of padding those are NaN, and nothing may be left out. */
 int conv_finite(conv_dtype dtype, idx count, const void *values);
 
 /* `max_threads` bounds conv_plan.threads; it never changes a bit of the result. */

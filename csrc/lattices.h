@@ -322,11 +322,6 @@ static inline int axis_inside(const conv_axis *axis)
     return min_idx(a, b) >= 0 && max_idx(a, b) + (axis->grid - 1) * axis->step < axis->size;
 }
 
-/* Points [p0, p1) of an axis that the same taps [t0, t1) meet, the others padding. */
-typedef struct {
-    idx p0, p1, t0, t1;
-} axis_run;
-
 static inline axis_run axis_taps(const conv_axis *axis, idx p)
 {
     axis_run run = {p, p + 1, 0, axis->taps};

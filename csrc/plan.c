@@ -91,9 +91,20 @@ static void cut(conv_plan *plan, int max_threads)
     plan->scratch_bytes = plan->prepared_bytes + plan->threads * plan->task_bytes;
 }
 
-/* A kernel of one point that moves over all of the image sees a signal: no rows to begin and end. */
+/* A signal that stands upright lies down; and a kernel of one point that moves over all of the image sees one: no rows to begin and end. */
 static void flatten(conv_problem *p)
 {
+    if (p->iw == 1 && p->kw == 1 && p->ow == 1 && p->pad_left == 0 && p->ih > 1) {
+        p->iw = p->ih;
+        p->ow = p->oh;
+        p->kw = p->kh;
+        p->stride_w = p->stride_h;
+        p->dil_w = p->dil_h;
+        p->pad_left = p->pad_top;
+        p->pad_right = p->pad_bottom;
+        p->ih = p->oh = p->kh = p->stride_h = p->dil_h = 1;
+        p->pad_top = p->pad_bottom = 0;
+    }
     if (p->kh * p->kw == 1 && p->stride_h == 1 && p->stride_w == 1 && p->oh == p->ih && p->ow == p->iw &&
         p->pad_top + p->pad_left == 0) {
         p->iw = p->ow = p->ih * p->iw;

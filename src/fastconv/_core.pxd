@@ -66,6 +66,17 @@ cdef extern from "conv.h" nogil:
     ctypedef struct conv_trim:
         conv_problem p
 
+    ctypedef struct axis_run:
+        idx p0, p1, t0, t1
+
+    ctypedef struct conv_regions:
+        int rows, columns
+        axis_run *h
+        axis_run *w
+
+    ctypedef struct conv_span:
+        idx to, to_end, source "from", source_end "from_end", tap, tap_end
+
     ctypedef struct conv_plan:
         conv_problem p
         idx scratch_bytes
@@ -89,6 +100,9 @@ cdef extern from "conv.h" nogil:
     bint conv_problem_trim(const conv_problem *p, conv_trim *trim)
     idx conv_trim_bytes(const conv_trim *trim)
     void conv_trim_move(const conv_problem *p, const conv_trim *trim, const void *src, void *dst, bint spread)
+    bint conv_problem_regions(const conv_problem *p, conv_regions *r)
+    void conv_region(const conv_problem *p, const conv_regions *r, int row, int column, conv_problem *small, conv_span *h,
+                     conv_span *w)
     bint conv_finite(conv_dtype dtype, idx count, const void *values)
     conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
     bint conv_plan_serves(const conv_plan *plan, const conv_problem *p)

@@ -3,7 +3,10 @@
 cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, Workspace workspace=None,
               cnp.ndarray gate=None) except *:
     cdef conv_trim trim
-    if conv_problem_trim(p, &trim) and trimming_shows_nowhere(p, w):
+    cdef conv_regions regions
+    if conv_problem_regions(p, &regions) and trimming_shows_nowhere(p, w):
+        run_regions(p, &regions, x, w, b, y, gate)
+    elif conv_problem_trim(p, &trim) and trimming_shows_nowhere(p, w):
         run_trimmed(p, &trim, x, w, b, y, workspace, gate)
     else:
         run_whole(p, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), b, cnp.PyArray_DATA(y), workspace, gate)
@@ -37,6 +40,35 @@ cdef void run_trimmed(conv_problem *p, conv_trim *trim, cnp.ndarray x, cnp.ndarr
             run_whole(&trim.p, cnp.PyArray_DATA(x), small, b, cnp.PyArray_DATA(y), workspace, gate)
     finally:
         PyMem_RawFree(small)
+
+
+cdef void run_regions(conv_problem *p, conv_regions *regions, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y,
+                      cnp.ndarray gate) except *:
+    """Region by region, each a problem of its own: parts of x and of w are copied, and the result to its place."""
+    cdef bint forward = p.pass_ == CONV_FWD
+    cdef conv_problem small
+    cdef conv_span h, v
+    cdef cnp.ndarray source, kernel, result, kept
+    sources = x.reshape((p.n, -1, p.ih if forward else p.oh, p.iw if forward else p.ow))
+    kernels = w.reshape((p.groups * p.oc, p.ic, p.kh, p.kw))
+    shape = (p.n, p.groups * (p.oc if forward else p.ic), p.oh if forward else p.ih, p.ow if forward else p.iw)
+    results, gates = y.reshape(shape), None if gate is None else gate.reshape(shape)
+    nothing = 0 if b is None else b.reshape((-1, 1, 1))
+    if forward and p.activation == CONV_RELU:
+        nothing = np.maximum(nothing, 0)
+    for row in range(regions.rows):
+        for column in range(regions.columns):
+            conv_region(p, regions, row, column, &small, &h, &v)
+            part = results[:, :, h.to:h.to_end, v.to:v.to_end]
+            if small.kh <= 0 or small.kw <= 0:
+                part[...] = nothing
+                continue
+            source = np.ascontiguousarray(sources[:, :, h.source:h.source_end, v.source:v.source_end])
+            kernel = np.ascontiguousarray(kernels[:, :, h.tap:h.tap_end, v.tap:v.tap_end])
+            kept = None if gates is None else np.ascontiguousarray(gates[:, :, h.to:h.to_end, v.to:v.to_end])
+            result = np.empty_like(part, order="C")
+            run_whole(&small, cnp.PyArray_DATA(source), cnp.PyArray_DATA(kernel), b, cnp.PyArray_DATA(result), None, kept)
+            part[...] = result
 
 
 cdef void execute(conv_plan *plan, const void *x, const void *w, cnp.ndarray b, void *py,
@@ -157,21 +189,46 @@ def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, g
     return dx, dw, db
 
 
+cdef double plan_regions(conv_plan *longest, conv_problem *p, conv_regions *regions):
+    """Leaves the plan of the region that takes longest; the cycles of all."""
+    cdef conv_plan plan
+    cdef conv_problem small
+    cdef conv_span h, v
+    cdef double total = 0, most = -1, cycles
+    for row in range(regions.rows):
+        for column in range(regions.columns):
+            conv_region(p, regions, row, column, &small, &h, &v)
+            if small.kh <= 0 or small.kw <= 0:
+                continue
+            conv_plan_init(&plan, &small, max_threads)
+            cycles = conv_plan_cycles(&plan)
+            total += cycles
+            if cycles > most:
+                most = cycles
+                longest[0] = plan
+    return total
+
+
 def plan_info(int ndim, tuple x_shape, tuple w_shape, stride, padding, dilation, groups, padding_mode, str dtype,
               str pass_, algorithm) -> dict:
     """What `explain` tells: the plan of a call, without its arrays."""
     cdef conv_plan plan
     cdef conv_problem p
     cdef conv_trim trim
+    cdef conv_regions regions
     elaborate(&p, ndim, x_shape, w_shape, None, stride, padding, dilation, groups, padding_mode)
     p.dtype = CONV_F64 if dtype == "float64" else CONV_F32
     p.pass_ = {"fwd": CONV_FWD, "bwd_data": CONV_BWD_DATA, "bwd_weights": CONV_BWD_WEIGHTS}[pass_]
     p.algorithm = ALGORITHMS[algorithm]
-    if conv_plan_init(&plan, &trim.p if conv_problem_trim(&p, &trim) else &p, max_threads) != CONV_OK:
+    if conv_problem_regions(&p, &regions):
+        cycles = plan_regions(&plan, &p, &regions)
+    elif conv_plan_init(&plan, &trim.p if conv_problem_trim(&p, &trim) else &p, max_threads) == CONV_OK:
+        cycles = conv_plan_cycles(&plan)
+    else:
         raise ValueError(f"algorithm {algorithm!r} is not applicable to this problem; 'auto' always is")
     return {"algorithm": conv_algorithm_name(conv_plan_algorithm(&plan)).decode(),
             "reason": conv_plan_reason(&plan).decode(), "flops": int(conv_flops(&p)),
-            "cycles": conv_plan_cycles(&plan), "scratch_bytes": plan.scratch_bytes, "threads": plan.threads,
+            "cycles": cycles, "scratch_bytes": plan.scratch_bytes, "threads": plan.threads,
             "output_shape": result_shape(&p, ndim, len(x_shape) == ndim + 2)}
 
 

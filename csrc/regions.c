@@ -1,0 +1,140 @@
+/* regions -- outputs that meet the same few taps: where most of every window lies in zero padding, each region is a problem of its own. */
+#include "lattices.h"
+
+#define REGIONS_SHARE 0.6   /* of the multiplications at most that are left where regions are solved */
+#define REGIONS_WORK 1e6    /* FLOPs for which an image's region is worth its copies and its plan */
+#define REGIONS_JOINED 0.01 /* of an axis's work, that may be added to join two neighbours: so much, and what is twice, four times that */
+
+/* The pairs of an output and a tap that meet, of all pairs. */
+static double axis_share(const conv_axis *axis)
+{
+    double met = 0;
+    for (idx t = 0; t < axis->taps; t++) {
+        const axis_run points = axis_points(axis, t);
+        met += (double)max_idx(0, points.p1 - points.p0);
+    }
+    return met / ((double)axis->grid * (double)axis->taps);
+}
+
+static double region_work(const axis_run *run)
+{
+    return (double)(run->p1 - run->p0) * (double)max_idx(0, run->t1 - run->t0);
+}
+
+/* Runs of outputs that meet the same taps, neighbours joined where that adds no more than `joined`; how many, or more than there is room for. */
+static int axis_regions(const conv_axis *axis, double joined, axis_run *runs)
+{
+    int count = 0;
+    axis_run run = {0};
+    while (axis_next_run(axis, &run)) {
+        axis_run *const last = runs + count - 1;
+        const int empty = run.t0 >= run.t1;
+        if (count > 0 && empty == (last->t0 >= last->t1)) {
+            const axis_run both = {last->p0, run.p1, min_idx(last->t0, run.t0), max_idx(last->t1, run.t1)};
+            if (empty || region_work(&both) <= region_work(last) + region_work(&run) + joined) {
+                *last = both;
+                if (empty)
+                    last->t1 = last->t0;
+                continue;
+            }
+        }
+        if (count == REGIONS_MOST)
+            return REGIONS_MOST + 1;
+        runs[count++] = run;
+    }
+    return count;
+}
+
+/* Whether much of an axis's windows lies in padding. A strided gradient is not cut: its outputs have taps of their own anyway. */
+static int axis_padded(const conv_problem *p, const conv_axis *axis, idx stride, idx pads)
+{
+    const double outside = p->pass == CONV_FWD ? (double)pads : (double)(axis->grid - axis->size), least = (1 - REGIONS_SHARE) / 2;
+    return axis->grid > 1 && outside > least * (double)(stride * axis->grid) && (p->pass == CONV_FWD || stride == 1) && axis_share(axis) < 1 - least;
+}
+
+/* Cuts it, or not, and gives the share of its work that is left. */
+static double axis_cut(const conv_axis *axis, int padded, double joined, int *count, axis_run *runs)
+{
+    const double all = (double)axis->grid * (double)axis->taps;
+    *count = 1;
+    runs[0] = (axis_run){0, axis->grid, 0, axis->taps};
+    if (!padded || (*count = axis_regions(axis, joined * all, runs)) > REGIONS_MOST)
+        return 1;
+    double left = 0;
+    for (int i = 0; i < *count; i++)
+        left += region_work(runs + i);
+    return left / all;
+}
+
+static conv_axis problem_axis(const conv_problem *p, int vertical)
+{
+    if (p->pass == CONV_FWD)
+        return vertical ? axis_fwd(p->ih, p->oh, p->kh, p->stride_h, p->dil_h, p->pad_top)
+                        : axis_fwd(p->iw, p->ow, p->kw, p->stride_w, p->dil_w, p->pad_left);
+    return vertical ? axis_bwd_data(p->ih, p->oh, p->kh, p->stride_h, p->dil_h, p->pad_top, p->pad_bottom, 0, 0)
+                    : axis_bwd_data(p->iw, p->ow, p->kw, p->stride_w, p->dil_w, p->pad_left, p->pad_right, 0, 0);
+}
+
+int conv_problem_regions(const conv_problem *p, conv_regions *r)
+{
+    const idx outputs = p->pass == CONV_FWD ? p->oh * p->ow : p->ih * p->iw;
+    const double work = 2.0 * (double)(p->groups * p->ic * p->oc) * (double)outputs * (double)(p->kh * p->kw); /* of an image and whole windows */
+    if (work < 2 * REGIONS_WORK || p->pad_mode != CONV_ZEROS || p->algorithm != CONV_AUTO || p->pass == CONV_BWD_WEIGHTS || p->layout != CONV_IMAGES || p->n == 0)
+        return 0;
+    const conv_axis h = problem_axis(p, 1), w = problem_axis(p, 0);
+    const int tall = axis_padded(p, &h, p->stride_h, p->pad_top + p->pad_bottom);
+    const int wide = axis_padded(p, &w, p->stride_w, p->pad_left + p->pad_right);
+    double least = REGIONS_SHARE * work;
+    conv_regions tried;
+    r->rows = 0;
+    for (double joined = REGIONS_JOINED; joined < 1 && tall + wide > 0; joined *= 2) {
+        const double left = axis_cut(&h, tall, joined, &tried.rows, tried.h) * axis_cut(&w, wide, joined, &tried.columns, tried.w);
+        const double all = left * work + REGIONS_WORK * (double)(tried.rows * tried.columns);
+        if (tried.rows > REGIONS_MOST || tried.columns > REGIONS_MOST || all >= least)
+            continue;
+        least = all;
+        *r = tried;
+    }
+    return r->rows > 0;
+}
+
+/* The part of an axis that a region is: which of the source, and the padding that is left. */
+static conv_span axis_part(const conv_problem *p, const conv_axis *axis, const axis_run *run, idx dil, idx before)
+{
+    const idx a = run->p0 * axis->step + axis->first, b = a + (run->p1 - 1 - run->p0) * axis->step;
+    const idx near = run->t0 * axis->delta, far = (run->t1 - 1) * axis->delta;
+    const idx low = a + min_idx(near, far), high = b + max_idx(near, far) + 1;
+    conv_span s = {.to = run->p0, .to_end = run->p1, .tap = run->t0, .tap_end = run->t1, .from = max_idx(0, low), .from_end = min_idx(axis->size, high)};
+    if (p->pass == CONV_FWD) {
+        s.before = s.from - low;
+        s.after = high - s.from_end;
+    } else {
+        s.before = before + run->p0 - s.from - run->t0 * dil;
+        s.after = s.from_end - s.from - 1 + (run->t1 - 1 - run->t0) * dil + 1 - (run->p1 - run->p0) - s.before;
+    }
+    return s;
+}
+
+void conv_region(const conv_problem *p, const conv_regions *r, int row, int column, conv_problem *small, conv_span *h, conv_span *w)
+{
+    const conv_axis vertical = problem_axis(p, 1), horizontal = problem_axis(p, 0);
+    *h = axis_part(p, &vertical, r->h + row, p->dil_h, p->pad_top);
+    *w = axis_part(p, &horizontal, r->w + column, p->dil_w, p->pad_left);
+    const idx from_h = h->from_end - h->from, from_w = w->from_end - w->from, to_h = h->to_end - h->to, to_w = w->to_end - w->to;
+    const int forward = p->pass == CONV_FWD;
+    *small = *p;
+    small->ih = forward ? from_h : to_h;
+    small->iw = forward ? from_w : to_w;
+    small->oh = forward ? to_h : from_h;
+    small->ow = forward ? to_w : from_w;
+    small->kh = h->tap_end - h->tap;
+    small->kw = w->tap_end - w->tap;
+    small->pad_top = h->before;
+    small->pad_bottom = h->after;
+    small->pad_left = w->before;
+    small->pad_right = w->after;
+    if (small->kh == 1)
+        small->dil_h = 1;
+    if (small->kw == 1)
+        small->dil_w = 1;
+}

@@ -1,0 +1,90 @@
+"""Where most of every window lies in padding, regions of the outputs are solved one by one, and nothing shows it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from bounds import TILE, assert_within, expected, function
+from problems import Problem
+
+import fastconv as fc
+
+PROBLEMS = [
+    Problem.parse(name)
+    for name in (
+        "n2ic100oc90_ih6iw5kh9ph7",
+        "n1ic100oc90_ih6kh3sh2ph40dh20",  # some of the outputs meet no tap
+        "n2ic250oc240_iw11kw30pw25",
+        "n1ic90oc80_ih40iw3kh1kw3ph0pl9pr2",
+        "n1ic20oc40_ih11iw90kh10kw4",  # of which most of the gradient's windows are padding
+        "n1g2ic80oc160_ih4iw40kh3kw9ph1pw0dh1dw4",
+    )
+]
+problems = pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+
+
+@problems
+def test_within_the_bound(problem: Problem, isa: str, dtype: str) -> None:
+    x, w, b, dy = problem.arrays(dtype)
+    y = function(fc, "conv", problem.ndim)(x, w, b, **problem.arguments())
+    assert_within(y, expected(problem, dtype)["fwd"], dtype, TILE)
+    dx, _, _ = function(fc, "conv_backward", problem.ndim)(dy, x, w, **problem.arguments(), need=(True, False, False))
+    assert_within(dx, expected(problem, dtype)["bwd_data"], dtype, TILE)
+
+
+@problems
+def test_activation_out_and_batch(problem: Problem, dtype: str) -> None:
+    x, w, b, _ = problem.arrays(dtype)
+    conv, arguments = function(fc, "conv", problem.ndim), problem.arguments()
+    y = conv(x, w, b, **arguments)
+    out = np.full_like(y, np.nan)
+    assert conv(x, w, b, **arguments, activation="relu", out=out) is out
+    np.testing.assert_array_equal(out, np.maximum(y, 0))
+    np.testing.assert_array_equal(conv(x[0], w, b, **arguments), y[0])
+    for threads in (1, 3):
+        with fc.threads(threads):
+            np.testing.assert_array_equal(conv(x, w, b, **arguments), y)
+
+
+def test_gradient_through_relu() -> None:
+    problem = Problem.parse("n2ic100oc90_ih6iw5kh9ph7")
+    x, w, _, dy = problem.arrays("float32")
+    x = np.maximum(x, 0)
+    layer = fc.nn.Conv2d(100, 90, 9, padding=7, bias=False)
+    layer.weight.data[...] = w
+    layer(x)
+    dx = layer.backward(dy).copy()
+    layer(x)
+    np.testing.assert_array_equal(layer.backward(dy, through_relu=True), np.where(x > 0, dx, 0))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_times_padding(bad: float, dtype: str) -> None:
+    """An infinite weight times a zero of the padding is NaN: the whole problem is solved."""
+    problem = Problem.parse("n2ic100oc90_ih6iw5kh9ph7")
+    x, w, b, _ = problem.arrays(dtype)
+    w[3, 2, 0, 0] = bad
+    y = fc.conv2d(x, w, b, **problem.arguments())
+    assert not np.isfinite(y[:, 3]).any()
+    assert np.isfinite(np.delete(y, 3, axis=1)).all()
+
+
+@problems
+def test_that_they_are_solved_one_by_one(problem: Problem) -> None:
+    script = (
+        "import sys, fastconv as fc\n"
+        "from fastconv.problem import Problem\n"
+        "p = Problem.parse(sys.argv[1])\n"
+        "x, w, b, dy = p.arrays('float32')\n"
+        "getattr(fc, f'conv{p.ndim}d')(x, w, b, **p.arguments())\n"
+        "getattr(fc, f'conv{p.ndim}d_backward')(dy, x, w, **p.arguments(), need=(True, False, False))\n"
+    )
+    environment = {**os.environ, "FASTCONV_VERBOSE": "1"}
+    told = subprocess.run([sys.executable, "-c", script, str(problem)], env=environment, capture_output=True, text=True, check=True)
+    lines = [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("fastconv,")]
+    assert len(lines) > 2
+    assert any(str(problem) not in line for line in lines)
