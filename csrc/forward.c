@@ -290,7 +290,9 @@ static double channels_cost(const conv_plan *plan)
     const double k = (double)lat.source_channels * (double)(plan->p.kh * plan->p.kw) / lattices;
     const double rows = (double)(axis_reach(&all.h) * lat.source_channels);
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
-    const double packs = points < CHANNELS_LEAST ? points / CHANNELS_LEAST : 1; /* of the weights, for an image */
+    /* of the weights, for an image: a share of it where they are small and other images follow; large ones come from further away */
+    const double weights = columns * k * lattices * (double)element_bytes(plan);
+    const double packs = (points < CHANNELS_LEAST && weights <= CACHE_BYTES ? points / CHANNELS_LEAST : 1) * (weights > 4 * CACHE_BYTES ? 12 : 3);
     const double few = lat.source_channels == 1 ? 1.7 : 1; /* which leaves a tile after a few products: measured */
     /* a small tile takes terms faster than they come where panel and lines of the source fill the first-level cache, and one of a single
      * vector always: measured */
@@ -306,7 +308,7 @@ static double channels_cost(const conv_plan *plan)
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
     return CHANNELS_TASK + called + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
-           few * (boxes * packs * columns / lanes * k * lattices * 3 + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE + boxes * points * columns * store +
+           few * (boxes * packs * columns / lanes * k * lattices + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE + boxes * points * columns * store +
                   (lattice_inside(&all) ? 0 : rows * (16 + (double)axis_reach(&all.w) / lanes * 2)));
 }
 

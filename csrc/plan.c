@@ -118,8 +118,8 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     *plan = (conv_plan){.asked = *p, .p = *p, .kernels = cpu_kernels(), .phases_h = 1, .phases_w = 1, .depth = 1};
     flatten(&plan->p);
     if (p->pass == CONV_BWD_DATA) {
-        plan->phases_h = axis_phases(p->kh, p->stride_h, p->dil_h);
-        plan->phases_w = axis_phases(p->kw, p->stride_w, p->dil_w);
+        plan->phases_h = axis_phases(plan->p.kh, plan->p.stride_h, plan->p.dil_h);
+        plan->phases_w = axis_phases(plan->p.kw, plan->p.stride_w, plan->p.dil_w);
     }
     plan->largest = largest_lattice(plan);
     plan->envelope = plan_envelope(plan);

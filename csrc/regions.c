@@ -2,8 +2,9 @@
 #include "lattices.h"
 
 #define REGIONS_SHARE 0.6   /* of the multiplications at most that are left where regions are solved */
-#define REGIONS_WORK 1e6    /* FLOPs for which an image's region is worth its copies and its plan */
-#define REGIONS_JOINED 0.01 /* of an axis's work, that may be added to join two neighbours: so much, and what is twice, four times that */
+#define REGIONS_WORK 1e6    /* FLOPs in the time that a region's plan takes, for an image */
+#define REGIONS_COPY 64     /* FLOPs in the time that an element of its weights is copied and packed: measured */
+#define REGIONS_JOINED 0.02 /* of an axis's work, that may be added to join two neighbours; or 0.08, or 0.32 */
 
 /* The pairs of an output and a tap that meet, of all pairs. */
 static double axis_share(const conv_axis *axis)
@@ -52,18 +53,24 @@ static int axis_padded(const conv_problem *p, const conv_axis *axis, idx stride,
     return axis->grid > 1 && outside > least * (double)(stride * axis->grid) && (p->pass == CONV_FWD || stride == 1) && axis_share(axis) < 1 - least;
 }
 
-/* Cuts it, or not, and gives the share of its work that is left. */
-static double axis_cut(const conv_axis *axis, int padded, double joined, int *count, axis_run *runs)
+/* An axis that is cut, or not: what is left of its work, and the taps of all its runs. */
+typedef struct {
+    double left, taps;
+} axis_sum;
+
+static axis_sum axis_cut(const conv_axis *axis, int padded, double joined, int *count, axis_run *runs)
 {
     const double all = (double)axis->grid * (double)axis->taps;
+    axis_sum sum = {0, 0};
     *count = 1;
     runs[0] = (axis_run){0, axis->grid, 0, axis->taps};
-    if (!padded || (*count = axis_regions(axis, joined * all, runs)) > REGIONS_MOST)
-        return 1;
-    double left = 0;
-    for (int i = 0; i < *count; i++)
-        left += region_work(runs + i);
-    return left / all;
+    if (padded)
+        *count = axis_regions(axis, joined * all, runs);
+    for (int i = 0; i < min_idx(*count, REGIONS_MOST); i++) {
+        sum.left += region_work(runs + i) / all;
+        sum.taps += (double)max_idx(0, runs[i].t1 - runs[i].t0);
+    }
+    return sum;
 }
 
 static conv_axis problem_axis(const conv_problem *p, int vertical)
@@ -87,9 +94,10 @@ int conv_problem_regions(const conv_problem *p, conv_regions *r)
     double least = REGIONS_SHARE * work;
     conv_regions tried;
     r->rows = 0;
-    for (double joined = REGIONS_JOINED; joined < 1 && tall + wide > 0; joined *= 2) {
-        const double left = axis_cut(&h, tall, joined, &tried.rows, tried.h) * axis_cut(&w, wide, joined, &tried.columns, tried.w);
-        const double all = left * work + REGIONS_WORK * (double)(tried.rows * tried.columns);
+    for (double joined = REGIONS_JOINED; joined < 1 && tall + wide > 0; joined *= 4) {
+        const axis_sum a = axis_cut(&h, tall, joined, &tried.rows, tried.h), b = axis_cut(&w, wide, joined, &tried.columns, tried.w);
+        const double copies = REGIONS_COPY * (double)(p->groups * p->ic * p->oc) * a.taps * b.taps;
+        const double all = a.left * b.left * work + REGIONS_WORK * (double)(tried.rows * tried.columns) + copies;
         if (tried.rows > REGIONS_MOST || tried.columns > REGIONS_MOST || all >= least)
             continue;
         least = all;

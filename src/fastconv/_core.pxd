@@ -65,6 +65,7 @@ cdef extern from "conv.h" nogil:
 
     ctypedef struct conv_trim:
         conv_problem p
+        idx top, left
 
     ctypedef struct axis_run:
         idx p0, p1, t0, t1

@@ -4,9 +4,12 @@ cdef void run(conv_problem *p, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.
               cnp.ndarray gate=None) except *:
     cdef conv_trim trim
     cdef conv_regions regions
-    if conv_problem_regions(p, &regions) and trimming_shows_nowhere(p, w):
-        run_regions(p, &regions, x, w, b, y, gate)
-    elif conv_problem_trim(p, &trim) and trimming_shows_nowhere(p, w):
+    cdef bint trims = conv_problem_trim(p, &trim)
+    if conv_problem_regions(&trim.p if trims else p, &regions) and padding_shows_nowhere(p, w):
+        if not trims:
+            trim.p, trim.top, trim.left = p[0], 0, 0
+        run_regions(p, &trim, &regions, x, w, b, y, gate)
+    elif trims and padding_shows_nowhere(p, w):
         run_trimmed(p, &trim, x, w, b, y, workspace, gate)
     else:
         run_whole(p, cnp.PyArray_DATA(x), cnp.PyArray_DATA(w), b, cnp.PyArray_DATA(y), workspace, gate)
@@ -22,7 +25,7 @@ cdef void run_whole(conv_problem *p, const void *x, const void *w, cnp.ndarray b
     execute(&plan, x, w, b, y, workspace, gate)
 
 
-cdef bint trimming_shows_nowhere(conv_problem *p, cnp.ndarray w):
+cdef bint padding_shows_nowhere(conv_problem *p, cnp.ndarray w):
     """Whether the products of zero padding are zero: of weights, or of the gradient in their place, that are finite."""
     return p.pass_ == CONV_BWD_DATA or conv_finite(p.dtype, cnp.PyArray_SIZE(w), cnp.PyArray_DATA(w))
 
@@ -42,15 +45,16 @@ cdef void run_trimmed(conv_problem *p, conv_trim *trim, cnp.ndarray x, cnp.ndarr
         PyMem_RawFree(small)
 
 
-cdef void run_regions(conv_problem *p, conv_regions *regions, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y,
-                      cnp.ndarray gate) except *:
+cdef void run_regions(conv_problem *whole, conv_trim *trim, conv_regions *regions, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b,
+                      cnp.ndarray y, cnp.ndarray gate) except *:
     """Region by region, each a problem of its own: parts of x and of w are copied, and the result to its place."""
+    cdef conv_problem *p = &trim.p
     cdef bint forward = p.pass_ == CONV_FWD
     cdef conv_problem small
     cdef conv_span h, v
     cdef cnp.ndarray source, kernel, result, kept
     sources = x.reshape((p.n, -1, p.ih if forward else p.oh, p.iw if forward else p.ow))
-    kernels = w.reshape((p.groups * p.oc, p.ic, p.kh, p.kw))
+    kernels = w.reshape((p.groups * p.oc, p.ic, whole.kh, whole.kw))[:, :, trim.top :, trim.left :]
     shape = (p.n, p.groups * (p.oc if forward else p.ic), p.oh if forward else p.ih, p.ow if forward else p.iw)
     results, gates = y.reshape(shape), None if gate is None else gate.reshape(shape)
     nothing = 0 if b is None else b.reshape((-1, 1, 1))
@@ -213,16 +217,17 @@ def plan_info(int ndim, tuple x_shape, tuple w_shape, stride, padding, dilation,
               str pass_, algorithm) -> dict:
     """What `explain` tells: the plan of a call, without its arrays."""
     cdef conv_plan plan
-    cdef conv_problem p
+    cdef conv_problem p, solved
     cdef conv_trim trim
     cdef conv_regions regions
     elaborate(&p, ndim, x_shape, w_shape, None, stride, padding, dilation, groups, padding_mode)
     p.dtype = CONV_F64 if dtype == "float64" else CONV_F32
     p.pass_ = {"fwd": CONV_FWD, "bwd_data": CONV_BWD_DATA, "bwd_weights": CONV_BWD_WEIGHTS}[pass_]
     p.algorithm = ALGORITHMS[algorithm]
-    if conv_problem_regions(&p, &regions):
-        cycles = plan_regions(&plan, &p, &regions)
-    elif conv_plan_init(&plan, &trim.p if conv_problem_trim(&p, &trim) else &p, max_threads) == CONV_OK:
+    solved = trim.p if conv_problem_trim(&p, &trim) else p
+    if conv_problem_regions(&solved, &regions):
+        cycles = plan_regions(&plan, &solved, &regions)
+    elif conv_plan_init(&plan, &solved, max_threads) == CONV_OK:
         cycles = conv_plan_cycles(&plan)
     else:
         raise ValueError(f"algorithm {algorithm!r} is not applicable to this problem; 'auto' always is")
@@ -273,7 +278,7 @@ cdef class Plan:
         p.algorithm = ALGORITHMS[algorithm]
         p.packed = 1
         wa = as_dense(wa, "weight", self.type_num)
-        trims = conv_problem_trim(&p, &trim) and trimming_shows_nowhere(&p, wa)
+        trims = conv_problem_trim(&p, &trim) and padding_shows_nowhere(&p, wa)
         if conv_plan_init(&self.plan, &trim.p if trims else &p, max_threads) != CONV_OK:
             raise ValueError(f"algorithm {algorithm!r} is not applicable to this problem; 'auto' always is")
         self.bias = ba
