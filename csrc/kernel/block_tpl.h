@@ -161,7 +161,6 @@ static void NAME(block_columns)(const NAME(block) *g, const REAL *b, idx more, i
     const int nr = g->nv * LANES, tiled = g->tiles.height > 0;
     NAME(tile_run) *const tile = NAME(tile_of)(g->nv, tiled ? NAME(TILED_A) : NAME(ROWS_A), g->at ? NAME(TABLE_B) : NAME(PANEL_B));
     const int whole = NAME(dense)(g, s, segments);
-    const int many = whole && g->m1 - g->m0 > FAR_ROWS;
     const REAL *const before = g->fold ? NULL : g->first ? g->beside : g->dst; /* what the sums are added to */
     NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .lda = g->lda, .at = g->at,
                          .relu = g->last && g->relu, .ldout = whole ? g->dst_row : nr};
@@ -179,7 +178,7 @@ static void NAME(block_columns)(const NAME(block) *g, const REAL *b, idx more, i
             NAME(move_in)(g, before + m * g->dst_row, s, segments, height);
         for (idx next = more;; next--) {
             /* what the next column needs of so many rows, which no prefetcher follows, comes while the products are made */
-            for (int i = 0; i < height && many; i++)
+            for (int i = 0; i < height && whole; i++)
                 __builtin_prefetch(t.out + i * t.ldout + 2 * nr - 1, 1);
             for (int i = 0; i < height && whole && g->beside; i++)
                 __builtin_prefetch(t.prev + i * t.ldprev + 2 * nr - 1);
