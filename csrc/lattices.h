@@ -126,7 +126,7 @@ static inline idx gcd_idx(idx a, idx b)
 }
 
 #define BLOCK_ROWS 96      /* lines of results that the first-level cache keeps from one column tile to the next */
-#define FAR_ROWS 12        /* of a result that goes to memory, whose pages are few: twice as many take twice the time */
+#define FAR_ROWS 12        /* of large tiles whose result goes to memory, whose pages are few: twice as many take twice the time */
 #define RESULT_FAR 8388608 /* bytes of such a result */
 #define CALLED_LINES 4     /* of a channel at least, to be called before tiles meet them: shorter ones follow each other as the prefetcher expects */
 #define COLUMN_BYTES 16384 /* of columns that pass together for one tile of rows: half of the first-level cache */
@@ -137,7 +137,7 @@ static inline idx gcd_idx(idx a, idx b)
 static inline idx row_block(idx rows, idx k, idx mr, idx element, idx apart, idx n)
 {
     const idx bytes = mr >= 14 ? 393216 : 131072, sets = 4096 / max_idx(ALIGNMENT, gcd_idx(apart, 4096));
-    const int far = k <= 256 && n * rows * apart > RESULT_FAR;
+    const int far = mr >= 14 && k <= 256 && n * rows * apart > RESULT_FAR;
     const idx most = min_idx(bytes / (k * element), far ? FAR_ROWS : max_idx(FAR_ROWS, min_idx(BLOCK_ROWS, 4 * sets)));
     return even(rows, max_idx(mr, most / mr * mr));
 }
