@@ -84,16 +84,6 @@ static void direct_block_in_place(conv_plan *plan, const lattice *lat, idx short
     }
 }
 
-/* Lines that a column tile reads of a channel: taps that lie close together share them. */
-static double direct_lines(const conv_plan *plan, const lattice *lat)
-{
-    const axis_rows w = axis_row_layout(&lat->w);
-    const double columns = (double)tile_columns(plan), line = (double)ALIGNMENT / (double)element_bytes(plan);
-    const double apart = (double)lat->w.taps * (columns / line + 1);
-    const double together = (double)w.period * (((double)w.span + columns) / line + 1);
-    return (double)lat->h.taps * min_double(apart, together);
-}
-
 static double direct_task_bytes(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
@@ -118,7 +108,7 @@ static idx direct_chunks(const conv_plan *plan)
  * for them: each is a line or two for few products. */
 static double direct_misses(const conv_plan *plan, const lattice *lat)
 {
-    const double lines = direct_lines(plan, lat), passes = (double)ceil_div(lat->result_channels, plan->kernels->mr);
+    const double lines = direct_lines(plan, lat, lanes_of(plan)), passes = (double)ceil_div(lat->result_channels, plan->kernels->mr);
     return small_tiles(plan) && (double)plan->channels * lines * ALIGNMENT > FIRST_CACHE ? passes * lines * 2.5 / plan->nv : 0;
 }
 
@@ -188,7 +178,7 @@ static void direct_block(conv_plan *plan)
     plan->pitch = direct_pitch(plan->chunk_w, s.span_w, nr, lanes_of(plan));
     /* Where most terms bring a line of their own, a small tile waits for them: they stay in the first-level cache while the tiles of all
      * rows pass. The sums of short rows are moved piece by piece, once for every block. */
-    const double lines = direct_lines(plan, &lat);
+    const double lines = direct_lines(plan, &lat, lanes_of(plan));
     if (small_tiles(plan) && lines > 0.6 * (double)s.taps && lat.result_channels > plan->kernels->mr && plan->chunk_w >= nr)
         plan->channels = even(lat.source_channels, max_idx((idx)(FIRST_CACHE / (lines * ALIGNMENT)), shortest));
     const double channel = direct_box(plan, &s, 1, 1, plan->chunk_w);

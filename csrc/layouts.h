@@ -71,6 +71,15 @@ static inline direct_piece direct_piece_of(const conv_plan *plan, idx h, idx w, 
     return piece;
 }
 
+/* Lines that a column tile reads of a channel: taps that lie close together share them. */
+static inline double direct_lines(const conv_plan *plan, const lattice *lat, idx lanes)
+{
+    const axis_rows w = axis_row_layout(&lat->w);
+    const double columns = (double)(plan->nv * lanes), line = (double)ALIGNMENT / (double)dtype_bytes(plan->p.dtype);
+    const double apart = (double)lat->w.taps * (columns / line + 1), together = (double)w.period * (((double)w.span + columns) / line + 1);
+    return (double)lat->h.taps * (apart < together ? apart : together);
+}
+
 /* ---- batch: rows of images ---- */
 
 #define BATCH_ROWS (MR >= 14 ? 6 : 3) /* of dw, by four output channels: they, the rows and one of dy are registers */

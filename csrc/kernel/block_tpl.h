@@ -194,10 +194,10 @@ static void NAME(block_columns)(const NAME(block) *g, const REAL *b, idx more, i
     }
 }
 
-/* How many columns, each of k rows of b, may pass for one tile of rows before the next: the first-level cache keeps them. */
-static idx NAME(columns_together)(const NAME(block) *g)
+/* How many columns, each of so many bytes, may pass for one tile of rows before the next: the first-level cache keeps them and their results. */
+static idx NAME(columns_together)(const NAME(block) *g, idx bytes)
 {
-    return g->m1 - g->m0 <= g->heights.height ? PTRDIFF_MAX : max_idx(1, COLUMN_BYTES / (g->k * g->nv * LANES * (idx)sizeof(REAL)));
+    return g->m1 - g->m0 <= g->heights.height ? PTRDIFF_MAX : max_idx(1, COLUMN_BYTES / (bytes + g->heights.height * ALIGNMENT));
 }
 
 /* Appends the outputs of lattice points (row, column .. column+count) of one image to a tile's segments. */

@@ -109,7 +109,7 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
         for (g.m1 = t.m0; g.m1 < t.m1;) {
             g.nv = plan->nv;
             NAME(block_rows)(&g, rows, t.m1);
-            const idx together = NAME(columns_together)(&g);
+            const idx together = NAME(columns_together)(&g, g.k * nr * (idx)sizeof(REAL));
             idx n = j0 / points, row = j0 % points / width, column = j0 % width;
             for (idx j = j0, more; j < j1; j += (1 + more) * nr) {
                 int segments = 0, len;
@@ -235,7 +235,7 @@ static void NAME(direct_part)(const NAME(direct) *d, const NAME(box) *box, int i
 {
     const conv_plan *plan = d->call->plan;
     const lattice *lat = &d->t->lat;
-    const idx nr = plan->nv * LANES, m0 = d->t->m0, m1 = d->t->m1;
+    const idx nr = plan->nv * LANES, m0 = d->t->m0, m1 = d->t->m1, lines = (idx)direct_lines(plan, lat, LANES);
     NAME(block) g = NAME(task_block)(d->call, d->t, d->buffer);
     const NAME(source) src = NAME(task_source)(d->call, d->t);
     const idx image = plan->p.groups * lat->result_channels * g.dst_row;
@@ -260,7 +260,7 @@ static void NAME(direct_part)(const NAME(direct) *d, const NAME(box) *box, int i
         for (g.m1 = m0; g.m1 < m1;) {
             g.nv = plan->nv;
             NAME(block_rows)(&g, block, m1);
-            const idx together = NAME(columns_together)(&g);
+            const idx together = NAME(columns_together)(&g, min_idx((c1 - c0) * lines * ALIGNMENT, g.k * nr * (idx)sizeof(REAL)));
             for (NAME(cursor) c = {0}; c.at >= 0;) {
                 const REAL *b = rows + c.at;
                 const int segments = NAME(direct_segments)(s, lat, box, fold, image, (int)nr, &c);

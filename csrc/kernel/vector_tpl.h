@@ -202,20 +202,14 @@ __attribute__((always_inline)) static inline vec NAME(load_step)(const REAL *p, 
                              (lane & two) | ((3 * lane - LANES) & ~two));
 }
 
-/* The same at any distance. */
+/* LANES elements, `stride` apart: from 3 on nothing is read but them. */
 static inline vec NAME(load_strided)(const REAL *p, idx stride)
 {
     vec v;
-    switch (stride) {
-    case 1:
-        return NAME(load_step)(p, 1);
-    case 2:
-        return NAME(load_step)(p, 2);
-    case 3:
-        return NAME(load_step)(p, 3);
-    case 4:
-        return NAME(load_step)(p, 4);
-    }
+    if (stride == 1)
+        return NAME(load)(p);
+    if (stride == 2)
+        return NAME(load_even)(p);
     for (int lane = 0; lane < LANES; lane++)
         v[lane] = p[lane * stride];
     return v;
