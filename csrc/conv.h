@@ -142,6 +142,7 @@ void conv_trim_move(const conv_problem *p, const conv_trim *trim, const void *fr
 #define REGIONS_MOST 24
 typedef struct {
     int rows, columns;
+    int tall, wide; /* whether that axis is cut */
     axis_run h[REGIONS_MOST], w[REGIONS_MOST];
 } conv_regions;
 

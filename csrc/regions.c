@@ -28,7 +28,7 @@ static int axis_regions(const conv_axis *axis, double joined, axis_run *runs)
     int count = 0;
     axis_run run = {0};
     while (axis_next_run(axis, &run)) {
-        axis_run *const last = runs + count - 1;
+        axis_run *const last = runs + max_idx(0, count - 1);
         const int empty = run.t0 >= run.t1;
         if (count > 0 && empty == (last->t0 >= last->t1)) {
             const axis_run both = {last->p0, run.p1, min_idx(last->t0, run.t0), max_idx(last->t1, run.t1)};
@@ -53,19 +53,19 @@ static int axis_padded(const conv_problem *p, const conv_axis *axis, idx stride,
     return axis->grid > 1 && outside > least * (double)(stride * axis->grid) && (p->pass == CONV_FWD || stride == 1) && axis_share(axis) < 1 - least;
 }
 
-/* An axis that is cut, or not: what is left of its work, and the taps of all its runs. */
+/* An axis that is cut, or not: what is left of its work, and the taps of all its runs together. */
 typedef struct {
     double left, taps;
 } axis_sum;
 
-static axis_sum axis_cut(const conv_axis *axis, int padded, double joined, int *count, axis_run *runs)
+static axis_sum axis_cut(const conv_axis *axis, int padded, double joined, idx taps, int *count, axis_run *runs)
 {
     const double all = (double)axis->grid * (double)axis->taps;
     axis_sum sum = {0, 0};
     *count = 1;
-    runs[0] = (axis_run){0, axis->grid, 0, axis->taps};
-    if (padded)
-        *count = axis_regions(axis, joined * all, runs);
+    if (!padded)
+        return (axis_sum){1, (double)taps};
+    *count = axis_regions(axis, joined * all, runs);
     for (int i = 0; i < min_idx(*count, REGIONS_MOST); i++) {
         sum.left += region_work(runs + i) / all;
         sum.taps += (double)max_idx(0, runs[i].t1 - runs[i].t0);
@@ -86,16 +86,17 @@ int conv_problem_regions(const conv_problem *p, conv_regions *r)
 {
     const idx outputs = p->pass == CONV_FWD ? p->oh * p->ow : p->ih * p->iw;
     const double work = 2.0 * (double)(p->groups * p->ic * p->oc) * (double)outputs * (double)(p->kh * p->kw); /* of an image and whole windows */
-    if (work < 2 * REGIONS_WORK || p->pad_mode != CONV_ZEROS || p->algorithm != CONV_AUTO || p->pass == CONV_BWD_WEIGHTS || p->layout != CONV_IMAGES || p->n == 0)
+    if (work < 2 * REGIONS_WORK || p->pad_mode != CONV_ZEROS || p->algorithm != CONV_AUTO || p->pass == CONV_BWD_WEIGHTS ||
+        p->layout != CONV_IMAGES || p->n == 0)
         return 0;
     const conv_axis h = problem_axis(p, 1), w = problem_axis(p, 0);
-    const int tall = axis_padded(p, &h, p->stride_h, p->pad_top + p->pad_bottom);
-    const int wide = axis_padded(p, &w, p->stride_w, p->pad_left + p->pad_right);
+    conv_regions tried = {.tall = axis_padded(p, &h, p->stride_h, p->pad_top + p->pad_bottom),
+                          .wide = axis_padded(p, &w, p->stride_w, p->pad_left + p->pad_right)};
     double least = REGIONS_SHARE * work;
-    conv_regions tried;
     r->rows = 0;
-    for (double joined = REGIONS_JOINED; joined < 1 && tall + wide > 0; joined *= 4) {
-        const axis_sum a = axis_cut(&h, tall, joined, &tried.rows, tried.h), b = axis_cut(&w, wide, joined, &tried.columns, tried.w);
+    for (double joined = REGIONS_JOINED; joined < 1 && tried.tall + tried.wide > 0; joined *= 4) {
+        const axis_sum a = axis_cut(&h, tried.tall, joined, p->kh, &tried.rows, tried.h);
+        const axis_sum b = axis_cut(&w, tried.wide, joined, p->kw, &tried.columns, tried.w);
         const double copies = REGIONS_COPY * (double)(p->groups * p->ic * p->oc) * a.taps * b.taps;
         const double all = a.left * b.left * work + REGIONS_WORK * (double)(tried.rows * tried.columns) + copies;
         if (tried.rows > REGIONS_MOST || tried.columns > REGIONS_MOST || all >= least)
@@ -112,7 +113,8 @@ static conv_span axis_part(const conv_problem *p, const conv_axis *axis, const a
     const idx a = run->p0 * axis->step + axis->first, b = a + (run->p1 - 1 - run->p0) * axis->step;
     const idx near = run->t0 * axis->delta, far = (run->t1 - 1) * axis->delta;
     const idx low = a + min_idx(near, far), high = b + max_idx(near, far) + 1;
-    conv_span s = {.to = run->p0, .to_end = run->p1, .tap = run->t0, .tap_end = run->t1, .from = max_idx(0, low), .from_end = min_idx(axis->size, high)};
+    conv_span s = {.to = run->p0, .to_end = run->p1, .from = max_idx(0, low), .from_end = min_idx(axis->size, high),
+                   .tap = run->t0, .tap_end = run->t1};
     if (p->pass == CONV_FWD) {
         s.before = s.from - low;
         s.after = high - s.from_end;
@@ -125,11 +127,15 @@ static conv_span axis_part(const conv_problem *p, const conv_axis *axis, const a
 
 void conv_region(const conv_problem *p, const conv_regions *r, int row, int column, conv_problem *small, conv_span *h, conv_span *w)
 {
-    const conv_axis vertical = problem_axis(p, 1), horizontal = problem_axis(p, 0);
-    *h = axis_part(p, &vertical, r->h + row, p->dil_h, p->pad_top);
-    *w = axis_part(p, &horizontal, r->w + column, p->dil_w, p->pad_left);
-    const idx from_h = h->from_end - h->from, from_w = w->from_end - w->from, to_h = h->to_end - h->to, to_w = w->to_end - w->to;
     const int forward = p->pass == CONV_FWD;
+    const conv_axis vertical = problem_axis(p, 1), horizontal = problem_axis(p, 0);
+    *h = (conv_span){0, forward ? p->oh : p->ih, 0, forward ? p->ih : p->oh, 0, p->kh, p->pad_top, p->pad_bottom};
+    *w = (conv_span){0, forward ? p->ow : p->iw, 0, forward ? p->iw : p->ow, 0, p->kw, p->pad_left, p->pad_right};
+    if (r->tall)
+        *h = axis_part(p, &vertical, r->h + row, p->dil_h, p->pad_top);
+    if (r->wide)
+        *w = axis_part(p, &horizontal, r->w + column, p->dil_w, p->pad_left);
+    const idx from_h = h->from_end - h->from, from_w = w->from_end - w->from, to_h = h->to_end - h->to, to_w = w->to_end - w->to;
     *small = *p;
     small->ih = forward ? from_h : to_h;
     small->iw = forward ? from_w : to_w;

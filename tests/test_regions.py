@@ -23,6 +23,7 @@ PROBLEMS = [
         "n2ic60oc61_iw40kw3pw400dw20",
         "n1ic20oc40_ih11iw90kh10kw4",  # most of the gradient's windows are padding
         "n1g2ic80oc160_ih40iw40kh3kw9ph1pw0dh1dw4",
+        "n1ic24oc30_ih60iw24kh3kw22sh2sw1ph1pw0",  # beside an axis with strides
     )
 ]
 problems = pytest.mark.parametrize("problem", PROBLEMS, ids=str)

@@ -67,13 +67,8 @@ cdef extern from "conv.h" nogil:
         conv_problem p
         idx top, left
 
-    ctypedef struct axis_run:
-        idx p0, p1, t0, t1
-
     ctypedef struct conv_regions:
         int rows, columns
-        axis_run *h
-        axis_run *w
 
     ctypedef struct conv_span:
         idx to, to_end, source "from", source_end "from_end", tap, tap_end
