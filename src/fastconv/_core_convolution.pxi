@@ -199,6 +199,7 @@ cdef double plan_regions(conv_plan *longest, conv_problem *p, conv_regions *regi
     cdef conv_problem small
     cdef conv_span h, v
     cdef double total = 0, most = -1, cycles
+    conv_plan_init(longest, p, max_threads)  # what is told where no region has taps
     for row in range(regions.rows):
         for column in range(regions.columns):
             conv_region(p, regions, row, column, &small, &h, &v)
