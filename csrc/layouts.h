@@ -97,25 +97,43 @@ static inline idx batch_packed(const conv_plan *plan, const lattice *lat)
     return plan->p.layout == CONV_BATCH_RESULT ? rows * batch_pitch(plan, plan->chunk_n) : 0;
 }
 
-/* ---- planes: what a block of them takes of a task's scratch, and how many blocks there are ---- */
+/* ---- planes: bands of blocks, what one takes of a task's scratch, and how many there are ---- */
+
+/* Results along an axis that a point stands for: of a gradient, one of each lattice. */
+static inline idx planes_stride(const conv_plan *plan, idx stride)
+{
+    return plan->p.pass == CONV_BWD_DATA ? stride : 1;
+}
+
+/* Source positions that so many points in turn read. */
+static inline idx planes_extent(const conv_axis *axis, idx points)
+{
+    return (points - 1) * axis->step + (axis->taps - 1) * axis->delta + 1;
+}
 
 typedef struct {
-    idx left, row;       /* vectors of padding before a row, and of a padded row */
-    idx source, weights; /* elements of turned planes, and of turned kernels */
-    idx sums, total;     /* bytes of turned results; of all, the rows that a result reads among them */
+    idx down, across;     /* bands of a block, and of a row of it */
+    idx rows, first, row; /* of the source, no padding of zeros among them; vectors of a padded row, which begins at that position */
+    idx source, weights;  /* elements of turned planes, and of turned kernels */
+    idx sums, total;      /* bytes of turned results; of all, the rows that a result reads among them */
 } planes_box;
 
 static inline planes_box planes_box_of(const conv_plan *plan, idx lanes)
 {
+    const conv_problem *p = &plan->p;
     const conv_axis *h = &plan->envelope.h, *w = &plan->envelope.w;
-    const idx element = dtype_bytes(plan->p.dtype), points = h->out_size * w->out_size;
-    const idx a = tap_position(w, 0), b = tap_position(w, w->taps - 1), last = (max_idx(1, w->grid) - 1) * w->step;
-    planes_box box = {.left = max_idx(0, -min_idx(a, b))};
-    box.row = box.left + max_idx(w->size, max_idx(a, b) + last + 1);
-    box.source = h->size * box.row * lanes;
-    box.weights = plan->p.kh * plan->p.kw * lanes;
-    box.sums = max_idx(points, lanes) * lanes * element;
-    box.total = (box.source + box.weights + lanes) * element + box.sums + round_up(plan->p.kh * (idx)sizeof(void *), ALIGNMENT);
+    const idx element = dtype_bytes(p->dtype);
+    const idx results_h = plan->chunk_h * planes_stride(plan, p->stride_h), results_w = plan->chunk_w * planes_stride(plan, p->stride_w);
+    planes_box box = {.down = ceil_div(h->out_size, results_h), .across = ceil_div(w->out_size, results_w)};
+    box.rows = planes_extent(h, plan->chunk_h);
+    if (p->pad_mode == CONV_ZEROS)
+        box.rows = min_idx(box.rows, h->size);
+    box.first = box.across > 1 ? w->first : min_idx(0, w->first); /* of the first band */
+    box.row = box.across > 1 ? planes_extent(w, plan->chunk_w) : max_idx(w->size, w->first + planes_extent(w, plan->chunk_w)) - box.first;
+    box.source = box.rows * box.row * lanes;
+    box.weights = p->kh * p->kw * lanes;
+    box.sums = (min_idx(h->out_size, results_h) * min_idx(w->out_size, results_w) + lanes) * lanes * element;
+    box.total = (box.source + box.weights + lanes) * element + box.sums + round_up(p->kh * (idx)sizeof(void *), ALIGNMENT);
     return box;
 }
 

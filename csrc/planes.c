@@ -121,6 +121,7 @@ const conv_algorithm stencil_algorithm = {
 #define SLIDE_AGAIN 56    /* rows, of a kernel that walks down more than once: a strip stays in the first-level cache */
 #define SLIDE_NEAR 6      /* cycles of a line of planes that the second-level cache keeps */
 #define SLIDE_LINE 25     /* cycles of a line from memory or to it, a strip's from every row; as many again with a stride: measured */
+#define SLIDE_TWICE 1.15  /* of the time, where several walks read planes that the first-level cache does not keep: measured */
 #define SLIDE_WALK 70 /* cycles to begin and end a strip, measured: 1-D is not for this */
 
 /* Cycles of a strip's step: products, two vectors a cycle and eight in flight; or loads, likewise, of two lines for most. */
@@ -191,10 +192,11 @@ static double slide_cost(const conv_plan *plan)
     const double far = SLIDE_LINE * (double)min_idx(2, lat.w.step) * far_lines(plan, &lat), shuffles = lat.w.step > 1 ? 1.7 : 1; /* measured */
     const double plane = (double)lat.h.size * (double)lat.w.size + (double)lat.h.grid * (double)lat.w.grid, bytes = plane * (double)element_bytes(plan);
     const double lines = bytes > 2 * FIRST_CACHE ? SLIDE_NEAR * bytes / ALIGNMENT : 0;
+    const double walked = (s.part < s.across && bytes > FIRST_CACHE ? SLIDE_TWICE : 1) * shuffles;
     const double steps = (double)(lat.h.grid + (s.across - 1) * s.apart * ceil_div(lat.h.grid, plan->chunk_h));
     const double copy = s.in_place ? 2 : (double)s.period * (60 + (double)s.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 4 : 16));
     const double walks = (double)ceil_div(s.across, s.part) * (double)s.apart * (double)ceil_div(lat.h.grid, plan->chunk_h) * (double)ceil_div(lat.w.grid, s.vectors * lanes_of(plan));
-    return (double)lat.result_channels * (shuffles * slide_row(plan, &s) * steps + SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40 + lines) +
+    return (double)lat.result_channels * (walked * slide_row(plan, &s) * steps + SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40 + lines) +
            (double)(lat.h.grid * lat.h.step) * copy + far;
 }
 
@@ -222,8 +224,10 @@ const conv_algorithm slide_algorithm = {
     slide_applies, slide_block, slide_cost, slide_fits, slide_chunks, slide_task_bytes, .regroups = 1, .spans = 1,
 };
 
-/* ---- planes: lanes over small planes side by side ---- */
+/* ---- planes: bands of planes side by side in the lanes ---- */
 
+#define PLANES_BAND 196608 /* bytes of a band: they stay in the second-level cache */
+#define PLANES_COLUMNS 64 /* of a band that does not have whole rows, at least */
 #define PLANES_TURN 7    /* cycles of a vector that is turned, with its load and its store: measured */
 #define PLANES_TILE 15   /* cycles to begin and end some results of a row; for each row of the kernel a third */
 #define PLANES_BLOCK 300 /* cycles to begin with a block */
@@ -242,26 +246,48 @@ static double planes_lattice_cycles(const conv_plan *plan, const lattice *lat)
     return rows * (width * taps * max_double(0.6, product) + tiles * PLANES_TILE / 3) + (double)lat->h.grid * tiles * PLANES_TILE;
 }
 
+/* Of a block, all of its bands. */
 static double planes_block_cycles(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const conv_axis *h = &plan->envelope.h, *w = &plan->envelope.w;
     const planes_box box = planes_box_of(plan, lanes_of(plan));
     const double lanes = (double)lanes_of(plan), weights = (double)(p->kh * p->kw), points = (double)h->out_size * (double)w->out_size;
-    const double turned = (double)h->size * (double)w->size + points + weights + 1.5 * lanes;
+    const double bands = (double)box.down * (double)box.across, source = box.across > 1 ? bands * (double)box.row * (double)box.rows :
+        box.down > 1 ? bands * (double)box.rows * (double)w->size : (double)h->size * (double)w->size;
     double products = 0;
     for (idx q = 0; q < plan->phases_h * plan->phases_w; q++) {
         const lattice lat = plan_lattice(plan, q / plan->phases_w, q % plan->phases_w);
         products += planes_lattice_cycles(plan, &lat);
     }
     const double near = (double)box.total > FIRST_CACHE ? 1.1 : 1; /* what the second-level cache has */
-    return PLANES_BLOCK + near * (PLANES_TURN * turned + products);
+    return bands * PLANES_BLOCK + near * (PLANES_TURN * (source + points + weights + 1.5 * lanes) + products);
 }
 
+/* A band of these points of each axis, and how much room it takes. */
+static double planes_band_bytes(conv_plan *plan, idx points_h, idx points_w)
+{
+    plan->chunk_h = points_h;
+    plan->chunk_w = points_w;
+    return (double)planes_box_of(plan, lanes_of(plan)).total;
+}
+
+/* Whole rows, as many as stay near; or parts of a few, where padding is zeros and no part of a row is read from its other end. */
 static void planes_block(conv_plan *plan)
 {
+    const conv_axis *h = &plan->envelope.h, *w = &plan->envelope.w;
+    const idx rows = max_idx(1, ceil_div(h->out_size, planes_stride(plan, plan->p.stride_h)));
+    const idx columns = max_idx(1, ceil_div(w->out_size, planes_stride(plan, plan->p.stride_w)));
+    idx band_h = rows, band_w = columns;
+    while (band_h > 1 && planes_band_bytes(plan, band_h, columns) > PLANES_BAND)
+        band_h = ceil_div(band_h, 2);
+    while (plan->p.pad_mode == CONV_ZEROS && band_w > 2 * PLANES_COLUMNS && planes_band_bytes(plan, band_h, band_w) > PLANES_BAND)
+        band_w = ceil_div(band_w, 2);
+    plan->chunk_h = even(rows, band_h);
+    plan->chunk_w = even(columns, band_w);
     plan->nv = 1;
-    plan->chunk_n = max_idx(1, (idx)(PLANES_WORK / planes_block_cycles(plan)));
+    const planes_box box = planes_box_of(plan, lanes_of(plan));
+    plan->chunk_n = max_idx(1, (idx)(PLANES_WORK / planes_block_cycles(plan) * (double)(box.down * box.across)));
 }
 
 static double planes_cost(const conv_plan *plan)
@@ -275,7 +301,8 @@ static double planes_cost(const conv_plan *plan)
 
 static idx planes_chunks(const conv_plan *plan)
 {
-    return ceil_div(planes_blocks_of(plan, lanes_of(plan)).count, plan->chunk_n);
+    const planes_box box = planes_box_of(plan, lanes_of(plan));
+    return ceil_div(planes_blocks_of(plan, lanes_of(plan)).count * box.down * box.across, plan->chunk_n);
 }
 
 static double planes_task_bytes(const conv_plan *plan)
@@ -283,17 +310,19 @@ static double planes_task_bytes(const conv_plan *plan)
     return (double)planes_box_of(plan, lanes_of(plan)).total + ALIGNMENT;
 }
 
-/* Plane by plane, sums that can be cut between the rows of the kernel, and so small that all of a block stays near. */
+/* Plane by plane, and sums that can be cut between the rows of the kernel. */
 static int planes_apply(const conv_plan *plan)
 {
-    const conv_axis *h = &plan->envelope.h, *w = &plan->envelope.w;
-    const double elements = (double)h->size * ((double)w->size + (double)axis_reach(w)) + (double)h->out_size * (double)w->out_size;
-    return plane_by_plane(plan) && planes_cut(plan->p.kh * plan->p.kw, plan->p.kw) > 0 &&
-           elements * (double)(lanes_of(plan) * element_bytes(plan)) < CACHE_BYTES;
+    return plane_by_plane(plan) && planes_cut(plan->p.kh * plan->p.kw, plan->p.kw) > 0;
+}
+
+static int planes_fits(const conv_plan *plan)
+{
+    return planes_task_bytes(plan) < CACHE_BYTES;
 }
 
 const conv_algorithm planes_algorithm = {
-    .id = CONV_PLANES, .kernel = KERNEL_PLANES, .reason = "one channel to each result, small planes: lanes over planes side by side",
-    .applicable = planes_apply, .block = planes_block, .cost = planes_cost, .chunks = planes_chunks, .task_bytes = planes_task_bytes,
+    .id = CONV_PLANES, .kernel = KERNEL_PLANES, .reason = "one channel to each result: lanes over planes side by side",
+    .applicable = planes_apply, .block = planes_block, .cost = planes_cost, .fits = planes_fits, .chunks = planes_chunks, .task_bytes = planes_task_bytes,
     .regroups = 1, .spans = 1, .task = EVERY_LATTICE,
 };

@@ -1,9 +1,9 @@
-/* planes -- one source channel to each result, small planes: lanes over planes that lie beside each other.
+/* planes -- one source channel to each result: lanes over planes that lie beside each other.
  *
- * A block is LANES results, of one image or of several images whose channels are few. Their sources are turned once, so that a
- * vector holds one element of each, in rows with room for what pads them; so are their kernels. Then a result is a sum of products
- * of vectors, up to PLANES_RESULTS of a row at a time for each vector of weights; the results are turned back. Rows of padding
- * by zeros are left out.
+ * A block is LANES results, of one image or of several images whose channels are few. It is solved band by band, of rows or of parts of
+ * them, that stay near: their sources are turned once, so that a vector holds one element of each, in rows with room for what pads
+ * them; so are the block's kernels. Then a result is a sum of products of vectors, up to PLANES_RESULTS of a row at a time for each
+ * vector of weights; the results are turned back. Rows of padding by zeros are left out.
  */
 #define PLANES_RESULTS 8
 #define PLANES_SOON 4096 /* bytes of the next block's sources, which is so small that no prefetcher follows: they are called */
@@ -14,6 +14,10 @@ typedef struct {
     idx results;               /* of an image */
     idx images, lanes;         /* of a block: so many results of each image */
     idx cut;                   /* rows of the kernel that are summed before they are added to the others */
+    int padded;                /* whether zeros are where the next band wants them, too */
+    idx y, y_end, x, x_end;    /* source positions of a band, padding among them */
+    idx h0, h1, w0, w1;        /* its points of every lattice */
+    idx row, rows, column, columns; /* its results: the first, and how many */
     REAL *source, *weights, *bias, *sums;
     const REAL *from[LANES];   /* the planes of a block */
     REAL *to[LANES];
@@ -35,16 +39,15 @@ static inline void NAME(planes_turn)(vec *r, const REAL *const *rows, idx at, id
     NAME(turn)(r, row, LANES);
 }
 
-/* Sources of the block, each element where the padded rows have it. */
-static void NAME(planes_source)(const NAME(planes) *s, const lattice *lat, const REAL *end)
+/* Points [first, first + count) of a whole plane whose rows have `width` columns there, each to where the padded rows have it. */
+static void NAME(planes_run)(const NAME(planes) *s, idx first, idx count, idx width, REAL *to, const REAL *end)
 {
-    const idx width = lat->w.size, count = lat->h.size * width, row = s->box.row * LANES;
-    REAL *to = s->source + s->box.left * LANES;
+    const idx row = s->box.row * LANES;
     idx x = 0;
     for (idx e = 0; e < count; e += LANES) {
         vec r[LANES];
         const int some = (int)min_idx(LANES, count - e);
-        NAME(planes_turn)(r, s->from, e, some, end);
+        NAME(planes_turn)(r, s->from, first + e, some, end);
         for (int i = 0; i < some; i++) {
             NAME(store)(to + x * LANES, r[i]);
             if (++x == width) {
@@ -55,17 +58,28 @@ static void NAME(planes_source)(const NAME(planes) *s, const lattice *lat, const
     }
 }
 
-/* What pads the rows: zeros once for all blocks, anything else for each. */
+/* Sources of a band: rows that follow each other in the array at once, if they are whole. */
+static void NAME(planes_source)(const NAME(planes) *s, const lattice *lat, conv_pad_mode mode, const REAL *end)
+{
+    const idx width = lat->w.size, x0 = max_idx(0, s->x), columns = min_idx(width, s->x_end) - x0;
+    for (idx y = s->y, next; y < s->y_end && columns > 0; y = next) {
+        const idx from = pad_index(mode, y, lat->h.size);
+        for (next = y + 1; columns == width && next < s->y_end && pad_index(mode, next, lat->h.size) == from + next - y;)
+            next++;
+        NAME(planes_run)(s, from * width + x0, (next - y) * columns, columns, s->source + ((y - s->y) * s->box.row + x0 - s->x) * LANES, end);
+    }
+}
+
+/* What pads the rows. */
 static void NAME(planes_pads)(const NAME(planes) *s, const lattice *lat, conv_pad_mode mode)
 {
-    const idx width = lat->w.size;
-    for (idx y = 0; y < lat->h.size; y++) {
-        REAL *const row = s->source + (y * s->box.row + s->box.left) * LANES;
-        for (idx pad = 0; pad < s->box.row - width; pad++) {
-            const idx x = pad < s->box.left ? pad - s->box.left : pad - s->box.left + width, from = pad_index(mode, x, width);
+    const idx width = lat->w.size, begin = s->x < 0 ? s->x : max_idx(s->x, width);
+    REAL *row = s->source - s->x * LANES;
+    for (idx y = 0; y < s->box.rows; y++, row += s->box.row * LANES)
+        for (idx x = begin; x < s->x_end; x = x == -1 ? width : x + 1) {
+            const idx from = pad_index(mode, x, width);
             NAME(store)(row + x * LANES, from < 0 ? (vec){0} : NAME(load)(row + from * LANES));
         }
-    }
 }
 
 /* The kernels of the block's results, from result r0 of a group of images on. */
@@ -145,41 +159,108 @@ static void NAME(planes_results)(const NAME(planes) *s, const lattice *lat, cons
 }
 #undef PLANES_CASE
 
-/* One lattice of the block. */
+/* One lattice of a band. */
 static void NAME(planes_lattice)(const NAME(planes) *s, const lattice *lat, conv_pad_mode mode)
 {
     const conv_axis *h = &lat->h, *w = &lat->w;
-    const idx tiles = ceil_div(w->grid, PLANES_RESULTS);
+    const idx count = min_idx(s->w1, w->grid) - s->w0, tiles = ceil_div(count, PLANES_RESULTS);
     const REAL **const x = (const REAL **)((char *)s->sums + s->box.sums);
-    for (idx row = 0; row < h->grid; row++) {
+    for (idx row = s->h0; row < min_idx(s->h1, h->grid); row++) {
         for (idx th = 0; th < h->taps; th++) {
-            const idx y = pad_index(mode, row * h->step + tap_position(h, th), h->size);
-            x[th] = y < 0 || y >= h->size ? NULL : s->source + (y * s->box.row + s->box.left + w->first) * LANES;
+            const idx y = row * h->step + tap_position(h, th);
+            x[th] = mode == CONV_ZEROS && (y < 0 || y >= h->size) ? NULL : s->source + ((y - s->y) * s->box.row + w->first - s->x) * LANES;
         }
-        REAL *const to = s->sums + ((h->out_first + row * h->out_step) * w->out_size + w->out_first) * LANES;
+        REAL *const to = s->sums + ((h->out_first + row * h->out_step - s->row) * s->columns + w->out_first - s->column) * LANES;
         for (idx i = 0; i < tiles; i++) {
-            const idx begin = i * w->grid / tiles, end = (i + 1) * w->grid / tiles;
+            const idx begin = s->w0 + i * count / tiles, end = s->w0 + (i + 1) * count / tiles;
             NAME(planes_results)(s, lat, x, begin, end - begin, to + begin * w->out_step * LANES);
         }
     }
 }
 
-/* The sums to the planes of the block, of which `lanes` are results. The last vectors of a plane overlap. */
-static void NAME(planes_store)(const NAME(planes) *s, idx points, idx lanes)
+/* Sums to `points` results of each plane, of which `lanes` are some. The last vectors overlap. */
+static void NAME(planes_store)(const NAME(planes) *s, const REAL *sums, idx at, idx points, idx lanes)
 {
     for (idx e = 0; e < points; e += LANES) {
         const idx begin = points >= LANES ? min_idx(e, points - LANES) : 0;
         const REAL *row[LANES];
         vec r[LANES];
         for (int i = 0; i < LANES; i++)
-            row[i] = s->sums + (begin + i) * LANES; /* behind the sums is room for a vector's worth */
+            row[i] = sums + (begin + i) * LANES; /* behind the sums is room for a vector's worth */
         NAME(turn)(r, row, LANES);
         for (idx l = 0; l < lanes; l++)
             if (points >= LANES)
-                NAME(store)(s->to[l] + begin, r[l]);
+                NAME(store)(s->to[l] + at + begin, r[l]);
             else
-                NAME(copy)(s->to[l], (const REAL *)&r[l], points);
+                NAME(copy)(s->to[l] + at, (const REAL *)&r[l], points);
     }
+}
+
+/* Where band `index` of a block lies. */
+static void NAME(planes_place)(NAME(planes) *s, const lattice *all, idx index)
+{
+    const conv_plan *plan = s->call->plan;
+    const conv_axis *h = &all->h, *w = &all->w;
+    const idx stride_h = planes_stride(plan, plan->p.stride_h), stride_w = planes_stride(plan, plan->p.stride_w);
+    s->h0 = index / s->box.across * plan->chunk_h;
+    s->w0 = index % s->box.across * plan->chunk_w;
+    s->row = s->h0 * stride_h;
+    s->column = s->w0 * stride_w;
+    s->rows = min_idx(plan->chunk_h * stride_h, h->out_size - s->row);
+    s->columns = min_idx(plan->chunk_w * stride_w, w->out_size - s->column);
+    s->h1 = s->h0 + ceil_div(s->rows, stride_h);
+    s->w1 = s->w0 + ceil_div(s->columns, stride_w);
+    s->y = h->first + s->h0 * h->step;
+    s->y_end = s->y + planes_extent(h, s->h1 - s->h0);
+    if (plan->p.pad_mode == CONV_ZEROS) {
+        s->y = min_idx(max_idx(s->y, 0), h->size);
+        s->y_end = min_idx(s->y_end, h->size);
+    }
+    s->x = s->box.first + s->w0 * w->step;
+    s->x_end = s->x + s->box.row;
+}
+
+/* The source of a block to the sums of a band, and those to its results. */
+static void NAME(planes_band)(NAME(planes) *s, const lattice *all, idx lanes)
+{
+    const conv_call *call = s->call;
+    const conv_plan *plan = call->plan;
+    const conv_problem *p = &plan->p;
+    const REAL *const end = (const REAL *)call->src + p->n * p->groups * all->h.size * all->w.size;
+    NAME(planes_source)(s, all, p->pad_mode, end);
+    if (!s->padded)
+        NAME(planes_pads)(s, all, p->pad_mode);
+    s->padded = p->pad_mode == CONV_ZEROS && s->box.across == 1;
+    if (p->pass == CONV_BWD_DATA && (plan->phases_h < p->stride_h || plan->phases_w < p->stride_w)) /* points that no tap meets */
+        for (idx i = 0; i < s->rows * s->columns; i++)
+            NAME(store)(s->sums + i * LANES, NAME(load)(s->bias));
+    for (idx q = 0; q < plan->phases_h * plan->phases_w; q++) {
+        const lattice lat = plan_lattice(plan, q / plan->phases_w, q % plan->phases_w);
+        NAME(planes_lattice)(s, &lat, p->pad_mode);
+    }
+    if (s->columns == all->w.out_size)
+        NAME(planes_store)(s, s->sums, s->row * s->columns, s->rows * s->columns, lanes);
+    else
+        for (idx row = 0; row < s->rows; row++)
+            NAME(planes_store)(s, s->sums + row * s->columns * LANES, (s->row + row) * all->w.out_size + s->column, s->columns, lanes);
+}
+
+/* Results from `first` on of images from n0 on: where they are, and what they read; lanes without a result do the last once more. */
+static void NAME(planes_lanes)(NAME(planes) *s, const lattice *all, idx first, idx n0, idx images, idx lanes)
+{
+    const conv_call *call = s->call;
+    const idx source = all->h.size * all->w.size, points = all->h.out_size * all->w.out_size, m = all->result_channels;
+    const idx groups = call->plan->p.groups;
+    for (idx l = 0; l < LANES; l++) {
+        const idx lane = l < images * lanes ? l : images * lanes - 1, n = s->images > 1 ? n0 + lane / lanes : n0;
+        const idx r = first + (s->images > 1 ? lane % lanes : lane);
+        s->from[l] = (const REAL *)call->src + (n * groups + (m > 1 ? r / m : r)) * source;
+        s->to[l] = (REAL *)call->dst + (n * s->results + r) * points;
+    }
+    const idx together = s->from[LANES - 1] - s->from[0] + source;
+    if (n0 + images < call->plan->p.n && together * (idx)sizeof(REAL) <= PLANES_SOON) /* the next image's planes are elsewhere */
+        for (idx i = 0; i < together; i += ALIGNMENT / (idx)sizeof(REAL))
+            __builtin_prefetch(s->from[0] + images * groups * source + i);
 }
 
 static void NAME(planes_task)(const void *context, idx index, int worker)
@@ -187,47 +268,23 @@ static void NAME(planes_task)(const void *context, idx index, int worker)
     const conv_call *call = context;
     const conv_plan *plan = call->plan;
     const conv_problem *p = &plan->p;
-    const lattice all = plan_lattice(plan, 0, 0);
-    const conv_pad_mode mode = p->pass == CONV_FWD ? p->pad_mode : CONV_ZEROS;
-    const idx source = all.h.size * all.w.size, points = all.h.out_size * all.w.out_size, m = all.result_channels;
+    const lattice all = plan->envelope;
     const planes_blocks blocks = planes_blocks_of(plan, LANES);
-    REAL *const scratch = (REAL *)(call->scratch + worker * plan->task_bytes);
-    NAME(planes) s = {.call = call, .box = planes_box_of(plan, LANES), .results = p->groups * m, .images = blocks.images,
-                      .lanes = min_idx(LANES, p->groups * m), .cut = planes_cut(p->kh * p->kw, p->kw)};
-    s.source = scratch;
+    NAME(planes) s = {.call = call, .box = planes_box_of(plan, LANES), .results = p->groups * all.result_channels, .images = blocks.images,
+                      .lanes = min_idx(LANES, p->groups * all.result_channels), .cut = planes_cut(p->kh * p->kw, p->kw)};
+    s.source = (REAL *)(call->scratch + worker * plan->task_bytes);
     s.weights = s.source + s.box.source;
     s.bias = s.weights + s.box.weights;
     s.sums = s.bias + LANES;
-    const REAL *const end = (const REAL *)call->src + p->n * p->groups * source;
-    if (mode == CONV_ZEROS)
-        NAME(planes_pads)(&s, &all, mode);
-    const idx last = min_idx((index + 1) * plan->chunk_n, blocks.count);
-    for (idx block = index * plan->chunk_n, r0 = -1; block < last; block++) {
-        const idx first = block / blocks.steps * LANES, n0 = block % blocks.steps * s.images, lanes = min_idx(s.lanes, s.results - first);
-        const idx images = min_idx(s.images, p->n - n0);
+    const idx bands = s.box.down * s.box.across, last = min_idx((index + 1) * plan->chunk_n, blocks.count * bands);
+    for (idx band = index * plan->chunk_n, r0 = -1; band < last; band++) {
+        const idx block = band / bands, first = block / blocks.steps * LANES, n0 = block % blocks.steps * s.images;
+        const idx lanes = min_idx(s.lanes, s.results - first), images = min_idx(s.images, p->n - n0);
         if (first != r0)
             NAME(planes_weights)(&s, first);
         r0 = first;
-        for (idx l = 0; l < LANES; l++) {
-            const idx lane = l < images * lanes ? l : images * lanes - 1, n = images > 1 ? n0 + lane / lanes : n0;
-            const idx r = first + (images > 1 ? lane % lanes : lane);
-            s.from[l] = (const REAL *)call->src + (n * p->groups + (m > 1 ? r / m : r)) * source;
-            s.to[l] = (REAL *)call->dst + (n * s.results + r) * points;
-        }
-        const idx together = s.from[LANES - 1] - s.from[0] + source;
-        if (n0 + images < p->n && together * (idx)sizeof(REAL) <= PLANES_SOON) /* the next image's planes are elsewhere */
-            for (idx i = 0; i < together; i += ALIGNMENT / (idx)sizeof(REAL))
-                __builtin_prefetch(s.from[0] + images * p->groups * source + i);
-        NAME(planes_source)(&s, &all, end);
-        if (mode != CONV_ZEROS)
-            NAME(planes_pads)(&s, &all, mode);
-        if (plan->phases_h < p->stride_h || plan->phases_w < p->stride_w) /* points that no tap meets */
-            for (idx i = 0; i < points && p->pass == CONV_BWD_DATA; i++)
-                NAME(store)(s.sums + i * LANES, NAME(load)(s.bias));
-        for (idx q = 0; q < plan->phases_h * plan->phases_w; q++) {
-            const lattice lat = plan_lattice(plan, q / plan->phases_w, q % plan->phases_w);
-            NAME(planes_lattice)(&s, &lat, mode);
-        }
-        NAME(planes_store)(&s, points, images * lanes);
+        NAME(planes_lanes)(&s, &all, first, n0, images, lanes);
+        NAME(planes_place)(&s, &all, band % bands);
+        NAME(planes_band)(&s, &all, images * lanes);
     }
 }
