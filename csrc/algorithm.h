@@ -1,12 +1,14 @@
 /* algorithm.h -- a row of the table of algorithms, and the arithmetic that their blockings and costs share.
  *
- * forward.c holds the table of fwd and bwd_data, whose rows are there, in planes.c and in transforms.c, each beside its arithmetic;
+ * forward.c holds the table of fwd and bwd_data, whose rows are there, in channels.c, planes.c, transforms.c and batch.c, each beside its arithmetic;
  * backward.c the table of bwd_weights; plan.c chooses among the rows. Arithmetic alone: no allocation, nothing shared.
  */
 #ifndef FASTCONV_ALGORITHM_H
 #define FASTCONV_ALGORITHM_H
 
 #include "layouts.h"
+#include "plane_layouts.h"
+#include "transform_layouts.h"
 
 #define CACHE_BYTES 262144      /* of packed source in one task: half of the smallest second-level cache we care for */
 #define FIRST_CACHE 24576       /* bytes of all that a tile reads in turn, which the first-level cache holds */
@@ -20,9 +22,9 @@ struct conv_algorithm {
     int (*applicable)(const conv_plan *plan); /* to the problem; NULL: to all */
     void (*block)(conv_plan *plan);
     double (*cost)(const conv_plan *plan);    /* of the blocked plan; the least wins */
-    int (*fits)(const conv_plan *plan);       /* what it keeps and how it counts, where it would win; NULL: always */
     idx (*chunks)(const conv_plan *plan);
     double (*task_bytes)(const conv_plan *plan);
+    double limit; /* of task_bytes, beyond which what it keeps does not fit, or how it counts; 0: none */
     int regroups; /* bwd_data: takes w as it is, without the prepare step */
     void (*share)(conv_plan *plan); /* the cut for plan->threads, of which there are some; NULL: that of plan.c */
     double (*at_least)(const conv_plan *plan); /* less than any cost, where blocking takes its time; NULL: not known */
@@ -31,7 +33,7 @@ struct conv_algorithm {
 };
 
 extern const conv_algorithm *const forward_algorithms[], *const backward_algorithms[]; /* they end with NULL */
-extern const conv_algorithm winograd_algorithm, fft_algorithm, slide_algorithm, stencil_algorithm, planes_algorithm, batch_algorithm, batch_weights_algorithm;
+extern const conv_algorithm channels_algorithm, winograd_algorithm, fft_algorithm, slide_algorithm, stencil_algorithm, planes_algorithm, batch_algorithm, batch_weights_algorithm;
 
 static inline double max_double(double a, double b)
 {
@@ -106,6 +108,13 @@ static inline double far_lines(const conv_plan *plan, const lattice *lat)
 
 #define COPIED_LINE 20 /* cycles of a line from memory or to it, where it is copied: measured */
 
+/* Tasks whose chunks are boxes of images, rows and columns. */
+static inline idx box_chunks(const conv_plan *plan)
+{
+    const lattice lat = plan->largest;
+    return ceil_div(lat.w.grid, plan->chunk_w) * ceil_div(lat.h.grid, plan->chunk_h) * ceil_div(plan->p.n, plan->chunk_n);
+}
+
 typedef struct {
     idx planes;  /* residues per channel */
     idx span_h, span_w, taps;
@@ -117,7 +126,7 @@ static inline direct_shape direct_shape_of(const lattice *lat)
     return (direct_shape){h.period * w.period, h.span, w.span, lat->h.taps * lat->w.taps};
 }
 
-/* Elements of one channel's box, over all residues; -1 where that count is out of reach. */
+/* Elements of one channel's box, over all residues. */
 static inline double direct_box(const conv_plan *plan, const direct_shape *s, idx n, idx h, idx w)
 {
     return (double)s->planes * (double)n * (double)(h + s->span_h) *

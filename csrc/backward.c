@@ -185,19 +185,6 @@ static double weights_cost(const conv_plan *plan)
            (double)p->oc * columns / (double)lanes_of(plan) * 2 * k / (double)plan->depth;
 }
 
-/* ---- what applies and fits: one sentence each ---- */
-
-/* The same of a box of positions. */
-static int outer_fits(const conv_plan *plan)
-{
-    return outer_task_bytes(plan) < DIRECT_LIMIT;
-}
-
-static int dot_fits(const conv_plan *plan)
-{
-    return dot_task_bytes(plan) < DIRECT_LIMIT;
-}
-
 /* One source channel to each result, rows of 3, 5 or 7 taps side by side, and with a stride of 2 squares that registers hold. */
 static int slide_weights_applies(const conv_plan *plan)
 {
@@ -210,31 +197,30 @@ static int slide_weights_applies(const conv_plan *plan)
            p->pad_left <= lanes_of(plan) && p->ow < 1 << 20 && p->oh < 1 << 20;
 }
 
-static int slide_weights_fits(const conv_plan *plan)
-{
-    return slide_weights_bytes(plan) < DIRECT_LIMIT;
-}
-
 /* ---- the table: where two cost the same, the first ---- */
 
 static const conv_algorithm outer_algorithm = {
-    CONV_OUTER, KERNEL_OUTER, "outer products of gradient and source rows read at the shift of each tap",
-    NULL, outer_block, outer_cost, outer_fits, outer_chunks, outer_task_bytes,
+    .id = CONV_OUTER, .kernel = KERNEL_OUTER, .reason = "outer products of gradient and source rows read at the shift of each tap",
+    .block = outer_block, .cost = outer_cost, .chunks = outer_chunks, .task_bytes = outer_task_bytes, .limit = DIRECT_LIMIT,
 };
 
 static const conv_algorithm dot_algorithm = {
-    CONV_DOT, KERNEL_DOT, "few output channels: dot products along the rows",
-    NULL, dot_block, dot_cost, dot_fits, dot_chunks, dot_task_bytes,
+    .id = CONV_DOT, .kernel = KERNEL_DOT, .reason = "few output channels: dot products along the rows",
+    .block = dot_block, .cost = dot_cost, .chunks = dot_chunks, .task_bytes = dot_task_bytes, .limit = DIRECT_LIMIT,
 };
 
 static const conv_algorithm slide_weights_algorithm = {
-    CONV_SLIDE, KERNEL_SLIDE_WEIGHTS, "one channel to each result: taps are accumulators that slide down over rows read where they lie",
-    slide_weights_applies, slide_weights_block, slide_weights_cost, slide_weights_fits, slide_weights_chunks, slide_weights_bytes, .spans = 1,
+    .id = CONV_SLIDE, .kernel = KERNEL_SLIDE_WEIGHTS,
+    .reason = "one channel to each result: taps are accumulators that slide down over rows read where they lie",
+    .applicable = slide_weights_applies, .block = slide_weights_block, .cost = slide_weights_cost, .chunks = slide_weights_chunks,
+    .task_bytes = slide_weights_bytes, .limit = DIRECT_LIMIT, .spans = 1,
 };
 
 static const conv_algorithm gemm_algorithm = {
-    CONV_GEMM, KERNEL_WEIGHTS, "positions are reduced over in panels of transposed im2col",
-    NULL, weights_block, weights_cost, NULL, weights_chunks, weights_task_bytes,
+    .id = CONV_GEMM, .kernel = KERNEL_WEIGHTS, .reason = "positions are reduced over in panels of transposed im2col",
+    .block = weights_block, .cost = weights_cost, .chunks = weights_chunks, .task_bytes = weights_task_bytes,
 };
 
-const conv_algorithm *const backward_algorithms[] = {&batch_weights_algorithm, &outer_algorithm, &dot_algorithm, &slide_weights_algorithm, &gemm_algorithm, NULL};
+const conv_algorithm *const backward_algorithms[] = {
+    &batch_weights_algorithm, &outer_algorithm, &dot_algorithm, &slide_weights_algorithm, &gemm_algorithm, NULL,
+};

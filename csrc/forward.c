@@ -50,7 +50,6 @@ static double tile_ends(const conv_plan *plan, idx rows)
 
 /* ---- direct: a box of source rows packed once or read where it lies, every tap a shift of it ---- */
 
-#define DIRECT_STREAMS 16 /* of a block that is read in place: more than the prefetcher follows */
 #define DIRECT_SUMS 131072 /* bytes of results that wait for the rest of their channels */
 #define IN_PLACE_LINE 8 /* cycles of a line from memory or to it: measured */
 #define IN_PLACE_LIMIT 536870912.0 /* offsets have 32 bits */
@@ -95,13 +94,6 @@ static double direct_task_bytes(const conv_plan *plan)
                          terms * (double)tile_columns(plan));
     return (double)tile_bytes(plan) + terms * sizeof(int32_t) + 2 * ALIGNMENT +
            (box + (double)s.span_w + 2 * (double)tile_columns(plan)) * (double)element_bytes(plan);
-}
-
-static idx direct_chunks(const conv_plan *plan)
-{
-    const lattice lat = plan->largest;
-    return ceil_div(lat.w.grid, plan->chunk_w) * ceil_div(lat.h.grid, plan->chunk_h) *
-           ceil_div(plan->p.n, plan->chunk_n);
 }
 
 /* Cycles in which the rows of a vector of columns come from the second-level cache for one channel, where a small tile waits
@@ -202,122 +194,10 @@ static void direct_block(conv_plan *plan)
     direct_rows(plan, &lat, &s, budget);
 }
 
-/* The rows of a channel fit, with every shift in 32 bits. */
-static int rows_fit(const conv_plan *plan)
-{
-    return direct_task_bytes(plan) < DIRECT_LIMIT;
-}
-
 static const conv_algorithm direct_algorithm = {
-    CONV_DIRECT, KERNEL_DIRECT, "source rows are packed once and every tap is a shift of them",
-    NULL, direct_block, direct_cost, rows_fit, direct_chunks, direct_task_bytes,
-};
-
-/* ---- channels: the same box, read element by element; the weights are the panel ---- */
-
-#define CHANNELS_LEAST 32    /* points of a task, below which packing all the weights for it weighs */
-#define CHANNELS_TILE 50     /* cycles to begin with a tile and to end it */
-#define CHANNELS_FAR 8       /* cycles for a line of a source that is larger than the second-level cache */
-#define CHANNELS_TASK 1000   /* cycles to begin with an image */
-#define CHANNELS_CALL 5      /* cycles for a line that is called before the tiles meet it */
-#define CHANNELS_LINE 6      /* cycles for a line of a tile's source that the first-level cache has lost */
-#define CHANNELS_POINTS 1024 /* of a unit: its rows stay in cache until they are turned round */
-
-static void channels_block(conv_plan *plan)
-{
-    const lattice lat = plan->largest, all = plan->envelope;
-    const double budget = CACHE_BYTES / (double)element_bytes(plan);
-    const int whole = plan->p.pass == CONV_BWD_DATA;
-    plan->nv = lat.result_channels <= lanes_of(plan) ? 1 : plan->kernels->nv;
-    plan->m_rows = lat.result_channels;
-    plan->channels = lat.source_channels;
-    plan->chunk_w = whole ? max_idx(1, lat.w.grid) : even(lat.w.grid, CHANNELS_POINTS);
-    plan->chunk_h = whole ? max_idx(1, lat.h.grid)
-                          : plan->chunk_w < lat.w.grid ? 1 : even(lat.h.grid, CHANNELS_POINTS / plan->chunk_w);
-    plan->chunk_n = plan->depth = 1;
-    while (!whole && plan->chunk_h > 1 &&
-           view_box(plan, &all, 1, plan->chunk_h, plan->chunk_w) * (double)plan->channels > budget)
-        plan->chunk_h = ceil_div(plan->chunk_h, 2);
-    if (whole || (plan->chunk_h >= lat.h.grid && plan->chunk_w >= lat.w.grid)) {
-        const idx points = channels_unit_points(plan);
-        plan->chunk_n = max_idx(1, plan->p.n);
-        /* images whose points do not fill four tiles of each lattice go several at a time */
-        plan->depth = min_idx(plan->chunk_n, max_idx(1, 4 * CHANNELS_ROWS * plan->phases_h * plan->phases_w / points));
-    }
-}
-
-static double channels_task_bytes(const conv_plan *plan)
-{
-    const lattice lat = plan_lattice(plan, 0, 0), all = plan->envelope;
-    const int whole = plan->p.pass == CONV_BWD_DATA;
-    const double box = view_box(plan, &all, plan->depth, whole ? all.h.grid : plan->chunk_h, whole ? all.w.grid : plan->chunk_w);
-    if ((double)lat.source_channels * (double)plan->p.kh * (double)plan->p.kw + (double)plan->p.ih * (double)plan->p.iw > DIRECT_LIMIT)
-        return DIRECT_LIMIT * 64.0;
-    return (double)channels_table_bytes(plan, element_bytes(plan)) + ALIGNMENT +
-           (box * (double)plan->channels + 64) * (double)element_bytes(plan);
-}
-
-/* Cycles in which the lines of a source that no cache keeps come one by one, for every tile again: measured. */
-static double channels_misses(const conv_plan *plan, const lattice *lat, double points)
-{
-    const lattice all = plan->envelope;
-    const double element = (double)element_bytes(plan), tile = CHANNELS_ROWS * (double)lat->w.step * element / ALIGNMENT;
-    const double together = 1 + tile + (double)(lat->w.taps - 1) * (double)axis_distance(&lat->w) * element / ALIGNMENT;
-    const double lines = (double)(lat->source_channels * lat->h.taps) * min_double(together, (double)lat->w.taps * (1 + tile));
-    const double copied = view_box(plan, &all, 1, plan->chunk_h, plan->chunk_w);
-    const double bytes = (double)lat->source_channels * element * (copied > 0 ? copied : (double)lat->h.size * (double)lat->w.size);
-    return bytes > 8 * CACHE_BYTES ? points / CHANNELS_ROWS * lines * CHANNELS_FAR : 0;
-}
-
-static double channels_cost(const conv_plan *plan)
-{
-    const lattice lat = plan_lattice(plan, 0, 0), all = plan->envelope;
-    const double lanes = (double)lanes_of(plan);
-    const double points = (double)(channels_unit_points(plan) / plan->depth); /* of one image: the choice knows no batch */
-    const double columns = (double)round_up(lat.result_channels, tile_columns(plan));
-    /* every lattice of a gradient has its own taps: together those of the kernel */
-    const double lattices = (double)(plan->phases_h * plan->phases_w);
-    const double k = (double)lat.source_channels * (double)(plan->p.kh * plan->p.kw) / lattices;
-    const double rows = (double)(axis_reach(&all.h) * lat.source_channels);
-    const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
-    /* of the weights, for an image: a share of it where they are small and other images follow; large ones come from further away */
-    const double weights = columns * k * lattices * (double)element_bytes(plan);
-    const double packs = (points < CHANNELS_LEAST && weights <= CACHE_BYTES ? points / CHANNELS_LEAST : 1) * (weights > 4 * CACHE_BYTES ? 12 : 3);
-    const double few = lat.source_channels == 1 ? 1.7 : 1; /* which leaves a tile after a few products: measured */
-    /* a small tile takes terms faster than they come where panel and lines of the source fill the first-level cache, and one of a single
-     * vector always: measured */
-    const double panel = k * (double)(tile_columns(plan) * element_bytes(plan));
-    const double row = 1 + (double)((lat.w.taps - 1) * axis_distance(&lat.w) * element_bytes(plan)) / ALIGNMENT;
-    const double lines = (double)(lat.source_channels * lat.h.taps) * min_double(row, (double)lat.w.taps) * ALIGNMENT;
-    const double lost = lines > FIRST_CACHE ? CHANNELS_LINE * lines / ALIGNMENT / k : 0;
-    const double step = (!small_tiles(plan) ? 0.55 : plan->nv == 1 ? 0.85 : panel + lines > FIRST_CACHE ? 0.62 : 0.55) + lost / CHANNELS_ROWS / (double)plan->nv;
-    const double tiles = boxes * points / CHANNELS_ROWS * columns / (double)tile_columns(plan);
-    /* lines of long rows that are read in place are called before the tiles meet them */
-    const double source = lattice_inside(&all) ? (double)(lat.source_channels * lat.h.size * lat.w.size * element_bytes(plan)) : 0;
-    const double called = lat.h.size * lat.w.size * element_bytes(plan) < CALLED_LINES * ALIGNMENT ? 0 : CHANNELS_CALL * source / ALIGNMENT;
-    /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
-    const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
-    return CHANNELS_TASK + called + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
-           few * (boxes * packs * columns / lanes * k * lattices + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE + boxes * points * columns * store +
-                  (lattice_inside(&all) ? 0 : rows * (16 + (double)axis_reach(&all.w) / lanes * 2)));
-}
-
-/* Every output belongs to exactly one point. */
-static int channels_apply(const conv_plan *plan)
-{
-    const conv_problem *p = &plan->p;
-    return p->pass == CONV_FWD || (p->pad_mode == CONV_ZEROS && plan->phases_h == p->stride_h && plan->phases_w == p->stride_w);
-}
-
-/* A box and the weights fit. */
-static int box_fits(const conv_plan *plan)
-{
-    return channels_task_bytes(plan) < 32 * CACHE_BYTES;
-}
-
-static const conv_algorithm channels_algorithm = {
-    CONV_CHANNELS, KERNEL_CHANNELS, "short rows: lanes over channels, the source broadcast from where it lies",
-    channels_apply, channels_block, channels_cost, box_fits, direct_chunks, channels_task_bytes, .task = EVERY_LATTICE,
+    .id = CONV_DIRECT, .kernel = KERNEL_DIRECT, .reason = "source rows are packed once and every tap is a shift of them",
+    .block = direct_block, .cost = direct_cost, .chunks = box_chunks, .task_bytes = direct_task_bytes,
+    .limit = DIRECT_LIMIT, /* every shift in 32 bits */
 };
 
 /* ---- gemm: panels of im2col, columns run on over rows and short images ---- */
@@ -380,15 +260,9 @@ static double gemm_cost(const conv_plan *plan)
            COPIED_LINE * far_lines(plan, &lat);
 }
 
-/* One panel of all the taps of a channel fits. */
-static int panel_fits(const conv_plan *plan)
-{
-    return gemm_task_bytes(plan) < PANEL_LIMIT;
-}
-
 static const conv_algorithm gemm_algorithm = {
-    CONV_GEMM, KERNEL_GEMM, "panels of im2col: dense columns are worth a copy for each tap",
-    NULL, gemm_block, gemm_cost, panel_fits, gemm_chunks, gemm_task_bytes,
+    .id = CONV_GEMM, .kernel = KERNEL_GEMM, .reason = "panels of im2col: dense columns are worth a copy for each tap",
+    .block = gemm_block, .cost = gemm_cost, .chunks = gemm_chunks, .task_bytes = gemm_task_bytes, .limit = PANEL_LIMIT,
 };
 
 /* ---- ref: a task is an output channel of an image ---- */
@@ -422,8 +296,8 @@ static int forward_pass(const conv_plan *plan)
 }
 
 static const conv_algorithm ref_algorithm = {
-    CONV_REF, KERNEL_REF, "the seven loops, asked for by name or where nothing else fits",
-    forward_pass, ref_block, last_resort, NULL, ref_chunks, no_scratch,
+    .id = CONV_REF, .kernel = KERNEL_REF, .reason = "the seven loops, asked for by name or where nothing else fits",
+    .applicable = forward_pass, .block = ref_block, .cost = last_resort, .chunks = ref_chunks, .task_bytes = no_scratch,
 };
 
 /* ---- the table: where two cost the same, the first ---- */

@@ -39,7 +39,7 @@ static int choose(conv_plan *plan)
             continue;
         take(plan, a);
         plan->cycles = a->cost(plan);
-        if ((!best || plan->cycles < least) && (!a->fits || a->fits(plan))) {
+        if ((!best || plan->cycles < least) && (a->limit == 0 || a->task_bytes(plan) < a->limit)) {
             best = a;
             least = plan->cycles;
         }

@@ -104,20 +104,16 @@ static int plane_by_plane(const conv_plan *plan)
     return p->pass == CONV_FWD ? p->ic == 1 : p->oc == 1 && p->pad_mode == CONV_ZEROS;
 }
 
-static int stencil_fits(const conv_plan *plan)
-{
-    return stencil_task_bytes(plan) < DIRECT_LIMIT;
-}
-
 const conv_algorithm stencil_algorithm = {
-    CONV_STENCIL, KERNEL_STENCIL, "one channel to each result: rows summed side by side from one padded copy",
-    plane_by_plane, stencil_block, stencil_cost, stencil_fits, stencil_chunks, stencil_task_bytes, .regroups = 1, .spans = 1,
-    .task = ROWS_OF_LATTICES,
+    .id = CONV_STENCIL, .kernel = KERNEL_STENCIL, .reason = "one channel to each result: rows summed side by side from one padded copy",
+    .applicable = plane_by_plane, .block = stencil_block, .cost = stencil_cost, .chunks = stencil_chunks, .task_bytes = stencil_task_bytes,
+    .limit = DIRECT_LIMIT, .regroups = 1, .spans = 1, .task = ROWS_OF_LATTICES,
 };
 
 /* ---- slide: bands of rows and runs of columns of some planes ---- */
 
 #define SLIDE_COLUMNS 16384
+#define SLIDE_LONGEST 64  /* results that a source row meets */
 #define SLIDE_AGAIN 56    /* rows, of a kernel that walks down more than once: a strip stays in the first-level cache */
 #define SLIDE_NEAR 6      /* cycles of a line of planes that the second-level cache keeps */
 #define SLIDE_LINE 25     /* cycles of a line from memory or to it, a strip's from every row; as many again with a stride: measured */
@@ -152,11 +148,17 @@ static int slide_short(const lattice *lat)
     return rows < DIRECT_LIMIT / 64 && columns < DIRECT_LIMIT / 64;
 }
 
+/* Results that a source row meets. */
+static idx slide_across(const lattice *lat)
+{
+    return ceil_div(lat->h.taps, lat->h.step / gcd_idx(lat->h.step, axis_distance(&lat->h)));
+}
+
 /* Products that a walk sums. */
 static idx slide_terms(const conv_plan *plan, const lattice *lat)
 {
     const idx step = lat->h.step / gcd_idx(lat->h.step, axis_distance(&lat->h));
-    return min_idx(lat->h.taps, slide_part(plan->kernels->mr, max_idx(1, ceil_div(lat->h.taps, step))) * step) * lat->w.taps;
+    return min_idx(lat->h.taps, slide_part(plan->kernels->mr, max_idx(1, slide_across(lat))) * step) * lat->w.taps;
 }
 
 static void slide_block(conv_plan *plan)
@@ -200,28 +202,20 @@ static double slide_cost(const conv_plan *plan)
            (double)(lat.h.grid * lat.h.step) * copy + far;
 }
 
-/* The same, gradients of stride 1, and so few taps that no walk's sum needs blocks. */
+/* Plane by plane, gradients of stride 1; a table of the kernel's rows is a small thing, and no walk's sum needs blocks. */
 static int slide_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     if (!plane_by_plane(plan) || (p->pass == CONV_BWD_DATA && p->stride_h * p->stride_w > 1))
         return 0;
     const lattice lat = plan->largest;
-    return slide_short(&lat) && slide_terms(plan, &lat) <= accumulation_block(lat.h.taps * lat.w.taps);
-}
-
-#define SLIDE_LONGEST 64 /* results that a source row meets */
-
-/* Kernels of so few rows that a table of them is a small thing. */
-static int slide_fits(const conv_plan *plan)
-{
-    const slide_shape s = slide_shape_of(plan);
-    return s.across <= SLIDE_LONGEST && (double)s.total + ALIGNMENT < DIRECT_LIMIT;
+    return slide_short(&lat) && slide_across(&lat) <= SLIDE_LONGEST && slide_terms(plan, &lat) <= accumulation_block(lat.h.taps * lat.w.taps);
 }
 
 const conv_algorithm slide_algorithm = {
-    CONV_SLIDE, KERNEL_SLIDE, "one channel to each result: accumulators slide down over rows read where they lie",
-    slide_applies, slide_block, slide_cost, slide_fits, slide_chunks, slide_task_bytes, .regroups = 1, .spans = 1,
+    .id = CONV_SLIDE, .kernel = KERNEL_SLIDE, .reason = "one channel to each result: accumulators slide down over rows read where they lie",
+    .applicable = slide_applies, .block = slide_block, .cost = slide_cost, .chunks = slide_chunks, .task_bytes = slide_task_bytes,
+    .limit = DIRECT_LIMIT, .regroups = 1, .spans = 1,
 };
 
 /* ---- planes: bands of planes side by side in the lanes ---- */
@@ -316,13 +310,8 @@ static int planes_apply(const conv_plan *plan)
     return plane_by_plane(plan) && planes_cut(plan->p.kh * plan->p.kw, plan->p.kw) > 0;
 }
 
-static int planes_fits(const conv_plan *plan)
-{
-    return planes_task_bytes(plan) < CACHE_BYTES;
-}
-
 const conv_algorithm planes_algorithm = {
     .id = CONV_PLANES, .kernel = KERNEL_PLANES, .reason = "one channel to each result: lanes over planes side by side",
-    .applicable = planes_apply, .block = planes_block, .cost = planes_cost, .fits = planes_fits, .chunks = planes_chunks, .task_bytes = planes_task_bytes,
-    .regroups = 1, .spans = 1, .task = EVERY_LATTICE,
+    .applicable = planes_apply, .block = planes_block, .cost = planes_cost, .chunks = planes_chunks, .task_bytes = planes_task_bytes,
+    .limit = CACHE_BYTES, .regroups = 1, .spans = 1, .task = EVERY_LATTICE,
 };

@@ -1,10 +1,11 @@
 /* regions -- outputs that meet the same few taps: where most of every window lies in zero padding, each region is a problem of its own. */
+#include <string.h>
+
 #include "lattices.h"
 
 #define REGIONS_SHARE 0.6   /* of the multiplications at most that are left where regions are solved */
 #define REGIONS_WORK 1e6    /* FLOPs in the time that a region's plan takes, for an image */
 #define REGIONS_COPY 64     /* FLOPs in the time that an element of its weights is copied and packed: measured */
-#define REGIONS_JOINED 0.02 /* of an axis's work, that may be added to join two neighbours; or 0.08, or 0.32 */
 
 /* The pairs of an output and a tap that meet, of all pairs. */
 static double axis_share(const conv_axis *axis)
@@ -22,28 +23,46 @@ static double region_work(const axis_run *run)
     return (double)(run->p1 - run->p0) * (double)max_idx(0, run->t1 - run->t0);
 }
 
-/* Runs of outputs that meet the same taps, neighbours joined where that adds no more than `joined`; how many, or more than there is room for. */
-static int axis_regions(const conv_axis *axis, double joined, axis_run *runs)
+/* An axis cut into runs of outputs that meet the same taps, neighbours joined where that adds no more than so much of its work. */
+typedef struct {
+    double joined;
+    int count; /* or more than there is room for */
+    axis_run runs[REGIONS_MOST];
+} axis_cut;
+
+static void cut_add(axis_cut *cut, const axis_run *run)
 {
-    int count = 0;
-    axis_run run = {0};
-    while (axis_next_run(axis, &run)) {
-        axis_run *const last = runs + max_idx(0, count - 1);
-        const int empty = run.t0 >= run.t1;
-        if (count > 0 && empty == (last->t0 >= last->t1)) {
-            const axis_run both = {last->p0, run.p1, min_idx(last->t0, run.t0), max_idx(last->t1, run.t1)};
-            if (empty || region_work(&both) <= region_work(last) + region_work(&run) + joined) {
-                *last = both;
-                if (empty)
-                    last->t1 = last->t0;
-                continue;
-            }
+    axis_run *const last = cut->runs + max_idx(0, cut->count - 1);
+    const int empty = run->t0 >= run->t1;
+    if (cut->count > REGIONS_MOST)
+        return;
+    if (cut->count > 0 && empty == (last->t0 >= last->t1)) {
+        const axis_run both = {last->p0, run->p1, min_idx(last->t0, run->t0), max_idx(last->t1, run->t1)};
+        if (empty || region_work(&both) <= region_work(last) + region_work(run) + cut->joined) {
+            *last = both;
+            if (empty)
+                last->t1 = last->t0;
+            return;
         }
-        if (count == REGIONS_MOST)
-            return REGIONS_MOST + 1;
-        runs[count++] = run;
     }
-    return count;
+    if (cut->count++ < REGIONS_MOST)
+        cut->runs[cut->count - 1] = *run;
+}
+
+/* Ways to cut an axis, from many regions to few. */
+#define REGIONS_WAYS 3
+static const double joined[REGIONS_WAYS] = {0.02, 0.08, 0.32};
+
+/* An axis that is not cut is one run, whatever its lattices. */
+static void axis_cuts(const conv_axis *axis, idx kernel, int padded, axis_cut *cuts)
+{
+    axis_run run = {0, axis->out_size, 0, kernel};
+    for (int i = 0; i < REGIONS_WAYS; i++)
+        cuts[i] = (axis_cut){.joined = joined[i] * (double)axis->grid * (double)axis->taps, .count = !padded, .runs = {run}};
+    run.p1 = 0;
+    while (padded && axis_next_run(axis, &run))
+        for (int i = 0; i < REGIONS_WAYS; i++)
+            cut_add(cuts + i, &run);
 }
 
 /* Whether much of an axis's windows lies in padding. A strided gradient is not cut: its outputs have taps of their own anyway. */
@@ -53,22 +72,17 @@ static int axis_padded(const conv_problem *p, const conv_axis *axis, idx stride,
     return axis->grid > 1 && outside > least * (double)(stride * axis->grid) && (p->pass == CONV_FWD || stride == 1) && axis_share(axis) < 1 - least;
 }
 
-/* An axis that is cut, or not: what is left of its work, and the taps of all its runs together. */
+/* Pairs of outputs and taps that are left, and the taps of all runs together. */
 typedef struct {
     double left, taps;
-} axis_sum;
+} cut_sum;
 
-static axis_sum axis_cut(const conv_axis *axis, int padded, double joined, idx taps, int *count, axis_run *runs)
+static cut_sum cut_sums(const axis_cut *cut)
 {
-    const double all = (double)axis->grid * (double)axis->taps;
-    axis_sum sum = {0, 0};
-    *count = 1;
-    if (!padded)
-        return (axis_sum){1, (double)taps};
-    *count = axis_regions(axis, joined * all, runs);
-    for (int i = 0; i < min_idx(*count, REGIONS_MOST); i++) {
-        sum.left += region_work(runs + i) / all;
-        sum.taps += (double)max_idx(0, runs[i].t1 - runs[i].t0);
+    cut_sum sum = {0, 0};
+    for (int i = 0; i < min_idx(cut->count, REGIONS_MOST); i++) {
+        sum.left += region_work(cut->runs + i);
+        sum.taps += (double)max_idx(0, cut->runs[i].t1 - cut->runs[i].t0);
     }
     return sum;
 }
@@ -85,24 +99,31 @@ static conv_axis problem_axis(const conv_problem *p, int vertical)
 int conv_problem_regions(const conv_problem *p, conv_regions *r)
 {
     const idx outputs = p->pass == CONV_FWD ? p->oh * p->ow : p->ih * p->iw;
-    const double work = 2.0 * (double)(p->groups * p->ic * p->oc) * (double)outputs * (double)(p->kh * p->kw); /* of an image and whole windows */
+    const double channels = (double)(p->groups * p->ic * p->oc);
+    const double work = 2.0 * channels * (double)outputs * (double)(p->kh * p->kw); /* of an image and whole windows */
     if (work < 2 * REGIONS_WORK || p->pad_mode != CONV_ZEROS || p->algorithm != CONV_AUTO || p->pass == CONV_BWD_WEIGHTS ||
         p->layout != CONV_IMAGES || p->n == 0)
         return 0;
     const conv_axis h = problem_axis(p, 1), w = problem_axis(p, 0);
-    conv_regions tried = {.tall = axis_padded(p, &h, p->stride_h, p->pad_top + p->pad_bottom),
-                          .wide = axis_padded(p, &w, p->stride_w, p->pad_left + p->pad_right)};
+    const int tall = axis_padded(p, &h, p->stride_h, p->pad_top + p->pad_bottom), wide = axis_padded(p, &w, p->stride_w, p->pad_left + p->pad_right);
+    if (!tall && !wide)
+        return 0;
+    axis_cut rows[REGIONS_WAYS], columns[REGIONS_WAYS];
+    axis_cuts(&h, p->kh, tall, rows);
+    axis_cuts(&w, p->kw, wide, columns);
     double least = REGIONS_SHARE * work;
     r->rows = 0;
-    for (double joined = REGIONS_JOINED; joined < 1 && tried.tall + tried.wide > 0; joined *= 4) {
-        const axis_sum a = axis_cut(&h, tried.tall, joined, p->kh, &tried.rows, tried.h);
-        const axis_sum b = axis_cut(&w, tried.wide, joined, p->kw, &tried.columns, tried.w);
-        const double copies = REGIONS_COPY * (double)(p->groups * p->ic * p->oc) * a.taps * b.taps;
-        const double all = a.left * b.left * work + REGIONS_WORK * (double)(tried.rows * tried.columns) + copies;
-        if (tried.rows > REGIONS_MOST || tried.columns > REGIONS_MOST || all >= least)
+    for (int i = 0; i < REGIONS_WAYS; i++) {
+        const axis_cut *const a = rows + i, *const b = columns + i;
+        const cut_sum sum_h = cut_sums(a), sum_w = cut_sums(b);
+        const double copies = REGIONS_COPY * channels * sum_h.taps * sum_w.taps;
+        const double all = 2 * channels * sum_h.left * sum_w.left + REGIONS_WORK * (double)(a->count * b->count) + copies;
+        if (a->count > REGIONS_MOST || b->count > REGIONS_MOST || all >= least)
             continue;
         least = all;
-        *r = tried;
+        *r = (conv_regions){.rows = a->count, .columns = b->count, .tall = tall, .wide = wide};
+        memcpy(r->h, a->runs, sizeof r->h);
+        memcpy(r->w, b->runs, sizeof r->w);
     }
     return r->rows > 0;
 }

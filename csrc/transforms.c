@@ -113,14 +113,10 @@ static int winograd_applies(const conv_plan *plan)
            ((p->kh > 1 && p->kw > 1) || (p->pass == CONV_FWD ? p->ic : p->oc) >= WINOGRAD_LEAST);
 }
 
-static int winograd_fits(const conv_plan *plan)
-{
-    return winograd_task_bytes(plan) < PANEL_LIMIT;
-}
-
 const conv_algorithm winograd_algorithm = {
-    CONV_WINOGRAD, KERNEL_WINOGRAD, "stride 1: transforms of short tiles multiply less than the definition does",
-    winograd_applies, winograd_block, winograd_cost, winograd_fits, winograd_chunks, winograd_task_bytes, .regroups = 1, .share = winograd_share,
+    .id = CONV_WINOGRAD, .kernel = KERNEL_WINOGRAD, .reason = "stride 1: transforms of short tiles multiply less than the definition does",
+    .applicable = winograd_applies, .block = winograd_block, .cost = winograd_cost, .chunks = winograd_chunks,
+    .task_bytes = winograd_task_bytes, .limit = PANEL_LIMIT, .regroups = 1, .share = winograd_share,
 };
 
 /* ---- fft: pairs of tiles of an image ---- */
@@ -220,12 +216,8 @@ static double fft_at_least(const conv_plan *plan)
            c * m * rows * (double)max_idx(shortest, lat.w.taps) / lanes * transform;
 }
 
-static int fft_fits(const conv_plan *plan)
-{
-    return fft_task_bytes(plan) < DIRECT_LIMIT;
-}
-
 const conv_algorithm fft_algorithm = {
-    CONV_FFT, KERNEL_FFT, "a large kernel on few channels: products of spectra multiply less than sums of products",
-    fft_applies, fft_block, fft_cost, fft_fits, fft_chunks, fft_task_bytes, .regroups = 1, .at_least = fft_at_least,
+    .id = CONV_FFT, .kernel = KERNEL_FFT, .reason = "a large kernel on few channels: products of spectra multiply less than sums of products",
+    .applicable = fft_applies, .block = fft_block, .cost = fft_cost, .chunks = fft_chunks, .task_bytes = fft_task_bytes,
+    .limit = DIRECT_LIMIT, .regroups = 1, .at_least = fft_at_least,
 };

@@ -90,28 +90,17 @@ __attribute__((always_inline)) static inline void NAME(batch_body)(const int M, 
     }
 }
 
+/* Rows of two vectors and of three that are registers. */
+#define BATCH_PAIRS min_idx(MR, MR * NV / 2)
+#define BATCH_TRIPLES min_idx(MR, MR * NV / 3)
+
 /* One run of whole tiles, and one of single vectors. */
 #define BATCH_CASE(M) case M: if (M <= highest) NAME(batch_body)(M, V, t, m, j, end, k0, k1); break;
 __attribute__((always_inline)) static inline void NAME(batch_heights)(const NAME(batch_point) *t, int height, const int V,
                                                                       const int highest, idx m, idx j, idx end, idx k0, idx k1)
 {
     switch (height) {
-        BATCH_CASE(1)
-        BATCH_CASE(2)
-        BATCH_CASE(3)
-        BATCH_CASE(4)
-        BATCH_CASE(5)
-        BATCH_CASE(6)
-#if MR >= 14
-        BATCH_CASE(7)
-        BATCH_CASE(8)
-        BATCH_CASE(9)
-        BATCH_CASE(10)
-        BATCH_CASE(11)
-        BATCH_CASE(12)
-        BATCH_CASE(13)
-        BATCH_CASE(14)
-#endif
+        CASES_MR(BATCH_CASE)
     }
 }
 #undef BATCH_CASE
@@ -123,12 +112,12 @@ static void NAME(batch_ones)(const NAME(batch_point) *t, int height, idx m, idx 
 
 static void NAME(batch_pairs)(const NAME(batch_point) *t, int height, idx m, idx j, idx end, idx k0, idx k1)
 {
-    NAME(batch_heights)(t, height, 2, MR * NV / 2, m, j, end, k0, k1);
+    NAME(batch_heights)(t, height, 2, BATCH_PAIRS, m, j, end, k0, k1);
 }
 
 static void NAME(batch_triples)(const NAME(batch_point) *t, int height, idx m, idx j, idx end, idx k0, idx k1)
 {
-    NAME(batch_heights)(t, height, 3, MR * NV / 3, m, j, end, k0, k1);
+    NAME(batch_heights)(t, height, 3, BATCH_TRIPLES, m, j, end, k0, k1);
 }
 
 /* Images [j, end) of a point, all rows. */
@@ -153,8 +142,8 @@ static void NAME(batch_point_run)(const NAME(batch_point) *t)
 {
     const idx vectors = ceil_div(t->count, LANES), twos = vectors == 1 ? 0 : vectors % 3 == 1 ? 2 : vectors % 3 / 2;
     const idx threes = (vectors - 2 * twos) / 3 * 3 * LANES, pairs = threes + 2 * twos * LANES;
-    NAME(batch_columns_run)(t, NAME(batch_triples), MR * NV / 3, 0, threes);
-    NAME(batch_columns_run)(t, NAME(batch_pairs), MR * NV / 2, threes, pairs);
+    NAME(batch_columns_run)(t, NAME(batch_triples), BATCH_TRIPLES, 0, threes);
+    NAME(batch_columns_run)(t, NAME(batch_pairs), BATCH_PAIRS, threes, pairs);
     NAME(batch_columns_run)(t, NAME(batch_ones), MR, pairs, t->count);
 }
 

@@ -69,13 +69,7 @@ __attribute__((always_inline)) static inline void NAME(batch_dot)(const int R, c
 __attribute__((always_inline)) static inline void NAME(dots_heights)(const NAME(batch_dots) *t, int rows, REAL *sums, const int C)
 {
     switch (rows) {
-        DOTS_CASE(0)
-        DOTS_CASE(1)
-        DOTS_CASE(2)
-        DOTS_CASE(3)
-        DOTS_CASE(4)
-        DOTS_CASE(5)
-        DOTS_CASE(6)
+        DOTS_CASE(0) CASES_6(DOTS_CASE)
     }
 }
 #undef DOTS_CASE

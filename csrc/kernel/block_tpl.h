@@ -28,30 +28,15 @@ typedef struct {
     int fold;           /* several columns may share an output: add, one after the other */
     int nv;
     REAL *buffer;       /* of one tile */
+    idx ahead, every;   /* of every so many terms the row is called so many elements ahead; 0: none */
 } NAME(block);
 
-/* The height is a constant inside each instance; a switch is what C has instead of a template argument. */
 #define TILE_CASE(M) case M: if (M <= highest) NAME(tile_body)(M, V, from_a, from_b, t); break;
 __attribute__((always_inline)) static inline void NAME(tile_heights)(const NAME(tile_args) *t, int height, const int V,
                                                                      const int highest, const int from_a, const int from_b)
 {
     switch (height) {
-        TILE_CASE(1)
-        TILE_CASE(2)
-        TILE_CASE(3)
-        TILE_CASE(4)
-        TILE_CASE(5)
-        TILE_CASE(6)
-#if MR >= 14
-        TILE_CASE(7)
-        TILE_CASE(8)
-        TILE_CASE(9)
-        TILE_CASE(10)
-        TILE_CASE(11)
-        TILE_CASE(12)
-        TILE_CASE(13)
-        TILE_CASE(14)
-#endif
+        CASES_MR(TILE_CASE)
     }
 }
 #undef TILE_CASE
@@ -161,6 +146,7 @@ static void NAME(block_columns)(const NAME(block) *g, const REAL *b, idx more, i
     const int nr = g->nv * LANES, tiled = g->tiles.height > 0;
     NAME(tile_run) *const tile = NAME(tile_of)(g->nv, tiled ? NAME(TILED_A) : NAME(ROWS_A), g->at ? NAME(TABLE_B) : NAME(PANEL_B));
     const int whole = NAME(dense)(g, s, segments);
+    const idx called = g->at && g->ahead > 0 ? g->k : 0;
     const REAL *const before = g->fold ? NULL : g->first ? g->beside : g->dst; /* what the sums are added to */
     NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .lda = g->lda, .at = g->at,
                          .relu = g->last && g->relu, .ldout = whole ? g->dst_row : nr};
@@ -182,6 +168,9 @@ static void NAME(block_columns)(const NAME(block) *g, const REAL *b, idx more, i
                 __builtin_prefetch(t.out + i * t.ldout + 2 * nr - 1, 1);
             for (int i = 0; i < height && whole && g->beside; i++)
                 __builtin_prefetch(t.prev + i * t.ldprev + 2 * nr - 1);
+            for (idx i = 0; i < called; i += g->every)
+                for (idx e = 0; e < nr; e += ALIGNMENT / (idx)sizeof(REAL))
+                    __builtin_prefetch(t.b + g->at[i] + g->ahead + e);
             tile(&t, height);
             if (next == 0)
                 break;

@@ -1,6 +1,6 @@
 /* conv -- forward and the gradient of the input: gemm and direct over the lattices of a plan.
  *
- * A task is one (phase, group, chunk of outputs, chunk of rows); it packs its source and calls block_column. Tasks
+ * A task is one (phase, group, chunk of outputs, chunk of rows); it packs its source and calls block_columns. Tasks
  * share nothing but what they read, and write disjoint outputs, so who runs them and in which order cannot matter.
  */
 typedef struct {
@@ -240,6 +240,10 @@ static void NAME(direct_part)(const NAME(direct) *d, const NAME(box) *box, int i
     const NAME(source) src = NAME(task_source)(d->call, d->t);
     const idx image = plan->p.groups * lat->result_channels * g.dst_row;
     const conv_pad_mode fold = g.fold ? plan->p.pad_mode : CONV_ZEROS;
+    if (in_place && lat->h.taps > 1 && lat->result_channels > 1 && plan->channels * lat->h.taps > DIRECT_STREAMS) {
+        g.ahead = ROWS_AHEAD / (idx)sizeof(REAL);
+        g.every = lat->w.taps;
+    }
     const REAL *rows = d->packed, *readable = NULL; /* from there on a tile would pass the end of the array */
     NAME(segment) s[4 * NV * LANES];
 
@@ -342,65 +346,4 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
         NAME(direct_in_place)(&d, &box);
     else
         NAME(direct_part)(&d, &box, 0);
-}
-
-/* w (oc, ic, kh, kw) of a group to the rows (ic)(oc, taps of the lattice) of each lattice of bwd_data. A task is
- * PREPARE_ROWS input channels: what lies side by side in w is read at once. */
-static void NAME(prepare_task)(const void *context, idx index, int worker)
-{
-    const conv_call *call = context;
-    const conv_plan *plan = call->plan;
-    const conv_problem *p = &plan->p;
-    const idx tasks = ceil_div(p->ic, PREPARE_ROWS), group = index / tasks, taps = p->kh * p->kw;
-    const idx c0 = index % tasks * PREPARE_ROWS, c1 = min_idx(c0 + PREPARE_ROWS, p->ic), from = p->ic * taps;
-    const REAL *w = (const REAL *)call->weights + group * p->oc * from;
-    const REAL *end = (const REAL *)call->weights + p->groups * p->oc * from;
-    REAL *const prepared = (REAL *)call->prepared + group * weights_laid_out(plan);
-    (void)worker;
-    for (idx ph = 0; ph < plan->phases_h; ph++)
-        for (idx pw = 0; pw < plan->phases_w; pw++) {
-            const lattice lat = plan_lattice(plan, ph, pw);
-            const idx count = lat.h.taps * lat.w.taps, pitch = weights_pitch(plan, p->oc * count);
-            REAL *const dst = prepared + weights_before(plan, ph, pw);
-            if (taps == 1) {
-                for (idx c = c0; c < c1; c += LANES) /* the pitch has room for whole squares */
-                    NAME(pack_matrix)(dst + c * pitch, pitch, w + c, 1, p->ic, min_idx(LANES, c1 - c), p->oc, end);
-                continue;
-            }
-            for (idx o = 0; o < p->oc; o++) {
-                const REAL *const soon = w + (o + PREPARE_AHEAD) * from;
-                if (o + PREPARE_AHEAD < p->oc)
-                    for (idx i = c0 * taps; i < c1 * taps; i += ALIGNMENT / (idx)sizeof(REAL))
-                        __builtin_prefetch(soon + i);
-                for (idx c = c0; c < c1; c++) {
-                    const REAL *const kernel = w + o * from + c * taps;
-                    REAL *const to = dst + c * pitch + o * count;
-                    if (count == taps) {
-                        NAME(copy)(to, kernel, taps);
-                        continue;
-                    }
-                    for (idx th = 0; th < lat.h.taps; th++)
-                        for (idx tw = 0; tw < lat.w.taps; tw++)
-                            to[th * lat.w.taps + tw] = kernel[(lat.h.tap_first + th * lat.h.tap_step) * p->kw +
-                                                              lat.w.tap_first + tw * lat.w.tap_step];
-                }
-            }
-        }
-}
-
-/* Weights tile by tile: the rows of one term side by side. */
-static void NAME(tiles_pack)(const conv_plan *plan, const void *w_, void *packed_)
-{
-    const conv_problem *p = &plan->p;
-    const even_tiles tiles = weights_tiles(plan);
-    const idx k = p->ic * p->kh * p->kw;
-    const REAL *w = w_;
-    REAL *packed = packed_;
-    for (idx group = 0; group < p->groups; group++, w += p->oc * k)
-        for (idx tile = 0, m = 0, end; m < p->oc; m = end) {
-            end = tile_start(tiles, ++tile);
-            for (idx term = 0; term < k; term++)
-                for (idx i = m; i < end; i++)
-                    *packed++ = w[i * k + term];
-        }
 }

@@ -10,41 +10,30 @@ typedef struct {
     conv_pad_mode mode;
 } NAME(source);
 
-/* The vectors of a run of elements `step` apart; returns how many elements they hold. */
-__attribute__((always_inline)) static inline idx NAME(copy_vectors)(REAL *restrict dst, const REAL *restrict s, idx count, const int step,
-                                                                    const REAL *end, idx room)
+/* dst[i] = s[i * step], i < count, by whole vectors where dst has the room for them, in elements, and the source does not end before. */
+__attribute__((always_inline)) static inline void NAME(copy_step)(const int step, REAL *restrict dst, const REAL *restrict s, idx count,
+                                                                  const REAL *end, idx room)
 {
     idx i = 0;
     for (; i < count && i + LANES <= room && s + step * (i + LANES) <= end; i += LANES)
         NAME(store)(dst + i, NAME(load_step)(s + step * i, step));
-    return i;
-}
-
-/* dst[i] = s[i * step], i < count. Moves whole vectors past the last element where dst has the room for them, in
- * elements, and the source does not end before. */
-static inline void NAME(copy_run)(REAL *restrict dst, const REAL *restrict s, idx count, idx step, const REAL *end,
-                                  idx room)
-{
-    idx i = 0;
-    switch (step) {
-    case 1:
-        i = NAME(copy_vectors)(dst, s, count, 1, end, room);
-        if (i < count)
-            NAME(copy)(dst + i, s + i, count - i);
-        return;
-    case 2:
-        i = NAME(copy_vectors)(dst, s, count, 2, end, room);
-        break;
-    case 3:
-        i = NAME(copy_vectors)(dst, s, count, 3, end, room);
-        break;
-    case 4:
-        i = NAME(copy_vectors)(dst, s, count, 4, end, room);
-        break;
-    }
-    for (; i < count; i++)
+    if (step == 1 && i < count)
+        NAME(copy)(dst + i, s + i, count - i);
+    for (; step > 1 && i < count; i++)
         dst[i] = s[i * step];
 }
+
+#define COPY_CASE(S) case S: NAME(copy_step)(S, dst, s, count, end, room); break;
+static inline void NAME(copy_run)(REAL *restrict dst, const REAL *restrict s, idx count, idx step, const REAL *end, idx room)
+{
+    switch (step) {
+        CASES_4(COPY_CASE)
+    default:
+        for (idx i = 0; i < count; i++)
+            dst[i] = s[i * step];
+    }
+}
+#undef COPY_CASE
 
 static inline void NAME(zero_run)(REAL *dst, idx count)
 {
@@ -138,6 +127,13 @@ __attribute__((always_inline)) static inline vec NAME(pack_vector)(const int ste
     return (vec)((mask)NAME(load_step)(plane + p->from, step) & inside);
 }
 
+/* Its own lanes one by one, where a vector would pass the end of the array. */
+static inline void NAME(pack_some)(const int step, const NAME(pack_lanes) *p, REAL *dst, const REAL *plane)
+{
+    for (int i = p->own; i < LANES; i++)
+        dst[p->dst + i] = i >= p->lo && i < p->hi && i < p->real ? plane[p->from + i * step] : 0;
+}
+
 /* All vectors of the list, channel by channel, so that the lines of a plane are used while they are near. */
 __attribute__((always_inline)) static inline void NAME(pack_channels)(const int step, const NAME(pack_list) *list, REAL *dst,
                                                                       idx next, const REAL *plane, idx channels,
@@ -148,11 +144,9 @@ __attribute__((always_inline)) static inline void NAME(pack_channels)(const int 
     for (idx c = 0; c < channels; c++, dst += next, plane += src->plane) {
         if (plane + list->lowest < src->first || plane + list->highest + step * LANES > src->end) {
             for (const NAME(pack_lanes) *p = first; p < front; p++)
-                for (int i = 0; i < LANES; i++)
-                    dst[p->dst + i] = i >= p->lo && i < p->hi && i < p->real ? plane[p->from + i * step] : 0;
+                NAME(pack_some)(step, p, dst, plane);
             for (const NAME(pack_lanes) *p = last; p > back; p--)
-                for (int i = p->own; i < LANES; i++)
-                    dst[p->dst + i] = i >= p->lo && i < p->hi && i < p->real ? plane[p->from + i * step] : 0;
+                NAME(pack_some)(step, p, dst, plane);
             continue;
         }
         for (const NAME(pack_lanes) *p = first; p < front; p++) {
@@ -166,25 +160,16 @@ __attribute__((always_inline)) static inline void NAME(pack_channels)(const int 
     }
 }
 
+#define PACK_CASE(S) case S: NAME(pack_channels)(S, list, dst, next, plane, channels, src); break;
 static void NAME(pack_flush)(NAME(pack_list) *list, REAL *dst, idx next, const REAL *plane, idx channels, idx step,
                              const NAME(source) *src)
 {
     switch (step) {
-    case 1:
-        NAME(pack_channels)(1, list, dst, next, plane, channels, src);
-        break;
-    case 2:
-        NAME(pack_channels)(2, list, dst, next, plane, channels, src);
-        break;
-    case 3:
-        NAME(pack_channels)(3, list, dst, next, plane, channels, src);
-        break;
-    case 4:
-        NAME(pack_channels)(4, list, dst, next, plane, channels, src);
-        break;
+        CASES_4(PACK_CASE)
     }
     list->front = list->back = 0;
 }
+#undef PACK_CASE
 
 /* Appends a segment of a panel to the list: `len` points from (row, column) on of an image, columns j on. */
 static void NAME(pack_segment)(NAME(pack_list) *list, REAL *panels, idx panel, int nr, int j, int len, const lattice *lat,
@@ -261,7 +246,7 @@ static void NAME(pack_im2col)(REAL *panels, idx size, int nr, const NAME(source)
 }
 
 /* A box of lattice points whose source rows direct packs once, split by residue modulo the step:
- * dst[c][residue_h][residue_w][image][row][column], so that every tap is a shift (direct_tpl.h). */
+ * dst[c][residue_h][residue_w][image][row][column], so that every tap is a shift. */
 typedef struct {
     idx n0, h0, w0;       /* first image and point */
     idx n, h, w;          /* images, points */
@@ -369,25 +354,16 @@ __attribute__((always_inline)) static inline void NAME(pack_positions_of)(const 
     }
 }
 
+#define POSITIONS_CASE(S) case S: NAME(pack_positions_of)(S, panel, nr, src, lat, j0, count, k0, k1); break;
 static void NAME(pack_positions)(REAL *panel, int nr, const NAME(source) *src, const lattice *lat, idx j0, int count, idx k0, idx k1)
 {
     switch (lat->w.step) {
-    case 1:
-        NAME(pack_positions_of)(1, panel, nr, src, lat, j0, count, k0, k1);
-        break;
-    case 2:
-        NAME(pack_positions_of)(2, panel, nr, src, lat, j0, count, k0, k1);
-        break;
-    case 3:
-        NAME(pack_positions_of)(3, panel, nr, src, lat, j0, count, k0, k1);
-        break;
-    case 4:
-        NAME(pack_positions_of)(4, panel, nr, src, lat, j0, count, k0, k1);
-        break;
+        CASES_4(POSITIONS_CASE)
     default:
         NAME(pack_positions_of)(0, panel, nr, src, lat, j0, count, k0, k1);
     }
 }
+#undef POSITIONS_CASE
 
 /* dst[i * width + j] = src[i * row + j * col] for i < rows, j < columns; anything up to `width`, a multiple of LANES,
  * and in up to LANES rows after the last. `end`: one past the source's array. */

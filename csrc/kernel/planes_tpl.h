@@ -147,14 +147,7 @@ __attribute__((always_inline)) static inline void NAME(planes_tile)(const int R,
 static void NAME(planes_results)(const NAME(planes) *s, const lattice *lat, const REAL *const *x, idx column, idx count, REAL *to)
 {
     switch (count) {
-        PLANES_CASE(1)
-        PLANES_CASE(2)
-        PLANES_CASE(3)
-        PLANES_CASE(4)
-        PLANES_CASE(5)
-        PLANES_CASE(6)
-        PLANES_CASE(7)
-        PLANES_CASE(8)
+        CASES_8(PLANES_CASE)
     }
 }
 #undef PLANES_CASE

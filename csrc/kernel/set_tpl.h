@@ -1,40 +1,25 @@
 /* set -- the kernels of one dtype on one ISA, and their row of the table. */
 #include "vector_tpl.h"
-
 #include "tile_tpl.h"
-
 #include "block_tpl.h"
-
 #include "pack_tpl.h"
-
 #include "view_tpl.h"
-
 #include "conv_tpl.h"
-
 #include "channels_tpl.h"
-
 #include "batch_tpl.h"
-
 #include "batch_weights_tpl.h"
-
 #include "winograd_weights_tpl.h"
-
+#include "prepare_tpl.h"
 #include "winograd_source_tpl.h"
-
 #include "winograd_tpl.h"
-
 #include "fft_tpl.h"
-
+#include "fft_noise_tpl.h"
 #include "fft_conv_tpl.h"
-
 #include "planes_tpl.h"
-
+#include "slide_walk_tpl.h"
 #include "slide_tpl.h"
-
 #include "slide_weights_tpl.h"
-
 #include "stencil_tpl.h"
-
 #include "weights_tpl.h"
 #include "elementwise_tpl.h"
 #include "matmul_tpl.h"

@@ -144,7 +144,7 @@ static void NAME(slide_sums)(REAL *dst, const REAL *total, REAL *square, idx cou
 typedef struct {
     NAME(slide_band) band;
     REAL *sum, *total, *square;
-    idx first, rows, most, stride, block;
+    idx first, rows, most, block;
 } NAME(slide_taking);
 
 static void NAME(slide_image)(const NAME(slide_taking) *k, const REAL *dy, const REAL *dy_end, idx *terms)
@@ -214,7 +214,7 @@ static void NAME(slide_weights_task)(const void *context, idx index, int worker)
     const idx g0 = index / parts * plan->channels, g1 = min_idx(g0 + plan->channels, p->groups);
     char *const scratch = call->scratch + worker * plan->task_bytes;
     NAME(slide_taking) k = {.band = NAME(slide_band_of)(call, scratch), .first = index % parts * plan->depth,
-                            .most = slide_tap_rows(plan->kernels, h->step, w->taps), .stride = h->step,
+                            .most = slide_tap_rows(plan->kernels, h->step, w->taps),
                             .block = accumulation_block(p->n * points)};
     const NAME(slide_band) *const b = &k.band;
     k.rows = min_idx(plan->depth, h->taps - k.first);

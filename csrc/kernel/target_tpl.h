@@ -4,10 +4,25 @@
  */
 #define STENCIL_WIDE (MR >= 14 ? 8 : 4) /* vectors: two rows of them and the source are registers */
 
+/* A case for each height: what is inlined needs it as a constant, and a switch is what C has instead of a template argument. */
+#define CASES_4(CASE) CASE(1) CASE(2) CASE(3) CASE(4)
+#define CASES_6(CASE) CASES_4(CASE) CASE(5) CASE(6)
+#define CASES_8(CASE) CASES_6(CASE) CASE(7) CASE(8)
+#define CASES_12(CASE) CASES_8(CASE) CASE(9) CASE(10) CASE(11) CASE(12)
+#define CASES_14(CASE) CASES_12(CASE) CASE(13) CASE(14)
+#if MR >= 14
+#define CASES_MR CASES_14
+#else
+#define CASES_MR CASES_6
+#endif
+_Static_assert(MR == 14 || MR == 6, "tiles of other heights have no case");
+
 #include <float.h>
 #include <math.h>
 
 #include "../layouts.h"
+#include "../plane_layouts.h"
+#include "../transform_layouts.h"
 
 #define REAL float
 #define WIDE double

@@ -115,14 +115,11 @@ static void NAME(outer_task)(const void *context, idx index, int worker)
 /* ---- dot ---- */
 
 /* Where the row of each tap starts in the packed source. */
-static void NAME(weights_rows)(idx *row, const lattice *lat, const NAME(box) *box, idx channels)
+static void NAME(weights_rows)(idx *row, const lattice *lat, const NAME(box) *box)
 {
-    const idx taps = lat->h.taps * lat->w.taps, channel = NAME(channel_shift)(box, box->area);
     for (idx th = 0, k = 0; th < lat->h.taps; th++)
         for (idx tw = 0; tw < lat->w.taps; tw++)
             row[k++] = NAME(tap_shift)(lat, box, box->area, th, tw);
-    for (idx k = taps; k < channels * taps; k++)
-        row[k] = row[k - taps] + channel;
 }
 
 typedef struct {
@@ -182,18 +179,7 @@ __attribute__((always_inline)) static inline void NAME(dot_body)(const int R, co
 __attribute__((always_inline)) static inline void NAME(dot_heights)(const NAME(dot_args) *t, int height, const int C)
 {
     switch (height) {
-        DOT_CASE(1)
-        DOT_CASE(2)
-        DOT_CASE(3)
-        DOT_CASE(4)
-        DOT_CASE(5)
-        DOT_CASE(6)
-        DOT_CASE(7)
-        DOT_CASE(8)
-        DOT_CASE(9)
-        DOT_CASE(10)
-        DOT_CASE(11)
-        DOT_CASE(12)
+        CASES_12(DOT_CASE)
     }
 }
 #undef DOT_CASE
@@ -228,7 +214,7 @@ static void NAME(dot_task)(const void *context, idx index, int worker)
     NAME(box) box;
 
     for (idx b = 0; NAME(weights_box)(plan, &t.lat, b, &box); b++) {
-        NAME(weights_rows)(row, &t.lat, &box, 1);
+        NAME(weights_rows)(row, &t.lat, &box);
         NAME(dot_args) d = {.x = packed, .dy_end = dy + p->n * p->groups * p->oc * points, .dy_channel = points,
                             .dy_image = p->groups * p->oc * points, .dy_row = p->ow, .box = &box,
                             .dst_channel = columns, .first = b == 0};

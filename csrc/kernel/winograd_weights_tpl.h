@@ -140,26 +140,3 @@ static void NAME(winograd_block)(const winograd_shape *s, const winograd_scratch
     else
         NAME(winograd_weights)(6, 1, u, lay, s, lat, w, m0, m1, taps);
 }
-
-/* The weights of a plan that is kept: tile by tile, or w as it is and after it, for winograd, the transforms of all groups. */
-static void NAME(pack)(const conv_plan *plan, const void *w, void *packed)
-{
-    const conv_problem *p = &plan->p;
-    if (plan->weights == WEIGHTS_BY_TILES) {
-        NAME(tiles_pack)(plan, w, packed);
-        return;
-    }
-    __builtin_memcpy(packed, w, sizeof(REAL) * (size_t)(p->groups * p->oc * p->ic * p->kh * p->kw));
-    if (plan->packed_bytes == plan->packed_offset)
-        return;
-    const lattice lat = plan_lattice(plan, 0, 0);
-    const winograd_shape shape = winograd_shape_of(plan);
-    const winograd_scratch lay = winograd_layout(plan, LANES);
-    const idx size = shape.frequencies * lay.next_u;
-    REAL *const u = (REAL *)((char *)packed + plan->packed_offset);
-    for (idx group = 0; group < p->groups; group++) {
-        const NAME(weights) weights = NAME(group_weights)(p, &lat, w, group);
-        NAME(winograd_block)(&shape, &lay, &lat, &weights, u + group * size, 0, lat.result_channels,
-                             u + p->groups * size);
-    }
-}

@@ -1,0 +1,85 @@
+/* prepare -- weights laid out for the microkernel: rows apart for gradients, tile by tile for plans.
+ */
+/* w (oc, ic, kh, kw) of a group to the rows (ic)(oc, taps of the lattice) of each lattice of bwd_data. A task is
+ * PREPARE_ROWS input channels: what lies side by side in w is read at once. */
+static void NAME(prepare_task)(const void *context, idx index, int worker)
+{
+    const conv_call *call = context;
+    const conv_plan *plan = call->plan;
+    const conv_problem *p = &plan->p;
+    const idx tasks = ceil_div(p->ic, PREPARE_ROWS), group = index / tasks, taps = p->kh * p->kw;
+    const idx c0 = index % tasks * PREPARE_ROWS, c1 = min_idx(c0 + PREPARE_ROWS, p->ic), from = p->ic * taps;
+    const REAL *w = (const REAL *)call->weights + group * p->oc * from;
+    const REAL *end = (const REAL *)call->weights + p->groups * p->oc * from;
+    REAL *const prepared = (REAL *)call->prepared + group * weights_laid_out(plan);
+    (void)worker;
+    for (idx ph = 0; ph < plan->phases_h; ph++)
+        for (idx pw = 0; pw < plan->phases_w; pw++) {
+            const lattice lat = plan_lattice(plan, ph, pw);
+            const idx count = lat.h.taps * lat.w.taps, pitch = weights_pitch(plan, p->oc * count);
+            REAL *const dst = prepared + weights_before(plan, ph, pw);
+            if (taps == 1) {
+                for (idx c = c0; c < c1; c += LANES) /* the pitch has room for whole squares */
+                    NAME(pack_matrix)(dst + c * pitch, pitch, w + c, 1, p->ic, min_idx(LANES, c1 - c), p->oc, end);
+                continue;
+            }
+            for (idx o = 0; o < p->oc; o++) {
+                const REAL *const soon = w + (o + PREPARE_AHEAD) * from;
+                if (o + PREPARE_AHEAD < p->oc)
+                    for (idx i = c0 * taps; i < c1 * taps; i += ALIGNMENT / (idx)sizeof(REAL))
+                        __builtin_prefetch(soon + i);
+                for (idx c = c0; c < c1; c++) {
+                    const REAL *const kernel = w + o * from + c * taps;
+                    REAL *const to = dst + c * pitch + o * count;
+                    if (count == taps) {
+                        NAME(copy)(to, kernel, taps);
+                        continue;
+                    }
+                    for (idx th = 0; th < lat.h.taps; th++)
+                        for (idx tw = 0; tw < lat.w.taps; tw++)
+                            to[th * lat.w.taps + tw] = kernel[(lat.h.tap_first + th * lat.h.tap_step) * p->kw +
+                                                              lat.w.tap_first + tw * lat.w.tap_step];
+                }
+            }
+        }
+}
+
+/* Weights tile by tile: the rows of one term side by side. */
+static void NAME(tiles_pack)(const conv_plan *plan, const void *w_, void *packed_)
+{
+    const conv_problem *p = &plan->p;
+    const even_tiles tiles = weights_tiles(plan);
+    const idx k = p->ic * p->kh * p->kw;
+    const REAL *w = w_;
+    REAL *packed = packed_;
+    for (idx group = 0; group < p->groups; group++, w += p->oc * k)
+        for (idx tile = 0, m = 0, end; m < p->oc; m = end) {
+            end = tile_start(tiles, ++tile);
+            for (idx term = 0; term < k; term++)
+                for (idx i = m; i < end; i++)
+                    *packed++ = w[i * k + term];
+        }
+}
+
+/* The weights of a plan that is kept: tile by tile, or w as it is and after it, for winograd, the transforms of all groups. */
+static void NAME(pack)(const conv_plan *plan, const void *w, void *packed)
+{
+    const conv_problem *p = &plan->p;
+    if (plan->weights == WEIGHTS_BY_TILES) {
+        NAME(tiles_pack)(plan, w, packed);
+        return;
+    }
+    __builtin_memcpy(packed, w, sizeof(REAL) * (size_t)(p->groups * p->oc * p->ic * p->kh * p->kw));
+    if (plan->packed_bytes == plan->packed_offset)
+        return;
+    const lattice lat = plan_lattice(plan, 0, 0);
+    const winograd_shape shape = winograd_shape_of(plan);
+    const winograd_scratch lay = winograd_layout(plan, LANES);
+    const idx size = shape.frequencies * lay.next_u;
+    REAL *const u = (REAL *)((char *)packed + plan->packed_offset);
+    for (idx group = 0; group < p->groups; group++) {
+        const NAME(weights) weights = NAME(group_weights)(p, &lat, w, group);
+        NAME(winograd_block)(&shape, &lay, &lat, &weights, u + group * size, 0, lat.result_channels,
+                             u + p->groups * size);
+    }
+}
