@@ -17,12 +17,44 @@ APPROXIMATIONS = ("none", "tanh")
 
 
 def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> Array:
-    """``x`` where it is positive, ``negative_slope * x`` elsewhere; a NaN stays."""
+    """``x`` where it is positive, ``negative_slope * x`` elsewhere; a NaN stays.
+
+    Parameters
+    ----------
+    x : array_like
+    negative_slope : float
+
+    Returns
+    -------
+    ndarray of the shape and dtype of x
+
+    Raises
+    ------
+    TypeError
+        For a dtype other than float32 and float64, or a slope that is no number.
+    """
     return _core.leaky_relu(x, _slope(negative_slope))
 
 
 def leaky_relu_backward(grad_output: ArrayLike, x: ArrayLike, negative_slope: float = 0.01) -> Array:
-    """Gradient of `leaky_relu` given its input x: `grad_output` where x is positive, `negative_slope` of it elsewhere."""
+    """Gradient of `leaky_relu` given its input x: `grad_output` where x is positive, `negative_slope` of it elsewhere.
+
+    Parameters
+    ----------
+    grad_output : array_like of the shape of x
+    x, negative_slope
+        As in the call of `leaky_relu`.
+
+    Returns
+    -------
+    ndarray of the shape of x
+        float64 if an argument is, else float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `leaky_relu`; and for arrays of two shapes.
+    """
     dy, array = _pair(grad_output, x, "x")
     return _core.leaky_relu_backward(dy, array, _slope(negative_slope))
 
@@ -35,18 +67,60 @@ def gelu(x: ArrayLike, approximate: str = "none") -> Array:
     x : array_like
     approximate : {"none", "tanh"}
         ``"tanh"``: ``0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x**3)))``.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of x
+
+    Raises
+    ------
+    TypeError
+        For a dtype other than float32 and float64.
+    ValueError
+        For another approximation.
     """
     return _core.gelu(x, choice(approximate, "approximate", APPROXIMATIONS) == "tanh")
 
 
 def gelu_backward(grad_output: ArrayLike, x: ArrayLike, approximate: str = "none") -> Array:
-    """Gradient of `gelu` given its input x."""
+    """Gradient of `gelu` given its input x.
+
+    Parameters
+    ----------
+    grad_output : array_like of the shape of x
+    x, approximate
+        As in the call of `gelu`.
+
+    Returns
+    -------
+    ndarray of the shape of x
+        float64 if an argument is, else float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `gelu`; and for arrays of two shapes.
+    """
     tanh = choice(approximate, "approximate", APPROXIMATIONS) == "tanh"
     return _core.gelu_backward(*_pair(grad_output, x, "x"), tanh)
 
 
 def sigmoid(x: ArrayLike) -> Array:
-    """``1 / (1 + exp(-x))``, without overflow."""
+    """``1 / (1 + exp(-x))``, without overflow.
+
+    Parameters
+    ----------
+    x : array_like
+
+    Returns
+    -------
+    ndarray of the shape and dtype of x
+
+    Raises
+    ------
+    TypeError
+        For a dtype other than float32 and float64.
+    """
     array = as_array(x, "x")
     # The exponential of a negative number cannot overflow, and 1 / (1 + e) is exact to rounding for either sign.
     e = np.exp(-np.abs(array))
@@ -54,43 +128,99 @@ def sigmoid(x: ArrayLike) -> Array:
 
 
 def sigmoid_backward(grad_output: ArrayLike, y: ArrayLike) -> Array:
-    """Gradient of `sigmoid` given its output y: ``grad_output * y * (1 - y)``."""
+    """Gradient of `sigmoid` given its output y: ``grad_output * y * (1 - y)``.
+
+    Parameters
+    ----------
+    grad_output : array_like of the shape of y
+    y : array_like
+        What `sigmoid` returned.
+
+    Returns
+    -------
+    ndarray of the shape of y
+        float64 if an argument is, else float32.
+
+    Raises
+    ------
+    TypeError
+        For a dtype other than float32 and float64.
+    ValueError
+        For arrays of two shapes.
+    """
     dy, array = _pair(grad_output, y, "y")
     return dy * array * (1 - array)
 
 
 def tanh(x: ArrayLike) -> Array:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent; parameters, result and errors are those of `sigmoid`."""
     return np.tanh(as_array(x, "x"))
 
 
 def tanh_backward(grad_output: ArrayLike, y: ArrayLike) -> Array:
-    """Gradient of `tanh` given its output y: ``grad_output * (1 - y**2)``."""
+    """Gradient of `tanh` given its output y: ``grad_output * (1 - y**2)``; see `sigmoid_backward`."""
     dy, array = _pair(grad_output, y, "y")
     return dy * (1 - array * array)
 
 
 def softmax(x: ArrayLike, axis: int = -1) -> Array:
-    """``exp(x) / sum(exp(x))`` along `axis`, without overflow."""
+    """``exp(x) / sum(exp(x))`` along `axis`, without overflow.
+
+    Parameters
+    ----------
+    x : array_like
+    axis : int
+        Negative ones count from the last.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of x
+
+    Raises
+    ------
+    TypeError
+        For a dtype other than float32 and float64, or an axis that is no int.
+    ValueError
+        For an axis that x has not, or an empty one.
+    """
     e = np.exp(_below_zero(x, axis))
     return e / e.sum(axis=axis, keepdims=True)
 
 
 def softmax_backward(grad_output: ArrayLike, y: ArrayLike, axis: int = -1) -> Array:
-    """Gradient of `softmax` given its output y: ``y * (grad_output - sum(grad_output * y))``."""
+    """Gradient of `softmax` given its output y: ``y * (grad_output - sum(grad_output * y))``.
+
+    Parameters
+    ----------
+    grad_output : array_like of the shape of y
+    y : array_like
+        What `softmax` returned.
+    axis : int
+        As in its call.
+
+    Returns
+    -------
+    ndarray of the shape of y
+        float64 if an argument is, else float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softmax`; and for arrays of two shapes.
+    """
     dy, array = _pair(grad_output, y, "y")
     _check_axis(axis, array)
     return array * (dy - (dy * array).sum(axis=axis, keepdims=True))
 
 
 def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
-    """The logarithm of `softmax`, without overflow or cancellation."""
+    """The logarithm of `softmax`, without overflow or cancellation; parameters, result and errors are those of it."""
     shifted = _below_zero(x, axis)
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
 
 def log_softmax_backward(grad_output: ArrayLike, y: ArrayLike, axis: int = -1) -> Array:
-    """Gradient of `log_softmax` given its output y: ``grad_output - exp(y) * sum(grad_output)``."""
+    """Gradient of `log_softmax` given its output y: ``grad_output - exp(y) * sum(grad_output)``; see `softmax_backward`."""
     dy, array = _pair(grad_output, y, "y")
     _check_axis(axis, array)
     return dy - np.exp(array) * dy.sum(axis=axis, keepdims=True)

@@ -21,7 +21,18 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Let one call use up to `n` threads (at least 1). Results are the same bits for any number."""
+    """Let one call use up to `n` threads. Results are the same bits for any number.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else.
+    """
     _core.set_threads(min(_arguments.integer(n, "n", 1), 2**31 - 1))
 
 
@@ -37,12 +48,22 @@ def threads(n: int) -> Iterator[None]:
 
 
 def set_strict(flag: bool) -> None:
-    """Keep ``algorithm="auto"`` to sums in the order of the definition (`flag` true), or allow transforms again.
+    """Keep ``algorithm="auto"`` to sums in the order of the definition, or allow transforms again.
 
     Winograd and FFT multiply less and round differently: within 16 u S, with u = eps / 2 and S = abs(x) * abs(w)
     taken as the largest over the transform's tile. Without them every element stays within
     min(n + 2, 6 sqrt(n) + 12) u S for n terms, and sums of small integers are exact. Of the process; `FASTCONV_STRICT=1`
     sets it at import. An algorithm that is asked for by name runs either way.
+
+    Parameters
+    ----------
+    flag : bool
+        True: without transforms.
+
+    Raises
+    ------
+    TypeError
+        For anything but a bool.
     """
     if not isinstance(flag, bool):
         raise TypeError(f"flag must be True or False, got {flag!r}")

@@ -48,8 +48,29 @@ def explain(x_shape: Sequence[int], weight_shape: Sequence[int], stride: Any = 1
             algorithm: str = "auto") -> Explanation:
     """Tell which algorithm a convolution of these shapes takes, why, and what it costs.
 
-    `weight_shape` says whether it is 1-D (three sizes) or 2-D (four). `pass_` is "fwd", "bwd_data" or "bwd_weights";
-    everything else is as in `conv1d` and `conv2d`.
+    Parameters
+    ----------
+    x_shape : sequence of int
+        Batched, (N, C, L) or (N, C, H, W), or unbatched.
+    weight_shape : sequence of int
+        (O, C / groups, K) for `conv1d`, (O, C / groups, KH, KW) for `conv2d`.
+    stride, padding, dilation, groups, padding_mode
+        As in `conv1d` and `conv2d`.
+    dtype : {"float32", "float64"}
+        Or what NumPy takes for one of them.
+    pass_ : {"fwd", "bwd_data", "bwd_weights"}
+        The convolution, or its gradient with respect to x or to the weight.
+    algorithm : str
+        ``"auto"``, or the name of one that the pass has.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv1d`; and for a pass or dtype that there is not, or an algorithm that does not apply.
     """
     import numpy as np
 

@@ -128,6 +128,11 @@ def conv1d_backward(grad_output: ArrayLike, x: ArrayLike, weight: ArrayLike, str
     -------
     (grad_input, grad_weight, grad_bias) : tuple of ndarray or None
         Shapes of x, weight and (O,); None where `need` is False.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv1d`; and for a `grad_output` that has not the shape of its output.
     """
     return _core.conv_backward(1, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, need)
 
@@ -140,21 +145,94 @@ def conv2d_backward(grad_output: ArrayLike, x: ArrayLike, weight: ArrayLike, str
 
 
 def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:
-    """``x @ weight.T + bias``: x of shape (..., in_features), weight (out_features, in_features), bias (out_features,)."""
+    """Return ``x @ weight.T + bias``.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., in_features)
+        float32 or float64, any strides.
+    weight : array_like, shape (out_features, in_features)
+    bias : array_like, shape (out_features,), optional
+
+    Returns
+    -------
+    ndarray, shape (..., out_features)
+        float64 if an argument is, else float32.
+
+    Raises
+    ------
+    TypeError
+        For a dtype other than float32 and float64.
+    ValueError
+        For shapes that do not fit each other, naming the argument and what is accepted.
+    """
     return _core.linear(x, weight, bias)
 
 
 def linear_backward(grad_output: ArrayLike, x: ArrayLike, weight: ArrayLike,
                     need: Sequence[bool] = (True, True, True)) -> Gradients:
-    """Gradients of `linear` with respect to x, weight and bias; None where `need` is False."""
+    """Gradients of `linear` with respect to x, weight and bias, given that of its output.
+
+    Parameters
+    ----------
+    grad_output : array_like, shape (..., out_features)
+    x, weight
+        As in the call of `linear`.
+    need : three bools
+        Which of the gradients to compute.
+
+    Returns
+    -------
+    (grad_input, grad_weight, grad_bias) : tuple of ndarray or None
+        Shapes of x, weight and (out_features,); None where `need` is False.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `linear`; and for a `grad_output` that has not the shape of its output.
+    """
     return _core.linear_backward(grad_output, x, weight, need)
 
 
 def relu(x: ArrayLike) -> Array:
-    """``max(x, 0)``, elementwise; a NaN stays."""
+    """``max(x, 0)``, elementwise; a NaN stays.
+
+    Parameters
+    ----------
+    x : array_like
+        float32 or float64, any shape and strides.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of x
+
+    Raises
+    ------
+    TypeError
+        For a dtype other than float32 and float64.
+    """
     return _core.relu(x)
 
 
 def relu_backward(grad_output: ArrayLike, y: ArrayLike) -> Array:
-    """Gradient of `relu` given its output (or input) y: `grad_output` where y is positive, else 0."""
+    """Gradient of `relu` with respect to x: `grad_output` where y is positive, else 0.
+
+    Parameters
+    ----------
+    grad_output : array_like of the shape of y
+    y : array_like
+        The output of `relu`; or its input, which is positive where that is.
+
+    Returns
+    -------
+    ndarray of the shape of y
+        float64 if an argument is, else float32.
+
+    Raises
+    ------
+    TypeError
+        For a dtype other than float32 and float64.
+    ValueError
+        For arguments of two shapes.
+    """
     return _core.relu_backward(grad_output, y)

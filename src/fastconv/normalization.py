@@ -76,6 +76,11 @@ def batch_norm_backward(grad_output: ArrayLike, x: ArrayLike, running_mean: Arra
     -------
     (grad_input, grad_weight, grad_bias) : tuple of ndarray or None
         Of the shapes of x, (C,) and (C,); None where `need` is False.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `batch_norm`; and for a `grad_output` that has not the shape of x.
     """
     wanted = check_need(need)
     dy = as_array(grad_output, "grad_output")

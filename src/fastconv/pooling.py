@@ -154,9 +154,22 @@ def max_unpool2d(x: ArrayLike, indices: ArrayLike, kernel_size: Ints, stride: In
 
 
 def max_unpool1d_backward(grad_output: ArrayLike, indices: ArrayLike) -> Array:
-    """Gradient of `max_unpool1d` with respect to x: the elements of `grad_output`, (N, C, L) or (C, L), at `indices`.
+    """Gradient of `max_unpool1d` with respect to x: the elements of `grad_output` at `indices`.
 
-    Indices that occur twice count twice, as in PyTorch.
+    Parameters
+    ----------
+    grad_output : array_like, shape (N, C, L_out) or (C, L_out)
+    indices : array_like of int, shape (N, C, L) or (C, L)
+        As in the call of `max_unpool1d`; those that occur twice count twice, as in PyTorch.
+
+    Returns
+    -------
+    ndarray of the shape of `indices`
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments that do not fit, an index outside the plane among them.
     """
     return _max_unpool_backward(1, grad_output, indices)
 
@@ -219,33 +232,91 @@ def avg_pool2d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = None, padd
 
 def avg_pool1d_backward(grad_output: ArrayLike, input_size: Sequence[int], kernel_size: Ints, stride: Ints | None = None,
                         padding: Ints = 0, ceil_mode: bool = False, count_include_pad: bool = True) -> Array:
-    """Gradient of `avg_pool1d` with respect to x of shape `input_size`, given that of its output."""
+    """Gradient of `avg_pool1d` with respect to x, given that of its output.
+
+    Parameters
+    ----------
+    grad_output : array_like, shape (N, C, L_out) or (C, L_out)
+    input_size : sequence of int
+        The shape of x.
+    kernel_size, stride, padding, ceil_mode, count_include_pad
+        As in the call of `avg_pool1d`.
+
+    Returns
+    -------
+    ndarray of shape `input_size`
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `avg_pool1d`; and for a `grad_output` that has not the shape of its output.
+    """
     return _avg_pool_backward(1, grad_output, input_size, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
 def avg_pool2d_backward(grad_output: ArrayLike, input_size: Sequence[int], kernel_size: Ints, stride: Ints | None = None,
                         padding: Ints = 0, ceil_mode: bool = False, count_include_pad: bool = True) -> Array:
-    """Gradient of `avg_pool2d` with respect to x of shape `input_size`, given that of its output."""
+    """Gradient of `avg_pool2d` with respect to x of shape `input_size`; see `avg_pool1d_backward`."""
     return _avg_pool_backward(2, grad_output, input_size, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
 def adaptive_avg_pool1d(x: ArrayLike, output_size: Ints) -> Array:
-    """Return the means of `output_size` windows that cover the signals evenly; 1 makes it global average pooling."""
+    """Return the means of windows that cover the signals evenly.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, C, L) or (C, L)
+        float32 or float64, any strides.
+    output_size : int
+        How many windows, 1 or more; 1 is global average pooling. Window i goes from ``floor(i L / output_size)`` to before
+        ``ceil((i + 1) L / output_size)``.
+
+    Returns
+    -------
+    ndarray, shape (N, C, output_size) or (C, output_size)
+
+    Raises
+    ------
+    TypeError
+        For a dtype other than float32 and float64.
+    ValueError
+        For arguments that do not fit, naming the argument and what is accepted.
+    """
     return _adaptive_avg_pool(1, x, output_size)
 
 
 def adaptive_avg_pool2d(x: ArrayLike, output_size: Ints) -> Array:
-    """Return the means of windows that cover the images evenly; ``output_size=1`` is global average pooling."""
+    """Return the means of windows that cover the images, (N, C, H, W) or (C, H, W), evenly; see `adaptive_avg_pool1d`.
+
+    `output_size` takes one value for both dimensions or one for each.
+    """
     return _adaptive_avg_pool(2, x, output_size)
 
 
 def adaptive_avg_pool1d_backward(grad_output: ArrayLike, input_size: Sequence[int]) -> Array:
-    """Gradient of `adaptive_avg_pool1d` with respect to x of shape `input_size`."""
+    """Gradient of `adaptive_avg_pool1d` with respect to x, given that of its output.
+
+    Parameters
+    ----------
+    grad_output : array_like, shape (N, C, L_out) or (C, L_out)
+        Its last axis says what `output_size` was.
+    input_size : sequence of int
+        The shape of x.
+
+    Returns
+    -------
+    ndarray of shape `input_size`
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `adaptive_avg_pool1d`; and for a `grad_output` of other planes than `input_size` has.
+    """
     return _adaptive_avg_pool_backward(1, grad_output, input_size)
 
 
 def adaptive_avg_pool2d_backward(grad_output: ArrayLike, input_size: Sequence[int]) -> Array:
-    """Gradient of `adaptive_avg_pool2d` with respect to x of shape `input_size`."""
+    """Gradient of `adaptive_avg_pool2d` with respect to x of shape `input_size`; see `adaptive_avg_pool1d_backward`."""
     return _adaptive_avg_pool_backward(2, grad_output, input_size)
 
 

@@ -51,7 +51,13 @@ class Problem:
 
     @classmethod
     def parse(cls, name: str) -> Problem:
-        """Read a problem's name."""
+        """Read a problem's name.
+
+        Raises
+        ------
+        ValueError
+            For what is none.
+        """
         parts = name.split("_")
         mode = parts.pop() if parts[-1] in _MODES else "zeros"
         found = re.findall(r"([a-z]+)(\d+)", "".join(parts))
@@ -99,14 +105,17 @@ class Problem:
 
     @property
     def x_shape(self) -> Ints:
+        """Batched shape of the input, (N, C, ...)."""
         return (self.n, self.ic, *self.size)
 
     @property
     def weight_shape(self) -> Ints:
+        """Shape of the weight, (O, C / groups, ...)."""
         return (self.oc, self.ic // self.g, *self.kernel)
 
     @property
     def output_shape(self) -> Ints:
+        """Shape of the output, (N, O, ...)."""
         # Counted, not computed: the windows that fit. The library's formula is not to be tested with itself.
         spatial = (
             len(range(0, i + sum(p) - (k - 1) * d, s))

@@ -50,7 +50,25 @@ def interpolate(x: ArrayLike, size: Ints | None = None, scale_factor: Floats | N
 
 def interpolate_backward(grad_output: ArrayLike, input_size: Sequence[int], size: Ints | None = None,
                          scale_factor: Floats | None = None, mode: str = "nearest", align_corners: bool = False) -> Array:
-    """Gradient of `interpolate` with respect to x of shape `input_size`; the other arguments are those of its call."""
+    """Gradient of `interpolate` with respect to x, given that of its output.
+
+    Parameters
+    ----------
+    grad_output : array_like of the shape of the output
+    input_size : sequence of int
+        The shape of x.
+    size, scale_factor, mode, align_corners
+        As in the call of `interpolate`.
+
+    Returns
+    -------
+    ndarray of shape `input_size`
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `interpolate`; and for a `grad_output` that has not the shape of its output.
+    """
     shape = _arguments.shape_tuple(input_size, "input_size")
     return _map_of(shape, "input_size", size, scale_factor, mode, align_corners).backward(grad_output)
 

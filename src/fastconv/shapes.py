@@ -93,6 +93,11 @@ def conv_matrix(
         ``(C_out * prod(output_size), C_in * prod(input_size))``, with
         ``matrix @ x.ravel() == conv(x, weight).ravel()``.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not acceptable, or the kernel does not fit into the padded input.
+
     Examples
     --------
     >>> conv_matrix(np.array([[[1.0, 2.0, 3.0]]]), 4, padding=1)

@@ -77,6 +77,11 @@ def conv_transpose1d_backward(grad_output: ArrayLike, x: ArrayLike, weight: Arra
     -------
     (grad_input, grad_weight, grad_bias) : tuple of ndarray or None
         Shapes of x, weight and (O,); None where `need` is False.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv_transpose1d`; and for a `grad_output` that has not the shape of its output.
     """
     return _core.conv_transpose_backward(1, grad_output, x, weight, stride, padding, output_padding, groups, dilation, need)
 

@@ -26,7 +26,12 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """``x`` where it is positive, ``negative_slope * x`` elsewhere, as `torch.nn.LeakyReLU`."""
+    """``x`` where it is positive, ``negative_slope * x`` elsewhere, as `torch.nn.LeakyReLU`.
+
+    Parameters
+    ----------
+    negative_slope : float
+    """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
@@ -45,7 +50,13 @@ class LeakyReLU(Module):
 
 
 class GELU(Module):
-    """``x * Phi(x)``, as `torch.nn.GELU`; ``approximate="tanh"`` for the approximation by tanh."""
+    """``x * Phi(x)``, as `torch.nn.GELU`.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        ``"tanh"`` for the approximation by tanh, see `fastconv.gelu`.
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         self.approximate = approximate
@@ -88,7 +99,13 @@ class Tanh(Module):
 
 
 class Softmax(Module):
-    """``exp(x) / sum(exp(x))`` along the axis `dim`, as `torch.nn.Softmax`; the last axis by default."""
+    """``exp(x) / sum(exp(x))`` along one axis, as `torch.nn.Softmax`.
+
+    Parameters
+    ----------
+    dim : int
+        The axis, the last one by default.
+    """
 
     def __init__(self, dim: int = -1) -> None:
         self.dim = dim
@@ -106,7 +123,13 @@ class Softmax(Module):
 
 
 class LogSoftmax(Module):
-    """The logarithm of `Softmax`, as `torch.nn.LogSoftmax`; along the last axis by default."""
+    """The logarithm of `Softmax`, as `torch.nn.LogSoftmax`.
+
+    Parameters
+    ----------
+    dim : int
+        The axis, the last one by default.
+    """
 
     def __init__(self, dim: int = -1) -> None:
         self.dim = dim

@@ -11,7 +11,13 @@ from fastconv.nn.module import Array, Module
 
 
 class Flatten(Module):
-    """Join the axes from `start_dim` to `end_dim`, both included, into one, as `torch.nn.Flatten`."""
+    """Join neighbouring axes into one, as `torch.nn.Flatten`.
+
+    Parameters
+    ----------
+    start_dim, end_dim : int
+        The first and the last of them, both included; negative ones count from the last axis.
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim = start_dim

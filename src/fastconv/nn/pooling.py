@@ -181,14 +181,20 @@ class _AdaptiveAvgPool(Module):
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """The means of `output_size` windows that cover a signal evenly, as `torch.nn.AdaptiveAvgPool1d`."""
+    """The means of windows that cover a signal evenly, as `torch.nn.AdaptiveAvgPool1d`.
+
+    Parameters
+    ----------
+    output_size : int or sequence of int
+        How many windows.
+    """
 
     _pool = staticmethod(F.adaptive_avg_pool1d)
     _pool_backward = staticmethod(F.adaptive_avg_pool1d_backward)
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """The means of windows that cover an image evenly, as `torch.nn.AdaptiveAvgPool2d`."""
+    """The means of windows that cover an image evenly, as `torch.nn.AdaptiveAvgPool2d`; see `AdaptiveAvgPool1d`."""
 
     _pool = staticmethod(F.adaptive_avg_pool2d)
     _pool_backward = staticmethod(F.adaptive_avg_pool2d_backward)
