@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any
 
 from fastconv.bench.machine import confined, environment
+from fastconv.bench.timing import Call
 
 LIBRARIES = ("fastconv", "numpy", "torch", "jax", "onnxruntime")
 
@@ -36,11 +38,29 @@ def result_of(module: str, threads: int, job: dict[str, Any]) -> Any:
 
 
 def answer(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Do the job of the command line; its result goes to standard output, all else to standard error."""
+    """Do the job of the command line; its result goes to standard output."""
     job = json.loads(sys.argv[1])
-    with os.fdopen(os.dup(1), "w") as channel:
+    with channel() as output:
+        print(json.dumps(work(job)), file=output)
+
+
+@contextmanager
+def channel() -> Iterator[IO[str]]:
+    """Standard output for results alone: libraries may print what they like, from here on to standard error."""
+    with os.fdopen(os.dup(1), "w") as output:
         os.dup2(2, 1)
-        print(json.dumps(work(job)), file=channel)
+        yield output
+
+
+def installed(peers: Mapping[str, Callable[..., Call]], *arguments: Any) -> Iterator[tuple[str, Call]]:
+    """Name and call of each peer, made of `arguments`; one whose library is not installed is said to be left out."""
+    for name, make in peers.items():
+        try:
+            call = make(*arguments)
+        except ImportError as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
+            continue
+        yield name, call
 
 
 def versions() -> dict[str, str]:

@@ -19,7 +19,7 @@ from fastconv.bench import networks as whole
 from fastconv.bench import picture, report
 from fastconv.bench.machine import confined, environment, slug
 from fastconv.bench.measure import Job
-from fastconv.bench.peers import PEERS, RIVALS, has_plans
+from fastconv.bench.peers import PEERS, RIVALS
 from fastconv.bench.results import Machine, Result, Timing
 
 PASSES = ("fwd", "bwd")
@@ -122,7 +122,7 @@ def _libraries(wanted: Sequence[str] | None) -> list[str]:
     for name in wanted or ():
         if name not in PEERS:
             raise ValueError(f"--peers: {name!r} is none of {', '.join(PEERS)}")
-    ours = ["fastconv", *(["plan"] if has_plans() else [])]
+    ours = ["fastconv", "plan"]
     return [*ours, *(name for name in (RIVALS if wanted is None else wanted) if name not in ours)]
 
 

@@ -9,7 +9,6 @@ machine once more, its limits corrected if they were measured better at the end.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
 import time
@@ -23,6 +22,7 @@ import fastconv as fc
 from fastconv import _core
 from fastconv.bench import machine, peers
 from fastconv.bench.accuracy import Judge
+from fastconv.bench.apart import channel
 from fastconv.bench.results import Machine, Result, Timing
 from fastconv.bench.timing import Call, rounds
 from fastconv.problem import Problem
@@ -107,12 +107,10 @@ def _costs(problem: Problem, arrays: peers.Arrays, pass_: str) -> dict[str, Any]
 
 def main() -> None:
     """Run the job of the command line."""
-    # Libraries may print what they like; the channel is ours.
-    with os.fdopen(os.dup(1), "w") as channel:
-        os.dup2(2, 1)
+    with channel() as output:
         for message in run(Job(**json.loads(sys.argv[1]))):
             kind = "machine" if isinstance(message, Machine) else "result"
-            print(json.dumps({kind: asdict(message)}), file=channel, flush=True)
+            print(json.dumps({kind: asdict(message)}), file=output, flush=True)
 
 
 if __name__ == "__main__":

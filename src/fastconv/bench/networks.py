@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -14,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from fastconv import models, nn
-from fastconv.bench.apart import answer, result_of, versions
+from fastconv.bench.apart import answer, installed, result_of, versions
 from fastconv.bench.machine import cpu_name, slug
 from fastconv.bench.network_peers import PEERS
+from fastconv.bench.report import write_json
 from fastconv.bench.timing import Call, rounds, seconds
 
 #: The network, and the shape of its input.
@@ -71,14 +70,9 @@ def measure(name: str, threads: int, limit: float) -> Inference:
     network, x = prepared(name)
     result, calls, cold = Inference(name, x.shape), dict[str, Call](), dict[str, float]()
     expected = network(x).copy()
-    for peer, make in PEERS.items():
-        try:
-            calls[peer] = make(network, x, threads)
-        except ImportError as error:
-            print(f"{peer} is left out: {error}", file=sys.stderr)
-            continue
-        cold[peer] = seconds(calls[peer])
-        result.difference[peer] = float(np.abs(calls[peer]() - expected).max() / np.abs(expected).max())
+    for peer, call in installed(PEERS, network, x, threads):
+        calls[peer], cold[peer] = call, seconds(call)
+        result.difference[peer] = float(np.abs(call() - expected).max() / np.abs(expected).max())
         if not result.difference[peer] <= TOLERANCE:
             raise ArithmeticError(
                 f"{peer}: the output of {name} differs by {result.difference[peer]:.1e} of the largest"
@@ -122,7 +116,7 @@ def run(networks: Sequence[str], threads: int = 1, out: Path | None = None) -> N
     result = result_of("fastconv.bench.networks", threads, job)
     for each in result["networks"]:
         print(*report(Inference(**each)), sep="\n")
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(out, result)
     print(f"written: {out}")
 
 

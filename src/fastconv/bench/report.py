@@ -96,6 +96,17 @@ def save(path: Path, machine: Machine, results: Sequence[Result], shapes: str) -
         ],
         "results": [_entry(result, machine) for result in results],
     }
+    write_json(path, content)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write what a run found.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; it is as it was then.
+    """
     with atomic_write(path) as file:
         file.write((json.dumps(content, indent=1) + "\n").encode())
 

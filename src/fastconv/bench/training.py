@@ -7,9 +7,7 @@ threads and has that number in its environment before any library is imported. (
 
 from __future__ import annotations
 
-import json
 import statistics
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -18,8 +16,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from fastconv.bench.apart import answer, result_of, versions
+from fastconv.bench.apart import answer, installed, result_of, versions
 from fastconv.bench.machine import cpu_name, fma_rate, slug
+from fastconv.bench.report import write_json
 from fastconv.bench.timing import Call, seconds
 from fastconv.bench.training_peers import BATCH, PEERS, STEPS, fastconv
 from fastconv.mnist1d.models import MODELS, build
@@ -61,12 +60,7 @@ def step_flops(model: str) -> int:
 
 def measure(model: str, threads: int, limit: float) -> Steps:
     """Time the steps of every library that is installed."""
-    calls: dict[str, Call] = {}
-    for name, make in PEERS.items():
-        try:
-            calls[name] = make(model, threads)
-        except ImportError as error:
-            print(f"{name} is left out: {error}", file=sys.stderr)
+    calls = dict(installed(PEERS, model, threads))
     result = Steps(model, step_flops(model))
     for name, times in _turns(calls, limit).items():
         result.best[name], result.median[name] = (
@@ -159,7 +153,7 @@ def run(*, threads: int = 1, limit: float = 20.0, out: Path | None = None) -> No
     result = result_of("fastconv.bench.training", threads, {"threads": threads, "limit": limit})
     for steps in result["steps"]:
         print(*report(Steps(**steps), result["fma_gflops"]), sep="\n")
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(out, result)
     print(f"written: {out}")
 
 

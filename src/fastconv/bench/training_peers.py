@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.bench.timing import Call
 from fastconv.mnist1d.data import DTYPES, MNIST1D, SHAPES
 from fastconv.mnist1d.models import WIDTHS
 
 BATCH, LR = 100, 0.01
 STEPS = 4  # in a call: few, so that what else the machine does falls between calls; an epoch is ten of them
-
-Call = Callable[[], Any]
 
 
 def noise() -> MNIST1D:
