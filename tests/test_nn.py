@@ -320,6 +320,7 @@ class TestInit:
     [
         (lambda: nn.Conv1d(0, 1, 1), ValueError, "in_channels"),
         (lambda: nn.Conv1d(1, 1.5, 1), TypeError, "out_channels"),
+        (lambda: nn.Linear(1, True), TypeError, "out_features"),
         (lambda: nn.Conv1d(3, 4, 1, groups=2), ValueError, "in_channels.*groups"),
         (lambda: nn.Conv1d(4, 3, 1, groups=2), ValueError, "out_channels.*groups"),
         (lambda: nn.Conv2d(1, 1, (1, 2, 3)), ValueError, "kernel_size"),

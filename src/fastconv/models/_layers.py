@@ -14,15 +14,6 @@ NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
 MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
 
 
-def positive(value: Any, name: str) -> int:
-    """`value` as an int of 1 or more, or an error that uses `name`."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an int, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be 1 or more, got {value!r}")
-    return int(value)
-
-
 def dimensions(value: Any) -> int:
     """1 or 2, or an error."""
     if value not in CONV:

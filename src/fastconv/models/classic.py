@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastconv import nn
-from fastconv.models._layers import positive
+from fastconv.nn._checks import positive
 from fastconv.nn.init import RNG
 
 #: VGG-16: convolutions between two poolings, and how many times `width` channels they have.

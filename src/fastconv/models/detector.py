@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 import fastconv as fc
 from fastconv import nn
-from fastconv.models._layers import conv_bn_relu, positive
+from fastconv.models._layers import conv_bn_relu
 from fastconv.models.boxes import iou, nms
+from fastconv.nn._checks import positive
 from fastconv.nn.init import RNG
 
 __all__ = ["CELL", "Detections", "DetectorLoss", "Targets", "decode", "detector", "encode", "iou", "nms"]

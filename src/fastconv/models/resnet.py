@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fastconv import nn
-from fastconv.models._layers import conv_bn_relu, positive
+from fastconv.models._layers import conv_bn_relu
+from fastconv.nn._checks import positive
 from fastconv.nn.init import RNG
 
 Block = Callable[[int, int, int, np.random.Generator], nn.Module]

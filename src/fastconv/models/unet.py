@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fastconv import nn
-from fastconv.models._layers import CONV, CONV_TRANSPOSE, MAX_POOL, conv_bn_relu, dimensions, positive
+from fastconv.models._layers import CONV, CONV_TRANSPOSE, MAX_POOL, conv_bn_relu, dimensions
+from fastconv.nn._checks import positive
 from fastconv.nn.init import RNG
 
 

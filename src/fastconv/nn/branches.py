@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from fastconv import _core
 from fastconv._arguments import as_array
+from fastconv.nn._checks import check_activation
 from fastconv.nn.container import Sequential
 from fastconv.nn.module import Array, Module
 
@@ -37,8 +38,7 @@ class Residual(Module):
 
     def __init__(self, body: Module, shortcut: Module | None = None, activation: str | None = None) -> None:
         _check_modules("Residual", body, *[] if shortcut is None else [shortcut])
-        if activation not in (None, "relu"):
-            raise ValueError(f"activation must be None or 'relu', got {activation!r}")
+        check_activation(activation)
         self.body = body
         self.shortcut = shortcut
         self.activation = activation

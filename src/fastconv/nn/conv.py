@@ -11,31 +11,14 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _core
 from fastconv import functional as F
+from fastconv.nn._checks import Size, check_activation, check_groups, per_axis, positive
 from fastconv.nn.init import RNG, weight_and_bias
 from fastconv.nn.module import Array, Module, Parameter
 
 if TYPE_CHECKING:
     from fastconv.nn.normalization import _BatchNorm
 
-Size = int | Sequence[int]
 Padding = int | str | Sequence[int] | Sequence[tuple[int, int]]
-
-
-def _positive(value: Any, name: str) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an int, got {value!r}") from None
-    if number < 1:
-        raise ValueError(f"{name} must be 1 or more, got {value!r}")
-    return number
-
-
-def _per_axis(value: Size, rank: int, name: str) -> tuple[int, ...]:
-    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * rank
-    if len(values) != rank:
-        raise ValueError(f"{name} must be an int or {rank} of them, got {value!r}")
-    return tuple(_positive(v, name) for v in values)
 
 
 def _immutable(value: Any) -> Any:
@@ -105,20 +88,17 @@ class _ConvNd(Module):
         rng: RNG = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.in_channels = _positive(in_channels, "in_channels")
-        self.out_channels = _positive(out_channels, "out_channels")
-        self.kernel_size = _per_axis(kernel_size, self._rank, "kernel_size")
-        self.stride = _per_axis(stride, self._rank, "stride")
+        self.in_channels = positive(in_channels, "in_channels")
+        self.out_channels = positive(out_channels, "out_channels")
+        self.kernel_size = per_axis(kernel_size, self._rank, "kernel_size")
+        self.stride = per_axis(stride, self._rank, "stride")
         self.padding = _immutable(padding)
-        self.dilation = _per_axis(dilation, self._rank, "dilation")
-        self.groups = _positive(groups, "groups")
+        self.dilation = per_axis(dilation, self._rank, "dilation")
+        self.groups = positive(groups, "groups")
         self.padding_mode = padding_mode
         self.activation = activation
-        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if channels % self.groups:
-                raise ValueError(f"{name} must be a multiple of groups={groups}, got {channels}")
-        if activation not in (None, "relu"):
-            raise ValueError(f"activation must be None or 'relu', got {activation!r}")
+        check_groups(self.in_channels, self.out_channels, self.groups)
+        check_activation(activation)
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         initial_weight, initial_bias = weight_and_bias(shape, init, rng, dtype)
         self.weight = Parameter(initial_weight, "weight")

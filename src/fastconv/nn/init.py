@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastconv.nn._checks import check_dtype
 from fastconv.nn.module import Array
 
 Scheme = Callable[[tuple[int, ...], int, np.random.Generator], tuple[Array, Array]]
@@ -64,7 +65,6 @@ def weight_and_bias(
     """
     if init not in SCHEMES:
         raise ValueError(f"init must be one of {', '.join(map(repr, SCHEMES))}, got {init!r}")
-    if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+    check_dtype(dtype)
     weight, bias = SCHEMES[init](shape, max(1, math.prod(shape[1:])), np.random.default_rng(rng))
     return weight.astype(dtype), bias.astype(dtype)

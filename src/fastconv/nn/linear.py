@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _core
-from fastconv.nn.conv import _positive
+from fastconv.nn._checks import positive
 from fastconv.nn.init import RNG, weight_and_bias
 from fastconv.nn.module import Array, Module, Parameter
 
@@ -48,8 +48,8 @@ class Linear(Module):
         rng: RNG = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.in_features = _positive(in_features, "in_features")
-        self.out_features = _positive(out_features, "out_features")
+        self.in_features = positive(in_features, "in_features")
+        self.out_features = positive(out_features, "out_features")
         initial_weight, initial_bias = weight_and_bias(
             (self.out_features, self.in_features), init, rng, dtype
         )

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import normalization as F
 from fastconv._arguments import as_array
-from fastconv.nn.conv import _positive
+from fastconv.nn._checks import check_dtype, positive
 from fastconv.nn.module import Array, Buffer, Module, Parameter
 
 
@@ -19,11 +19,10 @@ class _BatchNorm(Module):
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
                  track_running_stats: bool = True, *, dtype: DTypeLike = np.float32) -> None:
-        self.num_features = _positive(num_features, "num_features")
+        self.num_features = positive(num_features, "num_features")
         self.eps = eps
         self.momentum = momentum
-        if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
-            raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+        check_dtype(dtype)
         shape = (self.num_features,)
         self.weight = Parameter(np.ones(shape, dtype), "weight") if affine else None
         self.bias = Parameter(np.zeros(shape, dtype), "bias") if affine else None

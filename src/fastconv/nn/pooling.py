@@ -9,9 +9,8 @@ from numpy.typing import ArrayLike
 
 from fastconv import pooling as F
 from fastconv._arguments import as_array
+from fastconv.nn._checks import Size
 from fastconv.nn.module import Array, Module
-
-Size = int | Sequence[int]
 
 
 class _Pool(Module):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import transposed as F
-from fastconv.nn.conv import Size, _per_axis, _positive
+from fastconv.nn._checks import Size, check_groups, per_axis, positive
 from fastconv.nn.init import RNG, weight_and_bias
 from fastconv.nn.module import Array, Module, Parameter
 
@@ -37,17 +37,15 @@ class _ConvTransposeNd(Module):
         rng: RNG = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.in_channels = _positive(in_channels, "in_channels")
-        self.out_channels = _positive(out_channels, "out_channels")
-        self.kernel_size = _per_axis(kernel_size, self._rank, "kernel_size")
-        self.stride = _per_axis(stride, self._rank, "stride")
+        self.in_channels = positive(in_channels, "in_channels")
+        self.out_channels = positive(out_channels, "out_channels")
+        self.kernel_size = per_axis(kernel_size, self._rank, "kernel_size")
+        self.stride = per_axis(stride, self._rank, "stride")
         self.padding = padding
         self.output_padding = output_padding
-        self.groups = _positive(groups, "groups")
-        self.dilation = _per_axis(dilation, self._rank, "dilation")
-        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if channels % self.groups:
-                raise ValueError(f"{name} must be a multiple of groups={groups}, got {channels}")
+        self.groups = positive(groups, "groups")
+        self.dilation = per_axis(dilation, self._rank, "dilation")
+        check_groups(self.in_channels, self.out_channels, self.groups)
         taps = (self.out_channels // self.groups, *self.kernel_size)  # what PyTorch, too, takes for the fan-in
         generator = np.random.default_rng(rng)
         initial_weight, _ = weight_and_bias((self.in_channels, *taps), init, generator, dtype)
