@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from problems import Problem
 
-from fastconv import reference
+from fastconv import _arguments, reference
 
 PASSES = ("fwd", "bwd_data", "bwd_weights", "bwd_bias")
-ALGORITHMS = ("auto", "direct", "channels", "winograd", "planes", "slide", "stencil", "gemm", "fft", "ref")
+ALGORITHMS = _arguments.ALGORITHMS["fwd"]
 TILE, PLANE = 4, 1 << 20  # outputs along an axis: of the largest Winograd transform; more than a plane of the tests has
 TRANSFORMS = {"auto": TILE, "winograd": TILE, "fft": PLANE}  # those that may be transforms, whose error belongs to a tile
 FFT_TAPS = 24  # from which on `auto` may take the FFT
@@ -74,10 +74,15 @@ def forward(
 ) -> np.ndarray | None:
     """Run fwd with one algorithm; None where that does not apply to the problem."""
     conv = function(module, "conv", problem.ndim)
+    return or_none(conv, *arrays[:3], **problem.arguments(), algorithm=algorithm, out=out)
+
+
+def or_none(call: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    """Return what `call` does with these arguments; None where the algorithm among them does not apply to the problem."""
     try:
-        return conv(*arrays[:3], **problem.arguments(), algorithm=algorithm, out=out)
+        return call(*arguments, **keywords)
     except ValueError as error:
-        if "applicable" in str(error):
+        if "not applicable" in str(error):
             return None
         raise
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from fastconv.problem import Problem
 
-__all__ = ["CATALOGUE", "Problem"]
+__all__ = ["CATALOGUE", "Problem", "parse"]
 
-_NAMES = """
+
+def parse(names: str) -> list[Problem]:
+    """Read problems' names, which white space separates."""
+    return [Problem.parse(name) for name in names.split()]
+
+
+CATALOGUE = parse("""
     n1ic1oc1_iw1kw1  n1ic1oc1_iw2kw2  n2ic2oc3_iw8kw3  n3ic3oc4_iw9kw3pw1  n1ic7oc8_iw17kw3pw1
     n2ic8oc9_iw16kw5pw2  n1ic13oc14_iw31kw3  n1ic14oc15_iw33kw3pw1  n2ic15oc17_iw15kw3pw1
     n1ic16oc16_iw64kw3pw1  n1ic17oc29_iw29kw2  n1ic31oc32_iw32kw1  n1ic33oc31_iw65kw3pw1
@@ -64,6 +70,4 @@ _NAMES = """
 
     n3ic7oc5_ih7iw8kh3sh4ph10dh10  n1g5ic10oc10_ih5iw19kh16ph67dh9  n2ic3oc4_ih5kh7ph9  n1ic2oc3_iw3kw5pw8dw2
     n1ic3oc2_ih3kh4pt12pb1dh4  n2g2ic2oc4_iw1kw9pw4
-"""
-
-CATALOGUE = [Problem.parse(name) for name in _NAMES.split()]
+""")

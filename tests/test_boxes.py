@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_nn import central_difference
+from differences import central_difference
 
 from fastconv import models
 from fastconv.models.detector import Targets

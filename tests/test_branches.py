@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_nn import central_difference
+from differences import central_difference
 
 import fastconv as fc
 from fastconv import nn

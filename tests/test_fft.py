@@ -6,33 +6,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bounds import function
+from bounds import function, or_none
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import Problem
+from problems import Problem, parse
 from strategies import problems
 
 import fastconv as fc
 from fastconv import reference
 
 # Several tiles each.
-LARGE = [
-    Problem.parse(name)
-    for name in (
-        "n2ic1oc1_iw9000kw401pw200",
-        "n1ic1oc1_iw20000kw500sw3",
-        "n1ic1oc2_iw6000kw400pw400dw4_reflect",
-        "n1ic1oc1_iw6000kw400pw3000sw6dw4_circular",
-        "n1ic1oc1_ih130iw200kh21ph10",
-        "n1ic2oc1_ih110iw100kh19pt20_reflect",
-        "n1g2ic2oc4_ih110iw100kh19pl20_replicate",
-        "n1ic1oc1_ih250kh21sh2sw3ph11",
-        "n1ic1oc1_ih160kh20ph30dh3dw2_circular",
-        "n1ic1oc1_ih13iw2500kh1kw400pw200ph3",
-        "n1ic3oc2_ih250iw15kh41kw9pt1pw4",
-        "n3g3ic3oc3_ih90iw333kh9kw12dh2",
-    )
-]
+LARGE = parse("""
+    n2ic1oc1_iw9000kw401pw200  n1ic1oc1_iw20000kw500sw3  n1ic1oc2_iw6000kw400pw400dw4_reflect
+    n1ic1oc1_iw6000kw400pw3000sw6dw4_circular  n1ic1oc1_ih130iw200kh21ph10
+    n1ic2oc1_ih110iw100kh19pt20_reflect  n1g2ic2oc4_ih110iw100kh19pl20_replicate
+    n1ic1oc1_ih250kh21sh2sw3ph11  n1ic1oc1_ih160kh20ph30dh3dw2_circular  n1ic1oc1_ih13iw2500kh1kw400pw200ph3
+    n1ic3oc2_ih250iw15kh41kw9pt1pw4  n3g3ic3oc3_ih90iw333kh9kw12dh2
+""")
 large = pytest.mark.parametrize("problem", LARGE, ids=str)
 SIGNAL = Problem.parse("n1ic1oc1_iw900kw401")  # a pair each, or one tile of it
 IMAGE = Problem.parse("n1ic1oc1_ih50iw60kh19pt9_reflect")
@@ -69,10 +59,8 @@ def test_any_problem(problem: Problem, dtype: str) -> None:
     exact = tuple(array.astype(np.float64) for array in (x, w, b))
     expected = conv(*exact, **problem.arguments(), activation="relu")
     size = conv(*map(np.abs, exact), **problem.arguments()).max(initial=0)
-    try:
-        y = run(problem, (x, w, b), "relu")
-    except ValueError as error:
-        assert "applicable" in str(error)
+    y = or_none(run, problem, (x, w, b), "relu")
+    if y is None:
         assert problem.kernel[-1] == 1
         return
     assert (np.abs(y - expected) <= 8 * np.finfo(dtype).eps * size).all()

@@ -7,32 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from bounds import ALGORITHMS, TRANSFORMS, expected, forward, function
-from problems import Problem
+from problems import Problem, parse
 
 import fastconv as fc
 from fastconv import reference
 
-PROBLEMS = [
-    Problem.parse(name)
-    for name in (
-        "n2ic3oc5_iw33kw3pw1",
-        "n5ic15oc15_iw9kw3sw2",
-        "n1ic1oc2_iw80kw31pw15",
-        "n2ic2oc3_iw17kw2sw3",
-        "n1ic2oc2_iw9kw3pl2pr1_reflect",
-        "n1ic3oc4_ih8kh3ph1",
-        "n1ic17oc17_ih7kh3ph1",
-        "n1ic33oc9_ih9iw22kh3ph1",
-        "n2ic18oc3_iw37kw5pw2",
-        "n1ic34oc3_ih11iw6kh3ph1_reflect",
-        "n2ic5oc33_ih6kh1",
-        "n1ic3oc8_ih13kh7sh2ph3",
-        "n1ic4oc4_ih12kh3ph2dh2",
-        "n2g2ic4oc6_ih7kh3ph1",
-        "n1g8ic8oc8_ih9kh3ph1",
-        "n1ic2oc3_ih5kh3ph2_circular",
-    )
-]
+PROBLEMS = parse("""
+    n2ic3oc5_iw33kw3pw1  n5ic15oc15_iw9kw3sw2  n1ic1oc2_iw80kw31pw15  n2ic2oc3_iw17kw2sw3
+    n1ic2oc2_iw9kw3pl2pr1_reflect  n1ic3oc4_ih8kh3ph1  n1ic17oc17_ih7kh3ph1  n1ic33oc9_ih9iw22kh3ph1
+    n2ic18oc3_iw37kw5pw2  n1ic34oc3_ih11iw6kh3ph1_reflect  n2ic5oc33_ih6kh1  n1ic3oc8_ih13kh7sh2ph3
+    n1ic4oc4_ih12kh3ph2dh2  n2g2ic4oc6_ih7kh3ph1  n1g8ic8oc8_ih9kh3ph1  n1ic2oc3_ih5kh3ph2_circular
+""")
 problems = pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from bounds import function, run
-from problems import CATALOGUE, Problem
+from problems import CATALOGUE, Problem, parse
 
 import fastconv as fc
 from fastconv import _arguments, nn, reference
 
 BOTH = pytest.mark.parametrize("module", [fc, reference], ids=["library", "reference"])
 PROBLEMS = pytest.mark.parametrize(
-    "problem", [Problem.parse("n2ic3oc5_iw11kw3sw2pw1"), Problem.parse("n2ic3oc5_ih9kh3ph1")], ids=str
+    "problem", parse("n2ic3oc5_iw11kw3sw2pw1  n2ic3oc5_ih9kh3ph1"), ids=str
 )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from bounds import function
+from differences import central_difference
 from problems import Problem
 
 import fastconv as fc
@@ -41,19 +41,6 @@ VARIANTS = [
 ]
 
 
-def numerical_gradient(value: Callable[[], float], array: np.ndarray, step: float) -> np.ndarray:
-    """Central differences of `value` in every element of `array`, which it reads."""
-    gradient = np.empty_like(array)
-    for index in np.ndindex(*array.shape):
-        kept = array[index]
-        array[index] = kept + step
-        above = value()
-        array[index] = kept - step
-        gradient[index] = (above - value()) / (2 * step)
-        array[index] = kept
-    return gradient
-
-
 @BOTH
 @pytest.mark.parametrize("name", VARIANTS)
 def test_conv(module: Any, name: str) -> None:
@@ -67,7 +54,7 @@ def test_conv(module: Any, name: str) -> None:
     gradients = function(module, "conv_backward", problem.ndim)(dy, x, w, **problem.arguments())
     for array, gradient in zip((x, w, b), gradients, strict=True):
         # The loss is linear in each of them, so a step of 1 has no error but rounding.
-        np.testing.assert_allclose(gradient, numerical_gradient(loss, array, 1.0), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(gradient, central_difference(loss, array, 1.0), rtol=1e-9, atol=1e-9)
 
 
 @BOTH
@@ -81,7 +68,7 @@ def test_conv_and_relu(module: Any) -> None:
     y = module.conv1d(x, w, b, activation="relu")
     gradients = module.conv1d_backward(module.relu_backward(dy, y), x, w)
     for array, gradient in zip((x, w, b), gradients, strict=True):
-        np.testing.assert_allclose(gradient, numerical_gradient(loss, array, 1e-6), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(gradient, central_difference(loss, array, 1e-6), rtol=1e-6, atol=1e-6)
 
 
 @BOTH
@@ -94,4 +81,4 @@ def test_linear(module: Any, shape: tuple[int, ...]) -> None:
         return float(np.vdot(dy, module.linear(x, w, b)))
 
     for array, gradient in zip((x, w, b), module.linear_backward(dy, x, w), strict=True):
-        np.testing.assert_allclose(gradient, numerical_gradient(loss, array, 1.0), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(gradient, central_difference(loss, array, 1.0), rtol=1e-9, atol=1e-9)

@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from differences import central_difference
 
 from fastconv import nn
 
@@ -38,18 +39,6 @@ def small_network_2d() -> nn.Sequential:
 
 
 NETWORKS = {"1d": (small_network, (3, 2, 10)), "2d": (small_network_2d, (3, 2, 5, 6))}
-
-
-def central_difference(function, array: np.ndarray, eps: float = 1e-6) -> np.ndarray:
-    gradient = np.empty_like(array)
-    for index in np.ndindex(array.shape):
-        kept = array[index]
-        array[index] = kept + eps
-        above = function()
-        array[index] = kept - eps
-        gradient[index] = (above - function()) / (2 * eps)
-        array[index] = kept
-    return gradient
 
 
 @pytest.mark.parametrize("loss_name", ["cross_entropy", "mse"])

@@ -10,21 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from bounds import TILE, assert_within, expected
-from problems import Problem
+from problems import Problem, parse
 
 import fastconv as fc
 from fastconv import nn
 
-PROBLEMS = [
-    Problem.parse(name)
-    for name in (
-        "n2ic3oc5_iw11kw3sw2pw1",
-        "n2ic32oc24_iw60kw3pl2",
-        "n1ic3oc4_ih8kh3ph1_reflect",
-        "n2ic64oc33_ih6kh3ph1",
-        "n2g2ic66oc8_ih11kh3ph1",
-    )
-]
+PROBLEMS = parse("""
+    n2ic3oc5_iw11kw3sw2pw1  n2ic32oc24_iw60kw3pl2  n1ic3oc4_ih8kh3ph1_reflect  n2ic64oc33_ih6kh3ph1
+    n2g2ic66oc8_ih11kh3ph1
+""")
 problems = pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 
 

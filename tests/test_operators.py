@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bounds import or_none
 from hypothesis import given
 from hypothesis import strategies as st
 from operators import Call, Transposed, linear_maps, pools, transposed
@@ -162,10 +163,8 @@ def test_a_bias_in_every_kernel(algorithm: str, isa: str, dtype: str) -> None:
         x = rng.standard_normal((2, channels, 9, 11)).astype(dtype)
         weight = rng.standard_normal((channels, out // groups if out % groups == 0 else out, kernel, kernel)).astype(dtype)
         bias = np.arange(1, weight.shape[1] * groups + 1).astype(dtype)
-        try:
-            y = _core.conv_transpose(2, x, weight, bias, stride, 0, 0, groups, 1, algorithm)
-        except ValueError as error:
-            assert "applicable" in str(error)
+        y = or_none(_core.conv_transpose, 2, x, weight, bias, stride, 0, 0, groups, 1, algorithm)
+        if y is None:
             continue
         expected = reference.conv_transpose2d(x.astype(float), weight.astype(float), bias.astype(float), stride, 0, 0, groups)
         np.testing.assert_allclose(y, expected, rtol=2e-4 if dtype == "float32" else 1e-11, atol=2e-4 if dtype == "float32" else 1e-11)

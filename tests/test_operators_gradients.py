@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_gradients import BOTH, numerical_gradient
+from differences import central_difference
+from test_gradients import BOTH
 
 import fastconv as fc  # noqa: F401
 from fastconv import nn
@@ -30,7 +31,7 @@ def test_linear_maps(module: Any, name: str, shape: tuple[int, ...], arguments: 
     dy = rng.standard_normal(getattr(module, name)(x, **arguments).shape)
     kept = {} if name.startswith("adaptive") else arguments
     gradient = getattr(module, f"{name}_backward")(dy, shape, **kept)
-    expected = numerical_gradient(lambda: float(np.vdot(dy, getattr(module, name)(x, **arguments))), x, 1.0)
+    expected = central_difference(lambda: float(np.vdot(dy, getattr(module, name)(x, **arguments))), x, 1.0)
     np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -40,12 +41,12 @@ def test_max_pool_and_unpool(module: Any) -> None:
     x = rng.permutation(60).reshape(1, 2, 5, 6).astype(float)  # all apart by more than a step
     y, indices = module.max_pool2d(x, 3, 2, 1, return_indices=True)
     dy = rng.standard_normal(y.shape)
-    expected = numerical_gradient(lambda: float(np.vdot(dy, module.max_pool2d(x, 3, 2, 1))), x, 0.25)
+    expected = central_difference(lambda: float(np.vdot(dy, module.max_pool2d(x, 3, 2, 1))), x, 0.25)
     np.testing.assert_allclose(module.max_pool2d_backward(dy, indices, x.shape), expected, rtol=1e-9, atol=1e-9)
 
     y, indices = module.max_pool2d(x, 2, return_indices=True)
     dx = rng.standard_normal((1, 2, 4, 6))
-    expected = numerical_gradient(lambda: float(np.vdot(dx, module.max_unpool2d(y, indices, 2))), y, 1.0)
+    expected = central_difference(lambda: float(np.vdot(dx, module.max_unpool2d(y, indices, 2))), y, 1.0)
     np.testing.assert_allclose(module.max_unpool2d_backward(dx, indices), expected, rtol=1e-9, atol=1e-9)
 
 
@@ -66,7 +67,7 @@ def test_conv_transpose(module: Any, shape: tuple[int, ...], weight_shape: tuple
     dy = rng.standard_normal(getattr(module, name)(x, w, b, **arguments).shape)
     gradients = getattr(module, f"{name}_backward")(dy, x, w, **arguments)
     for array, gradient in zip((x, w, b), gradients, strict=True):
-        expected = numerical_gradient(lambda: float(np.vdot(dy, getattr(module, name)(x, w, b, **arguments))), array, 1.0)
+        expected = central_difference(lambda: float(np.vdot(dy, getattr(module, name)(x, w, b, **arguments))), array, 1.0)
         np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -83,7 +84,7 @@ def test_batch_norm(module: Any, shape: tuple[int, ...], training: bool) -> None
 
     gradients = module.batch_norm_backward(dy, x, mean, var, w, training)
     for array, gradient in zip((x, w, b), gradients, strict=True):
-        np.testing.assert_allclose(gradient, numerical_gradient(loss, array, 1e-5), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(gradient, central_difference(loss, array, 1e-5), rtol=1e-6, atol=1e-6)
 
 
 @BOTH
@@ -99,7 +100,7 @@ def test_activations(module: Any, name: str, arguments: tuple[Any, ...], of_outp
     x, dy = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 3, 4))
     at = getattr(module, name)(x, *arguments) if of_output else x
     gradient = getattr(module, f"{name}_backward")(dy, at, *arguments)
-    expected = numerical_gradient(lambda: float(np.vdot(dy, getattr(module, name)(x, *arguments))), x, 1e-6)
+    expected = central_difference(lambda: float(np.vdot(dy, getattr(module, name)(x, *arguments))), x, 1e-6)
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-8)
 
 
@@ -119,7 +120,7 @@ def test_a_network_of_all_layers() -> None:
     def loss() -> float:
         return float(np.vdot(dy, model(x)))
 
-    np.testing.assert_allclose(gradient, numerical_gradient(loss, x, 1e-6), rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(gradient, central_difference(loss, x, 1e-6), rtol=1e-5, atol=1e-8)
     for key, parameter in model.named_parameters():
-        expected = numerical_gradient(loss, parameter.data, 1e-6)
+        expected = central_difference(loss, parameter.data, 1e-6)
         np.testing.assert_allclose(parameter.grad, expected, rtol=1e-5, atol=1e-8, err_msg=key)

@@ -9,23 +9,18 @@ import sys
 import numpy as np
 import pytest
 from bounds import TILE, assert_within, expected, function
-from problems import Problem
+from problems import Problem, parse
 
 import fastconv as fc
 
-PROBLEMS = [
-    Problem.parse(name)
-    for name in (
-        "n1ic30oc20_ih2iw90kh10kw4ph9pw0",
-        "n2ic20oc24_ih3iw200kh3sh2sw1ph40pw1dh20dw1",
-        "n1ic12oc20_ih30kh5sh2ph80dh20",
-        "n2ic10oc16_ih40iw30kh9kw7ph50",  # most of the outputs meet no tap
-        "n2ic60oc61_iw40kw3pw400dw20",
-        "n1ic20oc40_ih11iw90kh10kw4",  # most of the gradient's windows are padding
-        "n1g2ic80oc160_ih40iw40kh3kw9ph1pw0dh1dw4",
-        "n1ic24oc30_ih60iw24kh3kw22sh2sw1ph1pw0",  # beside an axis with strides
-    )
-]
+# In the fourth most outputs meet no tap, in the sixth most windows of the gradient are padding; in the last the cut axis lies beside
+# one with strides.
+PROBLEMS = parse("""
+    n1ic30oc20_ih2iw90kh10kw4ph9pw0  n2ic20oc24_ih3iw200kh3sh2sw1ph40pw1dh20dw1
+    n1ic12oc20_ih30kh5sh2ph80dh20  n2ic10oc16_ih40iw30kh9kw7ph50  n2ic60oc61_iw40kw3pw400dw20
+    n1ic20oc40_ih11iw90kh10kw4  n1g2ic80oc160_ih40iw40kh3kw9ph1pw0dh1dw4
+    n1ic24oc30_ih60iw24kh3kw22sh2sw1ph1pw0
+""")
 problems = pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 
 
