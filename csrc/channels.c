@@ -70,7 +70,7 @@ static double channels_cost(const conv_plan *plan)
     /* of the weights, for an image: a share of it where they are small and other images follow; large ones come from further away */
     const double weights = columns * k * lattices * (double)element_bytes(plan);
     const double packs = (points < CHANNELS_LEAST && weights <= CACHE_BYTES ? points / CHANNELS_LEAST : 1) * (weights > 4 * CACHE_BYTES ? 12 : 3);
-    const double few = lat.source_channels == 1 ? 1.7 : 1; /* which leaves a tile after a few products: measured */
+    const double few = lat.source_channels > 1 ? 1 : small_tiles(plan) ? 1.15 : 1.7; /* which leaves a tile after a few products: measured */
     /* a small tile takes terms faster than they come where panel and lines of the source fill the first-level cache, and one of a single
      * vector always: measured */
     const double panel = k * (double)(tile_columns(plan) * element_bytes(plan));

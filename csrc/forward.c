@@ -51,6 +51,7 @@ static double tile_ends(const conv_plan *plan, idx rows)
 /* ---- direct: a box of source rows packed once or read where it lies, every tap a shift of it ---- */
 
 #define DIRECT_SUMS 131072 /* bytes of results that wait for the rest of their channels */
+#define DIRECT_ONCE 3 /* cycles more for a vector that is packed for one tap: measured */
 #define IN_PLACE_LINE 8 /* cycles of a line from memory or to it: measured */
 #define IN_PLACE_LIMIT 536870912.0 /* offsets have 32 bits */
 
@@ -68,10 +69,12 @@ static int direct_in_place(const conv_plan *plan, const lattice *lat)
            (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size < IN_PLACE_LIMIT;
 }
 
-/* Streams of the source, a few at a time. */
-static void direct_block_in_place(conv_plan *plan, const lattice *lat, idx shortest)
+/* Streams of the source, a few at a time. Blocks of sqrt(k) / 4 terms and more keep the error bound, see accumulation_block. */
+static void direct_block_in_place(conv_plan *plan, const lattice *lat)
 {
-    plan->channels = even(lat->source_channels, max_idx(DIRECT_STREAMS, shortest));
+    const idx taps = lat->h.taps * lat->w.taps, streams = far_lines(plan, lat) > 0 ? DIRECT_STREAMS / 2 : DIRECT_STREAMS;
+    const double root = __builtin_sqrt((double)(lat->source_channels * taps));
+    plan->channels = even(lat->source_channels, max_idx(streams, (idx)(root / (4 * (double)taps)) + 1));
     plan->chunk_n = 1;
     plan->chunk_h = max_idx(1, lat->h.grid);
     plan->chunk_w = max_idx(1, lat->w.grid);
@@ -97,11 +100,12 @@ static double direct_task_bytes(const conv_plan *plan)
 }
 
 /* Cycles in which the rows of a vector of columns come from the second-level cache for one channel, where a small tile waits
- * for them: each is a line or two for few products. */
+ * for them: each is a line or two for few products. A kernel of one point loses some even where the first-level cache has room for all. */
 static double direct_misses(const conv_plan *plan, const lattice *lat)
 {
     const double lines = direct_lines(plan, lat, lanes_of(plan)), passes = (double)ceil_div(lat->result_channels, plan->kernels->mr);
-    return small_tiles(plan) && (double)plan->channels * lines * ALIGNMENT > FIRST_CACHE ? passes * lines * 2.5 / plan->nv : 0;
+    const double full = (double)plan->channels * lines * ALIGNMENT / FIRST_CACHE, lost = full > 1 ? 1 : lat->h.taps * lat->w.taps == 1 ? full : 0;
+    return small_tiles(plan) ? lost * passes * lines * 2.5 / plan->nv : 0;
 }
 
 static double direct_cost(const conv_plan *plan)
@@ -123,7 +127,8 @@ static double direct_cost(const conv_plan *plan)
     const double blocks = (double)ceil_div(lat.source_channels, plan->channels); /* of channels, each a sum of its own */
     const double stores = (2 * blocks - 1) * boxes * (double)plan->chunk_h * pieces * (double)lat.result_channels * 16;
     const int alone = lat.source_channels == 1, small = alone && small_tiles(plan);
-    const double packs = packed_rows * (18 + (double)pitch / lanes * step_cycles(lat.w.step)) * (alone ? 2 : 1);
+    const double moved = step_cycles(lat.w.step) + (s.taps == 1 ? DIRECT_ONCE : 0);
+    const double packs = packed_rows * (18 + (double)pitch / lanes * moved) * (alone ? 2 : 1);
     const double ends = blocks * columns / lanes * tile_ends(plan, lat.result_channels);
     const double edges = lattice_inside(&lat) ? 0 : 4 * TASK_CYCLES + EDGE_CYCLES * (double)(lat.h.grid * lat.source_channels);
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
@@ -158,7 +163,7 @@ static void direct_block(conv_plan *plan)
     plan->m_rows = lat.result_channels;
     plan->in_place = direct_in_place(plan, &lat);
     if (plan->in_place) {
-        direct_block_in_place(plan, &lat, shortest);
+        direct_block_in_place(plan, &lat);
         return;
     }
     const idx nr = tile_columns(plan);

@@ -8,16 +8,20 @@ cdef enum:
 
 
 cdef inline bint plain_int(object value, idx *number) noexcept:
-    """Reads an int, and no bool, from 0 to LARGEST."""
+    """Reads an int of Python or NumPy, and no bool, from 0 to LARGEST."""
     cdef int overflow
     if type(value) is not int:
-        return False
+        if not isinstance(value, np.integer):
+            return False
+        value = int(value)
     number[0] = PyLong_AsLongLongAndOverflow(value, &overflow)
     return overflow == 0 and 0 <= number[0] <= LARGEST
 
 
 cdef bint plain_ints(object value, int ndim, idx *h, idx *w) noexcept:
-    """Reads an int, or a tuple of `ndim` of them; False, with h and w undefined, for anything else. 1-D leaves h."""
+    """Reads an int, or a tuple or a list of `ndim` of them; False, with h and w undefined, for anything else. 1-D leaves h."""
+    if type(value) is list:
+        value = tuple(value)
     if type(value) is tuple:
         return len(<tuple>value) == ndim and plain_int((<tuple>value)[ndim - 1], w) and \
             (ndim == 1 or plain_int((<tuple>value)[0], h))
@@ -29,7 +33,9 @@ cdef bint plain_ints(object value, int ndim, idx *h, idx *w) noexcept:
 
 
 cdef bint plain_pair(object value, idx *before, idx *after) noexcept:
-    """Reads the padding of one dimension: an int, or a tuple of two."""
+    """Reads the padding of one dimension: an int, or a tuple or a list of two."""
+    if type(value) is list:
+        value = tuple(value)
     if type(value) is tuple:
         return len(<tuple>value) == 2 and plain_int((<tuple>value)[0], before) and plain_int((<tuple>value)[1], after)
     if not plain_int(value, before):
@@ -64,8 +70,10 @@ cdef bint plain_padding(object value, int ndim, conv_problem *p) noexcept:
     if type(value) is str:
         return word_pair(value, ndim, p.iw, p.kw, p.stride_w, p.dil_w, &p.pad_left, &p.pad_right) and \
             (ndim == 1 or word_pair(value, ndim, p.ih, p.kh, p.stride_h, p.dil_h, &p.pad_top, &p.pad_bottom))
+    if type(value) is list:
+        value = tuple(value)
     if ndim == 1:
-        return plain_pair(value, &p.pad_left, &p.pad_right)
+        return plain_pair(value[0] if type(value) is tuple and len(<tuple>value) == 1 else value, &p.pad_left, &p.pad_right)
     if type(value) is tuple:
         return len(<tuple>value) == 2 and plain_pair((<tuple>value)[0], &p.pad_top, &p.pad_bottom) and \
             plain_pair((<tuple>value)[1], &p.pad_left, &p.pad_right)
