@@ -121,7 +121,7 @@ static double direct_cost(const conv_plan *plan)
     const double columns = boxes * (double)(plan->chunk_h * row);
     const double packed_rows = plan->in_place ? 0 : boxes * (double)(plan->chunk_h + s.span_h) * (double)s.planes;
     /* tiles in which a row ends are stored piece by piece: measured */
-    const int whole_row = (plan->chunk_h == 1 && plan->chunk_n == 1) || (lattice_dense(&lat) && pitch == lat.w.grid);
+    const int whole_row = plan->chunk_h == 1 || (lattice_dense(&lat) && pitch == lat.w.grid); /* of one image: the choice knows no batch */
     const double pieces = lat.w.out_step > 1 ? 1 + (double)row / (double)nr
                           : alone_in_rows || whole_row ? plan->chunk_w % nr > 0 : min_double(2, 1 + (double)row / (double)nr);
     const double blocks = (double)ceil_div(lat.source_channels, plan->channels); /* of channels, each a sum of its own */

@@ -51,25 +51,27 @@ static int choose(conv_plan *plan)
 }
 
 /* Smaller pieces where the threads would otherwise wait for each other: of the rows where the weights are the larger
- * operand, else of the images and rows of the box. A matter of speed alone. */
+ * operand, else of the images and rows of the box. A matter of speed alone: where padding folds back, results are added to in the order of
+ * boxes, which stay as they are, one after the other. */
 static void share(conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const idx wanted = 4 * plan->threads, others = plan->phases_h * plan->phases_w * p->groups;
+    const int folded = p->pass == CONV_BWD_DATA && p->pad_mode != CONV_ZEROS;
+    const idx wanted = 4 * plan->threads, others = (folded ? 1 : plan->phases_h * plan->phases_w) * p->groups;
     const int kernel = plan->algorithm->kernel;
     plan->m_chunks = 1;
     if (plan->algorithm->share && plan->threads > 1)
         plan->algorithm->share(plan);
     if (plan->threads == 1 || plan->algorithm->share || kernel == KERNEL_REF || plan->algorithm->spans)
         return;
-    if (p->pass != CONV_BWD_WEIGHTS && (p->oc * p->kh * p->kw < p->n * p->ih * p->iw || kernel == KERNEL_CHANNELS)) {
+    if (!folded && p->pass != CONV_BWD_WEIGHTS && (p->oc * p->kh * p->kw < p->n * p->ih * p->iw || kernel == KERNEL_CHANNELS)) {
         while (plan->chunk_n > 1 && others * plan->algorithm->chunks(plan) < wanted)
             plan->chunk_n = ceil_div(plan->chunk_n, 2);
         if (kernel == KERNEL_DIRECT)
             while (plan->chunk_h > 4 && others * plan->algorithm->chunks(plan) < wanted)
                 plan->chunk_h = ceil_div(plan->chunk_h, 2);
     }
-    const idx tasks = others * plan->algorithm->chunks(plan);
+    const idx tasks = others * (folded ? 1 : plan->algorithm->chunks(plan));
     if (tasks < wanted) /* each packs the source again: not for less than two tiles of rows, but for a thread's sake */
         plan->m_chunks = max_idx(min_idx(ceil_div(wanted, max_idx(1, tasks)), plan->m_rows / (2 * plan->kernels->mr)),
                                  tasks < plan->threads ? min_idx(plan->threads, plan->m_rows) : 1);

@@ -14,10 +14,11 @@ static inline idx planes_stride(const conv_plan *plan, idx stride)
     return plan->p.pass == CONV_BWD_DATA ? stride : 1;
 }
 
-/* Source positions that so many points in turn read. */
-static inline idx planes_extent(const conv_axis *axis, idx points)
+/* Source positions that so many points in turn read. Of a gradient's lattices some have a point less than others: for a part of
+ * their points the envelope may end one position early. */
+static inline idx planes_extent(const conv_axis *axis, idx points, idx phases)
 {
-    return (points - 1) * axis->step + (axis->taps - 1) * axis->delta + 1;
+    return (points - 1) * axis->step + (axis->taps - 1) * axis->delta + 1 + (phases > 1);
 }
 
 typedef struct {
@@ -34,11 +35,11 @@ static inline planes_box planes_box_of(const conv_plan *plan, idx lanes)
     const idx element = dtype_bytes(p->dtype);
     const idx results_h = plan->chunk_h * planes_stride(plan, p->stride_h), results_w = plan->chunk_w * planes_stride(plan, p->stride_w);
     planes_box box = {.down = ceil_div(h->out_size, results_h), .across = ceil_div(w->out_size, results_w)};
-    box.rows = planes_extent(h, plan->chunk_h);
+    box.rows = planes_extent(h, plan->chunk_h, plan->phases_h);
     if (p->pad_mode == CONV_ZEROS)
         box.rows = min_idx(box.rows, h->size);
     box.first = box.across > 1 ? w->first : min_idx(0, w->first); /* of the first band */
-    box.row = box.across > 1 ? planes_extent(w, plan->chunk_w) : max_idx(w->size, w->first + planes_extent(w, plan->chunk_w)) - box.first;
+    box.row = box.across > 1 ? planes_extent(w, plan->chunk_w, plan->phases_w) : max_idx(w->size, w->first + planes_extent(w, plan->chunk_w, plan->phases_w)) - box.first;
     box.source = box.rows * box.row * lanes;
     box.weights = p->kh * p->kw * lanes;
     box.sums = (min_idx(h->out_size, results_h) * min_idx(w->out_size, results_w) + lanes) * lanes * element;

@@ -60,7 +60,7 @@ CATALOGUE = parse("""
     n1ic1oc1_ih21iw70kh8kw3ph3pw1  n1g2ic2oc6_ih26iw19kh7ph3  n1ic1oc1_ih90iw3kh3ph1  n2g3ic3oc3_ih13iw50kh3sh3ph1
     n1ic1oc1_ih7iw50kh7ph0pw3  n1g2ic2oc2_ih6iw40kh5  n1ic1oc1_ih9iw50kh7ph3  n1g2ic2oc2_ih19iw41kh3sh4sw1ph2pw1dh2dw1  n1ic1oc1_ih11iw37kh2kw4sh3sw2ph0pw1  n3g5ic5oc5_ih7kh7ph3_reflect
     n1g3ic3oc3_ih190iw60kh3ph1_reflect  n1g2ic2oc4_ih321iw41kh4kw3sh3sw2ph1  n1g2ic2oc2_ih290iw40kh2sh5sw3  n2g2ic2oc2_iw20001kw5sw3pw2
-    n1g2ic2oc2_ih3iw5003kh3ph1  n1g2ic2oc2_ih230iw45kh5ph6dh3_circular
+    n1g8ic8oc8_ih79kh3sh2ph1  n1g9ic9oc9_ih110iw24kh3kw4sh3sw1ph1pw0  n1g2ic2oc2_ih3iw5003kh3ph1  n1g2ic2oc2_ih230iw45kh5ph6dh3_circular
     n2g3ic3oc3_ih70iw21kh9ph4  n1g2ic2oc2_ih64iw30kh11kw4ph5pw2  n1g2ic2oc4_ih61iw19kh13kw3sh2sw1ph6pw1  n1ic1oc2_ih61iw33kh7ph6dh2
 
     n1ic1oc1_ih20kh15ph7  n1ic2oc3_ih16kh15  n1ic1oc1_ih15kh15  n1ic3oc4_ih6kh6  n1ic17oc5_ih4iw3kh4kw3

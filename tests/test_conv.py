@@ -27,7 +27,8 @@ from fastconv import _arguments, _core
 LARGER = parse("""
     n1ic64oc64_ih28kh3ph1  n9ic17oc33_ih20kh3ph1  n3ic40oc24_ih29kh3sh2ph1  n2ic96oc200_ih14kh1
     n1g32ic32oc32_ih56kh3ph1  n1ic1oc1_ih200kh5ph2  n1ic1oc1_iw100000kw101pw50  n300ic15oc15_iw19kw3sw2
-    n2ic8oc9_ih40iw31kh3ph2dh2_circular
+    n2ic8oc9_ih40iw31kh3ph2dh2_circular  n1ic8oc32_ih48kh9kw5ph4_circular
+    n2ic23oc25_ih60iw56kh9kw1pt1pb7pr1dh2_replicate
 """)
 
 # Padded planes that `direct` reads in place, all but their edges.
@@ -153,3 +154,17 @@ def test_same_bits_for_any_split_of_the_batch(problem: Problem, isa: str, dtype:
     y = conv(x[0], w, b, **problem.arguments())
     assert y.shape == problem.output_shape[1:]
     assert y.tobytes() == whole["fwd"][0].tobytes()
+
+
+@pytest.mark.parametrize("problem", [*CATALOGUE, *LARGER, *parse("n7ic17oc8_iw18kw5pw2")], ids=str)
+@pytest.mark.parametrize("pass_", ["fwd", "bwd_data"])
+def test_the_choice_knows_no_batch(problem: Problem, pass_: str, isa: str, dtype: str) -> None:
+    def choice(n: int) -> tuple[str, float]:
+        plan = fc.explain((n, *problem.x_shape[1:]), problem.weight_shape, **problem.arguments(), dtype=dtype, pass_=pass_)
+        return plan.algorithm, plan.cycles / n
+
+    alone = choice(1)
+    for n in (2, 7, 100):
+        algorithm, cycles = choice(n)
+        assert algorithm == alone[0]
+        assert cycles == pytest.approx(alone[1], rel=1e-12)

@@ -204,7 +204,7 @@ static void NAME(planes_place)(NAME(planes) *s, const lattice *all, idx index)
     s->h1 = s->h0 + ceil_div(s->rows, stride_h);
     s->w1 = s->w0 + ceil_div(s->columns, stride_w);
     s->y = h->first + s->h0 * h->step;
-    s->y_end = s->y + planes_extent(h, s->h1 - s->h0);
+    s->y_end = s->y + planes_extent(h, s->h1 - s->h0, plan->phases_h);
     if (plan->p.pad_mode == CONV_ZEROS) {
         s->y = min_idx(max_idx(s->y, 0), h->size);
         s->y_end = min_idx(s->y_end, h->size);
