@@ -56,7 +56,8 @@ static double winograd_cost(const conv_plan *plan)
            + (s.tiles_h * s.tiles_w <= tile_columns(plan) ? 1.3 : 1.5) * f * strips * rows * k / lanes / 2 /* products */
            + 13 * f * vectors * k                     /* source */
            + 13 * f * strips / lanes * rows           /* result */
-           + (winograd_keeps(plan) ? 2.5 * f * k : (double)lat.source_channels * (40 + 3 * (double)(lat.h.taps * lat.w.taps)) + 2 * f * k) * rows / lanes; /* weights: read, or made */
+           /* weights: made, even where a plan has kept them, so that it chooses as the function does */
+           + ((double)lat.source_channels * (40 + 3 * (double)(lat.h.taps * lat.w.taps)) + 2 * f * k) * rows / lanes;
 }
 
 static void winograd_block(conv_plan *plan)

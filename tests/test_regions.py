@@ -91,3 +91,31 @@ def test_that_they_are_solved_one_by_one(problem: Problem) -> None:
     )
     lines = [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("fastconv,")]
     assert len(lines) > 2 or any(f",{problem}," not in line for line in lines)
+
+
+@problems
+def test_a_plan_does_the_same(problem: Problem, isa: str, dtype: str) -> None:
+    x, w, b, _ = problem.arrays(dtype)
+    conv, plan_conv = function(fc, "conv", problem.ndim), function(fc, "plan_conv", problem.ndim)
+    for activation in (None, "relu"):
+        y = conv(x, w, b, **problem.arguments(), activation=activation)
+        plan = plan_conv(x.shape, w, b, **problem.arguments(), activation=activation)
+        assert plan.algorithm == fc.explain(x.shape, w.shape, **problem.arguments(), dtype=dtype).algorithm
+        assert plan.packed_bytes > 0
+        out = np.full_like(y, np.nan)
+        assert plan(x, out=out) is out
+        for threads in (1, 3):
+            with fc.threads(threads):
+                np.testing.assert_array_equal(plan(x), y)
+        np.testing.assert_array_equal(out, y)
+
+
+def test_a_residual_around_regions() -> None:
+    problem = Problem.parse("n1ic20oc20_ih3iw200kh3sh1sw1ph40pw1dh40dw1")
+    x, w, b, _ = problem.arrays("float32")
+    body = fc.nn.Conv2d(20, 20, 3, padding=(40, 1), dilation=(40, 1))
+    body.weight.data[...], body.bias.data[...] = w, b
+    layer = fc.nn.Residual(fc.nn.Sequential(body), activation="relu")
+    trained = layer(x).copy()
+    layer.eval()
+    np.testing.assert_allclose(layer(x), trained, rtol=1e-5, atol=1e-4)

@@ -1,0 +1,116 @@
+# Part of _core.pyx: outputs that meet the same few taps, each region of them solved as a problem of its own.
+
+cdef class Packed:
+    """A plan and the weights that it packed: read by any number of threads, written by none."""
+
+    cdef conv_plan plan
+    cdef void *memory
+    cdef char *weights
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.memory)
+
+    cdef void run(self, const void *x, cnp.ndarray b, void *y, cnp.ndarray beside) except *:
+        cdef conv_plan shared
+        cdef conv_plan *plan = &self.plan
+        if plan.max_threads != max_threads:
+            shared = self.plan
+            conv_plan_threads(&shared, max_threads)
+            plan = &shared
+        execute(plan, x, self.weights, b, y, None, beside)
+
+
+cdef Packed packed_for(conv_problem *p, const void *w):
+    cdef Packed made = Packed.__new__(Packed)
+    init_plan(&made.plan, p)
+    made.memory = allocate(made.plan.packed_bytes)
+    made.weights = align(made.memory)
+    conv_pack(&made.plan, w, made.weights)
+    return made
+
+
+cdef class Region:
+    """A problem of its own, or without taps none; a plan has its weights packed."""
+
+    cdef conv_problem p
+    cdef conv_span tall, wide
+    cdef Packed packed
+
+    cdef bint empty(self):
+        return self.p.kh <= 0 or self.p.kw <= 0
+
+    cdef double cycles(self) except *:
+        cdef conv_plan plan
+        if self.empty():
+            return 0
+        init_plan(&plan, &self.p)
+        return conv_plan_cycles(&plan)
+
+    cdef cnp.ndarray kernel(self, kernels):
+        return np.ascontiguousarray(kernels[:, :, self.tall.tap : self.tall.tap_end, self.wide.tap : self.wide.tap_end])
+
+    cdef cnp.ndarray source(self, sources):
+        return np.ascontiguousarray(sources[:, :, self.tall.source : self.tall.source_end, self.wide.source : self.wide.source_end])
+
+    cdef cnp.ndarray outputs(self, array):
+        return array[:, :, self.tall.to : self.tall.to_end, self.wide.to : self.wide.to_end]
+
+
+cdef list regions_of(conv_problem *p, conv_regions *regions):
+    cdef Region region
+    cdef int row, column
+    found = []
+    for row in range(regions.rows):
+        for column in range(regions.columns):
+            region = Region.__new__(Region)
+            conv_region(p, regions, row, column, &region.p, &region.tall, &region.wide)
+            found.append(region)
+    return found
+
+
+cdef Region longest_of(list regions):
+    """That takes longest; None where none has taps."""
+    cdef Region region, longest = None
+    for region in regions:
+        if not region.empty() and (longest is None or region.cycles() > longest.cycles()):
+            longest = region
+    return longest
+
+
+cdef cnp.ndarray kernels_of(conv_problem *p, conv_trim *trim, cnp.ndarray w):
+    """The weights of p that the trimmed problem has."""
+    kernels = w.reshape((p.groups * p.oc, p.ic, p.kh, p.kw))
+    return kernels[:, :, trim.top : trim.top + trim.p.kh, trim.left : trim.left + trim.p.kw]
+
+
+cdef void solve(list regions, conv_problem *p, cnp.ndarray x, cnp.ndarray kernels, cnp.ndarray b, cnp.ndarray y,
+                cnp.ndarray other) except *:
+    """Region by region: parts of x, of the weights, or of what a plan packed of them, and of `other` are copied, and the result to its place."""
+    cdef bint forward = p.pass_ == CONV_FWD
+    cdef Region region
+    cdef cnp.ndarray source, kernel, result, beside = None
+    shape = (p.n, p.groups * (p.oc if forward else p.ic), p.oh if forward else p.ih, p.ow if forward else p.iw)
+    sources = x.reshape((p.n, -1, p.ih if forward else p.oh, p.iw if forward else p.ow))
+    results, others = y.reshape(shape), None if other is None else other.reshape(shape)
+    for region in regions:
+        part = region.outputs(results)
+        if others is not None:
+            beside = np.ascontiguousarray(region.outputs(others))
+        if region.empty():
+            part[...] = no_sums(p, b, beside)
+            continue
+        source, result = region.source(sources), np.empty_like(part, order="C")
+        if region.packed is not None:
+            region.packed.run(cnp.PyArray_DATA(source), b, cnp.PyArray_DATA(result), beside)
+        else:
+            kernel = region.kernel(kernels)
+            run_whole(&region.p, cnp.PyArray_DATA(source), cnp.PyArray_DATA(kernel), b, cnp.PyArray_DATA(result), None, beside)
+        part[...] = result
+
+
+cdef object no_sums(conv_problem *p, cnp.ndarray b, cnp.ndarray beside):
+    """Results of outputs without taps; a gradient is 0 on both sides of its gate."""
+    value = 0 if b is None else b.reshape((-1, 1, 1))
+    if p.pass_ == CONV_FWD and beside is not None:
+        value = value + beside
+    return np.maximum(value, 0) if p.pass_ == CONV_FWD and p.activation == CONV_RELU else value
