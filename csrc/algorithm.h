@@ -1,6 +1,6 @@
 /* algorithm.h -- a row of the table of algorithms, and the arithmetic that their blockings and costs share.
  *
- * forward.c holds the table of fwd and bwd_data, whose rows are there, in channels.c, planes.c, transforms.c and batch.c, each beside its arithmetic;
+ * forward.c holds the table of fwd and bwd_data, whose rows are there, in channels.c, col2im.c, planes.c, transforms.c and batch.c, each beside its arithmetic;
  * backward.c the table of bwd_weights; plan.c chooses among the rows. Arithmetic alone: no allocation, nothing shared.
  */
 #ifndef FASTCONV_ALGORITHM_H
@@ -33,7 +33,7 @@ struct conv_algorithm {
 };
 
 extern const conv_algorithm *const forward_algorithms[], *const backward_algorithms[]; /* they end with NULL */
-extern const conv_algorithm channels_algorithm, winograd_algorithm, fft_algorithm, slide_algorithm, stencil_algorithm, planes_algorithm, batch_algorithm, batch_weights_algorithm;
+extern const conv_algorithm channels_algorithm, col2im_algorithm, winograd_algorithm, fft_algorithm, slide_algorithm, stencil_algorithm, planes_algorithm, batch_algorithm, batch_weights_algorithm;
 
 static inline double max_double(double a, double b)
 {
@@ -95,6 +95,23 @@ static inline int vectors_for(const conv_plan *plan, const lattice *lat)
     return vectors_for_rows(plan->kernels, min_idx(lat->result_channels, rows_together(apart, plan->kernels->mr)));
 }
 
+#define TILE_CYCLES 40 /* to begin with a tile and to end it, beside its stores */
+
+static inline idx highest_tile(const conv_plan *plan)
+{
+    return plan->nv <= plan->kernels->nv ? plan->kernels->mr : plan->kernels->mr * plan->kernels->nv / plan->nv;
+}
+
+#define LATENCY 4 /* cycles until a multiply-add may be added to */
+
+/* Cycles of one term for a tile of nv vectors over all rows; a load that crosses cache lines counts twice. */
+static inline double tile_cycles(const conv_plan *plan, idx rows, int nv, double crossing)
+{
+    const double tiles = (double)ceil_div(rows, highest_tile(plan)), height = (double)rows / tiles;
+    const double products = height * nv / 2, loads = (nv * (1 + crossing) + height) / 2;
+    return tiles * max_double(LATENCY, max_double(products, loads));
+}
+
 #define PLANES_FAR 8388608 /* bytes of all sources and results of an example, beyond which they come from memory and go there */
 
 /* Lines of a group's sources and results where they do; else none. */
@@ -104,6 +121,15 @@ static inline double far_lines(const conv_plan *plan, const lattice *lat)
     const double result = (double)lat->result_channels * (double)lat->h.out_size * (double)lat->w.out_size;
     const double bytes = (source + result) * (double)element_bytes(plan);
     return bytes * (double)plan->p.groups > PLANES_FAR ? bytes / ALIGNMENT : 0;
+}
+
+#define APART_WEIGHT 4 /* cycles of a weight that lies apart from those of its lattice: a third of what one takes, since other images may follow */
+
+/* Cycles in which the weights of several lattices are taken apart. */
+static inline double taken_apart(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    return plan->phases_h * plan->phases_w > 1 ? APART_WEIGHT * (double)(p->ic * p->oc) * (double)(p->kh * p->kw) : 0;
 }
 
 #define COPIED_LINE 20 /* cycles of a line from memory or to it, where it is copied: measured */

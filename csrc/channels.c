@@ -84,7 +84,7 @@ static double channels_cost(const conv_plan *plan)
     const double called = lat.h.size * lat.w.size * element_bytes(plan) < CALLED_LINES * ALIGNMENT ? 0 : CHANNELS_CALL * source / ALIGNMENT;
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
-    return CHANNELS_TASK + called + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
+    return CHANNELS_TASK + called + taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
            few * (boxes * packs * columns / lanes * k * lattices + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE + boxes * points * columns * store +
                   (lattice_inside(&all) ? 0 : rows * (16 + (double)axis_reach(&all.w) / lanes * 2)));
 }

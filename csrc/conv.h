@@ -38,6 +38,7 @@ typedef enum {
     CONV_SLIDE,
     CONV_STENCIL,
     CONV_GEMM,
+    CONV_COL2IM,
     CONV_FFT,
     CONV_OUTER,
     CONV_DOT,

@@ -15,21 +15,6 @@ static double step_cycles(idx step)
     return step == 1 ? 2 : step == 2 ? 4 : 8;
 }
 
-static idx highest_tile(const conv_plan *plan)
-{
-    return plan->nv <= plan->kernels->nv ? plan->kernels->mr : plan->kernels->mr * plan->kernels->nv / plan->nv;
-}
-
-#define LATENCY 4 /* cycles until a multiply-add may be added to */
-
-/* Cycles of one term for a tile of nv vectors over all rows; a load that crosses cache lines counts twice. */
-static double tile_cycles(const conv_plan *plan, idx rows, int nv, double crossing)
-{
-    const double tiles = (double)ceil_div(rows, highest_tile(plan)), height = (double)rows / tiles;
-    const double products = height * nv / 2, loads = (nv * (1 + crossing) + height) / 2;
-    return tiles * max_double(LATENCY, max_double(products, loads));
-}
-
 /* Of `columns` side by side: tiles, of which the last may be narrower. */
 static double row_cycles(const conv_plan *plan, idx rows, idx columns, double crossing)
 {
@@ -40,7 +25,6 @@ static double row_cycles(const conv_plan *plan, idx rows, idx columns, double cr
 
 #define TASK_CYCLES 700 /* to begin with a box or with a row of panels */
 #define PANEL_CYCLES 100 /* to begin with a panel */
-#define TILE_CYCLES 40 /* to begin with a tile and to end it, beside its stores */
 
 /* Cycles in which the tiles of all rows begin and end, for a vector of columns: what there is to few products. */
 static double tile_ends(const conv_plan *plan, idx rows)
@@ -136,7 +120,7 @@ static double direct_cost(const conv_plan *plan)
                                        : row_cycles(plan, lat.result_channels, plan->chunk_h * pitch, 0.8);
     const double products = 1.15 * boxes * tiles * (double)s.taps;
     const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
-    return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) +
+    return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) + taken_apart(plan) +
            (plan->in_place ? edges + IN_PLACE_LINE * far_lines(plan, &lat) : COPIED_LINE * far_lines(plan, &lat));
 }
 
@@ -262,7 +246,7 @@ static double gemm_cost(const conv_plan *plan)
     const double packs = taps * runs * GEMM_RUN + k * (runs + vectors * panel_cycles(lat.w.step));
     return lattices * (k * GEMM_PRODUCTS * row_cycles(plan, lat.result_channels, points, 0) + packs + vectors * tile_ends(plan, lat.result_channels) +
                        stores + TASK_CYCLES + panels * PANEL_CYCLES) +
-           COPIED_LINE * far_lines(plan, &lat);
+           taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat);
 }
 
 static const conv_algorithm gemm_algorithm = {
@@ -309,5 +293,5 @@ static const conv_algorithm ref_algorithm = {
 
 const conv_algorithm *const forward_algorithms[] = {
     &direct_algorithm, &channels_algorithm, &batch_algorithm, &winograd_algorithm, &planes_algorithm, &slide_algorithm, &stencil_algorithm,
-    &gemm_algorithm, &fft_algorithm, &ref_algorithm, NULL,
+    &gemm_algorithm, &col2im_algorithm, &fft_algorithm, &ref_algorithm, NULL,
 };

@@ -161,7 +161,11 @@ void conv_plan_threads(conv_plan *plan, int max_threads)
     cut(plan, max_threads);
 }
 
-static const char *const names[CONV_ALGORITHMS] = {"auto", "direct", "channels", "batch", "winograd", "planes", "slide", "stencil", "gemm", "fft", "outer", "dot", "ref"};
+static const char *const names[CONV_ALGORITHMS] = {
+    [CONV_AUTO] = "auto", [CONV_DIRECT] = "direct", [CONV_CHANNELS] = "channels", [CONV_BATCH] = "batch", [CONV_WINOGRAD] = "winograd",
+    [CONV_PLANES] = "planes", [CONV_SLIDE] = "slide", [CONV_STENCIL] = "stencil", [CONV_GEMM] = "gemm", [CONV_COL2IM] = "col2im",
+    [CONV_FFT] = "fft", [CONV_OUTER] = "outer", [CONV_DOT] = "dot", [CONV_REF] = "ref",
+};
 
 const char *conv_algorithm_name(conv_algorithm_id id)
 {

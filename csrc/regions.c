@@ -1,6 +1,7 @@
 /* regions -- outputs that meet the same few taps: where most of every window lies in zero padding, each region is a problem of its own. */
 #include <string.h>
 
+#include "kernels.h"
 #include "lattices.h"
 
 #define REGIONS_SHARE 0.6   /* of the multiplications at most that are left where regions are solved */
@@ -96,6 +97,15 @@ static conv_axis problem_axis(const conv_problem *p, int vertical)
                     : axis_bwd_data(p->iw, p->ow, p->kw, p->stride_w, p->dil_w, p->pad_left, p->pad_right, 0, 0);
 }
 
+/* Whether the whole is solved without padding anyway, in the time of no more than so many FLOPs of an image: regions come to half of the peak. */
+static int spares_padding(const conv_problem *p, double work)
+{
+    conv_plan plan;
+    if (p->pass != CONV_BWD_DATA || conv_plan_init(&plan, p, 1) != CONV_OK || conv_plan_algorithm(&plan) != CONV_COL2IM)
+        return 0;
+    return conv_plan_cycles(&plan) / (double)p->n * 2 * plan.kernels->set[p->dtype]->lanes <= work;
+}
+
 int conv_problem_regions(const conv_problem *p, conv_regions *r)
 {
     const idx outputs = p->pass == CONV_FWD ? p->oh * p->ow : p->ih * p->iw;
@@ -125,7 +135,7 @@ int conv_problem_regions(const conv_problem *p, conv_regions *r)
         memcpy(r->h, a->runs, sizeof r->h);
         memcpy(r->w, b->runs, sizeof r->w);
     }
-    return r->rows > 0;
+    return r->rows > 0 && !spares_padding(p, least);
 }
 
 /* The part of an axis that a region is: which of the source, and the padding that is left. */

@@ -70,4 +70,6 @@ CATALOGUE = parse("""
 
     n3ic7oc5_ih7iw8kh3sh4ph10dh10  n1g5ic10oc10_ih5iw19kh16ph67dh9  n2ic3oc4_ih5kh7ph9  n1ic2oc3_iw3kw5pw8dw2
     n1ic3oc2_ih3kh4pt12pb1dh4  n2g2ic2oc4_iw1kw9pw4
+
+    n1ic20oc40_ih11iw90kh10kw4  n2g2ic6oc70_ih21iw37kh5kw4sh3sw2ph3pw5dh2  n1ic40oc33_iw700kw9sw4pw3  n3ic5oc64_ih9iw301kh2kw7
 """)

@@ -18,8 +18,7 @@ import fastconv as fc
 PROBLEMS = parse("""
     n1ic30oc20_ih2iw90kh10kw4ph9pw0  n2ic20oc24_ih3iw200kh3sh2sw1ph40pw1dh20dw1
     n1ic12oc20_ih30kh5sh2ph80dh20  n2ic10oc16_ih40iw30kh9kw7ph50  n2ic60oc61_iw40kw3pw400dw20
-    n1ic20oc40_ih11iw90kh10kw4  n1g2ic80oc160_ih40iw40kh3kw9ph1pw0dh1dw4
-    n1ic24oc30_ih60iw24kh3kw22sh2sw1ph1pw0
+    n1g2ic160oc40_ih40iw40kh3kw9ph1pw0dh1dw4  n1ic24oc6_ih60iw24kh3kw22sh2sw1ph1pw0
 """)
 problems = pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 

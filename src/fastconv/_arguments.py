@@ -21,7 +21,7 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 # What each pass can be asked to use, besides "auto" (csrc/forward.c, backward.c).
 ALGORITHMS = {
     "fwd": ("auto", "direct", "channels", "winograd", "planes", "slide", "stencil", "gemm", "fft", "ref"),
-    "bwd_data": ("auto", "direct", "channels", "winograd", "planes", "slide", "stencil", "gemm", "fft"),
+    "bwd_data": ("auto", "direct", "channels", "winograd", "planes", "slide", "stencil", "gemm", "col2im", "fft"),
     "bwd_weights": ("auto", "outer", "dot", "slide", "gemm"),
 }
 PADDING_WORDS = ("valid", "same", "same_lower", "causal")

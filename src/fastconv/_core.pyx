@@ -26,8 +26,7 @@ cdef object report = None  # called after every convolution, see set_report
 cdef dict PAD_MODES = {"zeros": CONV_ZEROS, "reflect": CONV_REFLECT, "replicate": CONV_REPLICATE,
                        "circular": CONV_CIRCULAR}
 cdef dict ACTIVATIONS = {"relu": CONV_RELU}
-cdef dict ALGORITHMS = {"auto": CONV_AUTO, "direct": CONV_DIRECT, "channels": CONV_CHANNELS, "winograd": CONV_WINOGRAD, "planes": CONV_PLANES, "slide": CONV_SLIDE, "stencil": CONV_STENCIL, "gemm": CONV_GEMM, "fft": CONV_FFT,
-                        "outer": CONV_OUTER, "dot": CONV_DOT, "ref": CONV_REF}
+cdef dict ALGORITHMS = {conv_algorithm_name(<conv_algorithm_id>i).decode(): i for i in range(CONV_ALGORITHMS)}
 
 
 # ---- settings ----

@@ -1,0 +1,66 @@
+/* col2im -- bwd_data by products of all positions: a band of dy times the weights of each tap and channel, added to dx where it belongs.
+ *
+ * Nothing of it is padding, and a term is loaded for all taps of all channels: for a gradient of few channels that is most of the time.
+ * A task has some channels of an image, so that no other adds to them; bands, taps and positions come in one order.
+ */
+
+/* to[first + j * step] += from[j] for those of `count` columns that lie in the row. Zeros may be added to what follows it before `end`,
+ * and behind the last of from there is room for a vector. */
+static void NAME(col2im_add)(REAL *to, idx width, idx first, idx step, const REAL *from, idx count, const REAL *end)
+{
+    idx j = first < 0 ? ceil_div(-first, step) : 0;
+    const idx last = first < width ? min_idx(count, (width - 1 - first) / step + 1) : 0;
+    to += first;
+    for (; step == 1 && j < last && to + j + LANES <= end; j += LANES) {
+        const vec y = NAME(load)(from + j), sum = NAME(load)(to + j);
+        const mask in = NAME(iota)() + (WORD)j < (mask){0} + (WORD)last;
+        NAME(store)(to + j, j + LANES <= last ? sum + y : sum + (vec)((mask)y & in));
+    }
+    for (; j < last; j++)
+        to[j * step] += from[j];
+}
+
+/* Rows [y0, y1) and columns [x0, x1) of dy: their products with tap (th, tw) lie in a row of `products`. */
+typedef struct {
+    idx y0, y1, x0, x1;
+} NAME(col2im_band);
+
+static void NAME(col2im_tap)(const conv_problem *p, const NAME(col2im_band) *band, const REAL *products, idx th, idx tw, REAL *plane, const REAL *end)
+{
+    const idx columns = band->x1 - band->x0, first = band->x0 * p->stride_w + tw * p->dil_w - p->pad_left;
+    for (idx y = band->y0; y < band->y1; y++, products += columns) {
+        const idx row = y * p->stride_h + th * p->dil_h - p->pad_top;
+        if (row >= 0 && row < p->ih)
+            NAME(col2im_add)(plane + row * p->iw, p->iw, first, p->stride_w, products, columns, end);
+    }
+}
+
+static void NAME(col2im_task)(const void *context, idx index, int worker)
+{
+    const conv_call *call = context;
+    const conv_plan *plan = call->plan;
+    const conv_problem *p = &plan->p;
+    const idx parts = ceil_div(p->ic, plan->channels), c0 = index % parts * plan->channels, c1 = min_idx(c0 + plan->channels, p->ic);
+    const idx image = index / parts, group = image % p->groups, taps = p->kh * p->kw, plane = p->ih * p->iw, positions = p->oh * p->ow;
+    REAL *const products = (REAL *)(call->scratch + worker * plan->task_bytes + matmul_task_bytes(NV * LANES, sizeof(REAL)));
+    REAL *const dx = (REAL *)call->dst + (image * p->ic + c0) * plane;
+    const REAL *const dy = (const REAL *)call->src + image * p->oc * positions;
+    matrix_product product = {.m = (c1 - c0) * taps, .rows = (c1 - c0) * taps, .k = p->oc, .a_row = 1, .a_col = p->ic * taps, .b_row = positions, .b_col = 1,
+                              .a = (const REAL *)call->weights + (group * p->oc * p->ic + c0) * taps, .c = products,
+                              .scratch = call->scratch + worker * plan->task_bytes};
+    for (idx c = c0; c < c1; c++)
+        for (idx i = 0; i < plane; i++)
+            dx[(c - c0) * plane + i] = call->bias ? ((const REAL *)call->bias)[group * p->ic + c] : 0;
+    NAME(col2im_band) band;
+    for (band.y0 = 0; band.y0 < p->oh; band.y0 = band.y1)
+        for (band.x0 = 0; band.x0 < p->ow; band.x0 = band.x1) {
+            band.y1 = min_idx(band.y0 + plan->chunk_h, p->oh);
+            band.x1 = min_idx(band.x0 + plan->chunk_w, p->ow);
+            product.b = dy + band.y0 * p->ow + band.x0;
+            product.n = product.c_row = (band.y1 - band.y0) * (band.x1 - band.x0);
+            for (idx tile = 0; tile < ceil_div(product.n, NV * LANES); tile++)
+                NAME(matmul_task)(&product, tile, 0);
+            for (idx m = 0; m < product.m; m++)
+                NAME(col2im_tap)(p, &band, products + m * product.n, m % taps / p->kw, m % p->kw, dx + m / taps * plane, dx + (c1 - c0) * plane);
+        }
+}
