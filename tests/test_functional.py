@@ -111,6 +111,30 @@ def test_out_must_not_be_an_input(module: Any) -> None:
 
 
 @BOTH
+def test_out_may_lie_between_the_elements_of_an_input(module: Any) -> None:
+    """Channels of one buffer, as in a network of dense blocks; and every other column."""
+    x, w, _, _ = Problem.parse("n2ic4oc4_ih12kh3ph1").arrays("float32")
+    expected = module.conv2d(x, w, padding=1)
+    channels, columns = np.zeros((2, 8, 12, 12), np.float32), np.zeros((2, 4, 12, 24), np.float32)
+    for source, out in ((channels[:, :4], channels[:, 4:]), (columns[..., ::2], columns[..., 1::2])):
+        source[...] = x
+        assert module.conv2d(source, w, padding=1, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+        np.testing.assert_array_equal(source, x)
+    with pytest.raises(ValueError, match="out must not overlap x"):
+        module.conv2d(channels[:, :4], w, padding=1, out=channels[:, 3:7])
+
+
+@BOTH
+@pytest.mark.parametrize("strides", [(0, 0, 4), (144, 0, 4), (144, 36, 0), (144, 32, 4), (36, 36, 4)])
+def test_out_must_not_overlap_itself(module: Any, strides: tuple[int, ...]) -> None:
+    x, w, _, _ = Problem.parse("n2ic4oc4_iw9kw3pw1").arrays("float32")
+    out = np.lib.stride_tricks.as_strided(np.zeros(99, np.float32), x.shape, strides)
+    with pytest.raises(ValueError, match="out must not overlap itself"):
+        module.conv1d(x, w, padding=1, out=out)
+
+
+@BOTH
 @PROBLEMS
 def test_activation_is_relu_of_the_result(module: Any, problem: Problem, isa: str) -> None:
     x, w, b, _ = problem.arrays("float32")

@@ -28,6 +28,7 @@ PADDING_WORDS = ("valid", "same", "same_lower", "causal")
 
 _LARGEST = 2**63 - 1  # of a C ptrdiff_t, in bytes
 _LARGEST_ITEM = 8  # bytes of a float64
+_OVERLAP_WORK: Any = 10_000  # of numpy.shares_memory, whose stub knows 0 and -1 alone; a view by slices takes some tens
 _HOST_DEVICES = (1, 3, 11, 13)  # DLPack: CPU, and pinned or managed memory that the CPU reads in place
 
 
@@ -351,9 +352,33 @@ def check_out(out: Any, shape: Ints, dtype: np.dtype, inputs: Sequence[Any]) -> 
         raise TypeError(f"out must have dtype {dtype}, got {out.dtype}")
     if not out.flags.writeable:
         raise ValueError("out must be writeable, got a read-only array")
+    if not _lies_apart(out):
+        raise ValueError(f"out must not overlap itself in memory, got strides {out.strides} for shape {out.shape}")
     for array in inputs:
-        if isinstance(array, np.ndarray) and np.may_share_memory(out, array):
+        if isinstance(array, np.ndarray) and _overlap(out, array):
             raise ValueError("out must not overlap x, weight or bias in memory")
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays share memory; where that takes too long to find out, they count as if they did."""
+    try:
+        return np.shares_memory(a, b, max_work=_OVERLAP_WORK)  # which looks at their bounds first
+    except np.exceptions.TooHardError:
+        return True
+
+
+def _lies_apart(array: np.ndarray) -> bool:
+    """Whether the elements are known not to overlap: each axis steps over all that the shorter steps reach.
+
+    So it is for every view by slices, transposition and diagonals. Strides of other making may interleave elements
+    without overlap; those count as overlapping.
+    """
+    reach = array.itemsize
+    for stride, size in sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1):
+        if stride < reach:
+            return array.size == 0
+        reach += stride * (size - 1)
+    return True
 
 
 def check_linear(x_shape: Ints, weight_shape: Ints, bias_shape: Ints | None) -> None:
