@@ -216,6 +216,18 @@ def test_explain() -> None:
     assert ref.algorithm == "ref"
     with pytest.raises(ValueError, match="stride"):
         fc.explain((1, 64, 56, 56), (64, 64, 3, 3), stride=0)
+    with pytest.raises(TypeError, match="dtype must be float32 or float64, got 'foo'"):
+        fc.explain((1, 64, 56, 56), (64, 64, 3, 3), dtype="foo")
+
+
+@pytest.mark.parametrize("shape", [None, "abc", 5, (1, 3.0, 8), (True, 3, 8), np.zeros((1, 3, 8)), np.zeros(3)], ids=repr)
+def test_explain_takes_shapes_alone(shape: Any) -> None:
+    with pytest.raises(TypeError, match="^x_shape must be a sequence of integers, got"):
+        fc.explain(shape, (4, 3, 3))
+    with pytest.raises(TypeError, match="^weight_shape must be a sequence of integers, got"):
+        fc.explain((1, 3, 8), shape)
+    with pytest.raises(ValueError, match="weight_shape must be at least 0"):
+        fc.explain((1, 3, 8), (4, 3, -3))
 
 
 def test_show_config(capfd: pytest.CaptureFixture[str]) -> None:

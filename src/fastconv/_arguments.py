@@ -25,6 +25,7 @@ ALGORITHMS = {
     "bwd_weights": ("auto", "outer", "dot", "slide", "gemm"),
 }
 PADDING_WORDS = ("valid", "same", "same_lower", "causal")
+_PADDINGS = "an integer, a sequence of integers or of pairs (before, after), or a word"
 
 _LARGEST = 2**63 - 1  # of a C ptrdiff_t, in bytes
 _LARGEST_ITEM = 8  # bytes of a float64
@@ -84,6 +85,17 @@ def _to_ndarray(value: Any, name: str) -> np.ndarray:
         raise TypeError(f"{name} of type {kind} cannot be read as an array: {error}") from error
 
 
+def float_dtype(value: Any, name: str = "dtype") -> np.dtype:
+    """Return `value` as the dtype that it names, float32 or float64; else raise a TypeError."""
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = None
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name} must be float32 or float64, got {value!r}")
+    return dtype
+
+
 def common_dtype(*arrays: np.ndarray | None) -> np.dtype:
     """Return NumPy's promotion of the dtypes of those `arrays` that are not None."""
     return np.result_type(*(array.dtype for array in arrays if array is not None))
@@ -101,14 +113,17 @@ def choice(value: Any, name: str, accepted: Collection[str]) -> str:
     return value
 
 
-def integer(value: Any, name: str, minimum: int) -> int:
-    """Return `value` as an int of at least `minimum`: anything with ``__index__`` except a bool."""
+def integer(value: Any, name: str, minimum: int, accepted: str = "an integer") -> int:
+    """Return `value` as an int of at least `minimum`: anything with ``__index__`` except a bool.
+
+    `accepted` is what the argument as a whole may be, for the error.
+    """
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer or a sequence of integers, got {value!r}") from None
+        raise TypeError(f"{name} must be {accepted}, got {value!r}") from None
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {number}")
     if number > _LARGEST:
@@ -120,14 +135,15 @@ def shape_tuple(value: Any, name: str) -> Ints:
     """Return `value` as a tuple of ints of at least 0."""
     if not _is_sequence(value):
         raise TypeError(f"{name} must be a sequence of integers, got {value!r}")
-    return tuple(integer(item, name, 0) for item in value)
+    return tuple(integer(item, name, 0, "a sequence of integers") for item in value)
 
 
 def int_tuple(value: Any, name: str, ndim: int, minimum: int) -> Ints:
     """Return one int per dimension from an int or from a sequence of one or of `ndim` ints."""
     if type(value) is int and minimum <= value <= _LARGEST:  # nearly always: not worth the way round
         return (value,) * ndim
-    return _per_dimension(value, name, ndim, lambda item: integer(item, name, minimum))
+    accepted = "an integer or a sequence of integers"
+    return _per_dimension(value, name, ndim, lambda item: integer(item, name, minimum, accepted))
 
 
 def _per_dimension(value: Any, name: str, ndim: int, convert: Callable[[Any], Any]) -> tuple[Any, ...]:
@@ -168,11 +184,11 @@ def _padding_pairs(value: Any, size: Ints, extent: Ints, stride: Ints) -> Pairs:
 def _padding_pair(value: Any) -> tuple[int, int]:
     """One dimension's padding, an int for both sides or a (before, after) pair."""
     if not _is_sequence(value):
-        both = integer(value, "padding", 0)
+        both = integer(value, "padding", 0, _PADDINGS)
         return both, both
     if len(value) != 2:
         raise ValueError(f"padding of a dimension must be an int or a pair (before, after), got {value!r}")
-    before, after = (integer(item, "padding", 0) for item in value)
+    before, after = (integer(item, "padding", 0, _PADDINGS) for item in value)
     return before, after
 
 
@@ -384,7 +400,7 @@ def _lies_apart(array: np.ndarray) -> bool:
 def check_linear(x_shape: Ints, weight_shape: Ints, bias_shape: Ints | None) -> None:
     """Check the shapes of ``x @ weight.T + bias``."""
     if len(weight_shape) != 2 or min(weight_shape) < 1:
-        raise ValueError(f"weight must have shape (out_features, in_features), got {weight_shape}")
+        raise ValueError(f"weight must have shape (out_features, in_features), both at least 1, got {weight_shape}")
     if not x_shape or x_shape[-1] != weight_shape[1]:
         raise ValueError(f"x must have shape (..., {weight_shape[1]}), got {x_shape}")
     if bias_shape is not None and bias_shape != weight_shape[:1]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastconv.nn._checks import check_dtype
+from fastconv._arguments import float_dtype
 from fastconv.nn.module import Array
 
 Scheme = Callable[[tuple[int, ...], int, np.random.Generator], tuple[Array, Array]]
@@ -65,6 +65,6 @@ def weight_and_bias(
     """
     if init not in SCHEMES:
         raise ValueError(f"init must be one of {', '.join(map(repr, SCHEMES))}, got {init!r}")
-    check_dtype(dtype)
+    dtype = float_dtype(dtype)
     weight, bias = SCHEMES[init](shape, max(1, math.prod(shape[1:])), np.random.default_rng(rng))
     return weight.astype(dtype), bias.astype(dtype)

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import normalization as F
-from fastconv._arguments import as_array
-from fastconv.nn._checks import check_dtype, positive
+from fastconv._arguments import as_array, float_dtype
+from fastconv.nn._checks import positive
 from fastconv.nn.module import Array, Buffer, Module, Parameter
 
 
@@ -22,7 +22,7 @@ class _BatchNorm(Module):
         self.num_features = positive(num_features, "num_features")
         self.eps = eps
         self.momentum = momentum
-        check_dtype(dtype)
+        dtype = float_dtype(dtype)
         shape = (self.num_features,)
         self.weight = Parameter(np.ones(shape, dtype), "weight") if affine else None
         self.bias = Parameter(np.zeros(shape, dtype), "bias") if affine else None
