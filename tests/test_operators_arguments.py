@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv import nn
+from fastconv import nn, optim, reference
 
 IMAGE = np.ones((2, 3, 8, 9), np.float32)
 SIGNAL = np.ones((2, 3, 8), np.float32)
@@ -90,6 +90,11 @@ BAD: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (ValueError, "1 or 2 axes unless axis", lambda: fc.convolve(SIGNAL, MEAN)),
     (ValueError, "axis", lambda: fc.convolve(MEAN, MEAN, axis=1)),
     (ValueError, "axis must name one axis or two", lambda: fc.convolve(SIGNAL, MEAN, axis=(0, 1, 2))),
+    (TypeError, "axis must be an int", lambda: fc.convolve(MEAN, MEAN, axis="a")),
+    (TypeError, "axis must be an int", lambda: reference.correlate(SIGNAL, MEAN, axis=0.5)),
+    (ValueError, "mode must be one of", lambda: reference.convolve(MEAN, MEAN, "foo")),
+    (ValueError, "axis must name one", lambda: reference.softmax(ROWS, 7)),
+    (TypeError, "axis must be an int", lambda: reference.log_softmax_backward(ROWS, ROWS, "a")),
     (ValueError, "must not be empty", lambda: fc.convolve(MEAN[:0], MEAN)),
     (ValueError, "kernel must fit inside x", lambda: fc.convolve(ROWS, np.ones((2, 5)), "valid")),
     (ValueError, "num_features must be 1 or more", lambda: nn.BatchNorm1d(0)),
@@ -97,6 +102,11 @@ BAD: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (TypeError, "dtype must be float32", lambda: nn.BatchNorm1d(3, dtype=int)),
     (ValueError, "p must be a probability", lambda: nn.Dropout(1.5)),
     (ValueError, "padding must be at least 0", lambda: nn.ZeroPad2d(-1)),
+    (TypeError, "state_dict must be a mapping", lambda: nn.Linear(2, 2).load_state_dict([1])),
+    (TypeError, "state_dict must be a mapping", lambda: nn.Sequential().load_state_dict("x.npz")),
+    (TypeError, "state_dict must be a mapping", lambda: optim.SGD(nn.Linear(2, 2).parameters()).load_state_dict(None)),
+    (TypeError, "state_dict must be a mapping",
+     lambda: optim.StepLR(optim.SGD(nn.Linear(2, 2).parameters()), 1).load_state_dict([])),
     (ValueError, "out_channels must be a multiple", lambda: nn.ConvTranspose1d(4, 3, 3, groups=2)),
 ]  # fmt: skip
 

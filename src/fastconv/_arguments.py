@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ ALGORITHMS = {
     "bwd_weights": ("auto", "outer", "dot", "slide", "gemm"),
 }
 PADDING_WORDS = ("valid", "same", "same_lower", "causal")
+SIGNAL_MODES = ("full", "same", "valid")
 _PADDINGS = "an integer, a sequence of integers or of pairs (before, after), or a word"
 
 _LARGEST = 2**63 - 1  # of a C ptrdiff_t, in bytes
@@ -395,6 +396,45 @@ def _lies_apart(array: np.ndarray) -> bool:
             return array.size == 0
         reach += stride * (size - 1)
     return True
+
+
+def check_state_dict(value: Any) -> None:
+    """Check that a state to load is a mapping; what is in it is checked by its taker."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"state_dict must be a mapping of keys to arrays, got {value!r}")
+
+
+def signal_axes(shape: Ints, kernel_shape: Ints, axis: Any) -> Ints:
+    """The axes to convolve signals of `shape` along, counted from 0; as many as the kernel has."""
+    if axis is None:
+        if len(shape) not in (1, 2):
+            raise ValueError(f"x must have 1 or 2 axes unless axis is given, got shape {shape}")
+        axes = tuple(range(len(shape)))
+    else:
+        given = axis if _is_sequence(axis) else (axis,)
+        axes = tuple(axis_index(item, shape, "an int or a sequence of ints") for item in given)
+        if len(axes) not in (1, 2) or len(set(axes)) < len(axes):
+            raise ValueError(f"axis must name one axis or two, got {axis!r}")
+    if len(kernel_shape) != len(axes):
+        raise ValueError(f"kernel must have {len(axes)} axes, one for each axis of the convolution, got shape {kernel_shape}")
+    return axes
+
+
+def axis_index(axis: Any, shape: Ints, accepted: str = "an int") -> int:
+    """Return `axis`, of an x of `shape`, counted from 0."""
+    try:
+        index = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"axis must be {accepted}, got {axis!r}") from None
+    if not -len(shape) <= index < len(shape):
+        raise ValueError(f"axis must name one of the {len(shape)} axes of x, got {axis!r}")
+    return index % len(shape)
+
+
+def check_summed_axis(axis: Any, shape: Ints) -> None:
+    """Check that `axis` is one of an x of `shape`, and not empty."""
+    if shape[axis_index(axis, shape)] == 0:
+        raise ValueError(f"x must have no empty axis to sum along, got shape {shape} with axis={axis!r}")
 
 
 def check_linear(x_shape: Ints, weight_shape: Ints, bias_shape: Ints | None) -> None:

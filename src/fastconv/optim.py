@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv import _core
+from fastconv._arguments import check_state_dict
 from fastconv.nn.module import Parameter
 
 Array = NDArray[Any]
@@ -91,7 +92,10 @@ class Optimizer:
         ------
         ValueError
             For missing or unexpected keys and for wrong shapes.
+        TypeError
+            For what is no mapping.
         """
+        check_state_dict(state_dict)
         buffers: list[dict[str, Array]] = [{} for _ in self.parameters]
         for index, parameter in enumerate(self.parameters):
             for name in self._buffer_names:
@@ -274,6 +278,7 @@ class StepLR:
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Take over what ``state_dict()`` gave."""
+        check_state_dict(state_dict)
         own = self.state_dict()
         if own.keys() != state_dict.keys():
             raise ValueError(

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastconv._arguments import check_state_dict
+
 Array = NDArray[Any]
 
 
@@ -344,8 +346,9 @@ class Module:
         ValueError
             For missing or unexpected keys and for wrong shapes; the message lists all of them.
         TypeError
-            For values that do not convert to the parameter's dtype.
+            For what is no mapping, and for values that do not convert to the parameter's dtype.
         """
+        check_state_dict(state_dict)
         own = dict(self._tree())
         skipped = IncompatibleKeys(
             [k for k in own if k not in state_dict], [k for k in state_dict if k not in own]

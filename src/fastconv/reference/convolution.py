@@ -21,6 +21,7 @@ from .._arguments import (
     check_linear,
     check_need,
     check_out,
+    check_summed_axis,
     choice,
     common_dtype,
     conv_arguments,
@@ -289,6 +290,7 @@ def log_softmax(x: Any, axis: int = -1) -> np.ndarray:
 def _below_zero(x: Any, axis: int) -> np.ndarray:
     """`x` shifted so that its largest value along `axis` is 0 and no exponential overflows."""
     x = as_array(x, "x")
+    check_summed_axis(axis, x.shape)
     return x - x.max(axis=axis, keepdims=True)
 
 
