@@ -170,6 +170,11 @@ def _listed(words: Collection[str]) -> str:
 # ---- padding ---------------------------------------------------------------------------------------------
 
 
+def check_padding(value: Any, ndim: int) -> None:
+    """Check what can be known of `padding` before there is an input."""
+    _padding_pairs(value, (1,) * ndim, (1,) * ndim, (1,) * ndim)
+
+
 def _padding_pairs(value: Any, size: Ints, extent: Ints, stride: Ints) -> Pairs:
     """Any form of `padding` as one (before, after) pair per dimension."""
     ndim = len(size)

@@ -257,6 +257,8 @@ class StepLR:
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer must be an Optimizer, got {optimizer!r}")
         self.optimizer = optimizer
         self.step_size = int(_check("step_size", step_size, "an int >= 1", lambda v: v >= 1 and v == int(v)))
         self.gamma = _non_negative("gamma", gamma)

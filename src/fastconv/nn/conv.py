@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _core
 from fastconv import functional as F
+from fastconv._arguments import PADDING_MODES, check_padding, choice
 from fastconv.nn._checks import Size, check_activation, check_groups, per_axis, positive
 from fastconv.nn.init import RNG, weight_and_bias
 from fastconv.nn.module import Array, Module, Parameter
@@ -95,7 +96,8 @@ class _ConvNd(Module):
         self.padding = _immutable(padding)
         self.dilation = per_axis(dilation, self._rank, "dilation")
         self.groups = positive(groups, "groups")
-        self.padding_mode = padding_mode
+        check_padding(self.padding, self._rank)
+        self.padding_mode = choice(padding_mode, "padding_mode", PADDING_MODES)
         self.activation = activation
         check_groups(self.in_channels, self.out_channels, self.groups)
         check_activation(activation)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import transposed as F
+from fastconv._plane_arguments import transpose_numbers
 from fastconv.nn._checks import Size, check_groups, per_axis, positive
 from fastconv.nn.init import RNG, weight_and_bias
 from fastconv.nn.module import Array, Module, Parameter
@@ -45,6 +46,7 @@ class _ConvTransposeNd(Module):
         self.output_padding = output_padding
         self.groups = positive(groups, "groups")
         self.dilation = per_axis(dilation, self._rank, "dilation")
+        transpose_numbers(self._rank, self.stride, padding, output_padding, self.dilation)
         check_groups(self.in_channels, self.out_channels, self.groups)
         taps = (self.out_channels // self.groups, *self.kernel_size)  # what PyTorch, too, takes for the fan-in
         generator = np.random.default_rng(rng)

@@ -8,7 +8,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from fastconv import resampling as F
-from fastconv._arguments import as_array
+from fastconv._arguments import as_array, choice
+from fastconv._plane_arguments import interpolate_numbers
 from fastconv.nn.module import Array, Module
 
 
@@ -28,6 +29,9 @@ class Upsample(Module):
 
     def __init__(self, size: int | Sequence[int] | None = None, scale_factor: float | Sequence[float] | None = None,
                  mode: str = "nearest", align_corners: bool | None = None) -> None:
+        interpolate_numbers(max(F.MODES[choice(mode, "mode", F.MODES)]), size, scale_factor)
+        if align_corners:
+            F.check_align_corners(mode)
         self.size = size
         self.scale_factor = scale_factor
         self.mode = mode
