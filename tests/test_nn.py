@@ -154,6 +154,43 @@ def test_backward_before_forward_is_an_error(module: nn.Module) -> None:
         module.backward(np.ones((1, 1)))
 
 
+PASSING = pytest.mark.parametrize(
+    "module",
+    [
+        nn.Identity(),
+        nn.Flatten(),
+        nn.Flatten(0),
+        nn.Dropout(0.5, rng=0),
+        nn.Dropout(0.0),
+        nn.Dropout(0.5).eval(),
+        nn.Sequential(),
+        nn.Residual(nn.Identity()),
+        nn.Residual(nn.Sequential(), activation="relu"),
+    ],
+    ids=repr,
+)
+
+
+@PASSING
+def test_layers_without_arithmetic_check_their_gradients(module: nn.Module) -> None:
+    y = module(np.ones((2, 3, 4), np.float32))
+    for needed in (True, False):
+        for wrong in (y[:1], y[np.newaxis], np.ones(24, np.float32).reshape(-1, 1)):
+            with pytest.raises(ValueError, match="grad_output (has|must have) shape"):
+                module.backward(wrong, needed)
+        with pytest.raises(TypeError, match="grad_output must have dtype"):
+            module.backward(y.astype(int), needed)
+    assert module.backward(np.ones_like(y)).shape == (2, 3, 4)
+    assert module.backward(np.ones_like(y), False) is None
+
+
+@PASSING
+def test_layers_without_arithmetic_refuse_other_dtypes(module: nn.Module) -> None:
+    for dtype in (int, bool, complex, np.float16, object):
+        with pytest.raises(TypeError, match="x must have dtype float32 or float64"):
+            module(np.ones((2, 3, 4), dtype))
+
+
 @pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.MSELoss()])
 def test_loss_backward_before_forward_is_an_error(loss) -> None:
     with pytest.raises(RuntimeError, match="forward"):

@@ -28,6 +28,7 @@ PADDING_WORDS = ("valid", "same", "same_lower", "causal")
 SIGNAL_MODES = ("full", "same", "valid")
 _PADDINGS = "an integer, a sequence of integers or of pairs (before, after), or a word"
 
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _LARGEST = 2**63 - 1  # of a C ptrdiff_t, in bytes
 _LARGEST_ITEM = 8  # bytes of a float64
 _OVERLAP_WORK: Any = 10_000  # of numpy.shares_memory, whose stub knows 0 and -1 alone; a view by slices takes some tens
@@ -58,6 +59,8 @@ def as_array(value: Any, name: str) -> np.ndarray:
     TypeError
         If there is no array in `value`, it is not on the CPU, or has another dtype.
     """
+    if type(value) is np.ndarray and value.dtype in FLOATS:  # nearly always
+        return value
     array = value if type(value) is np.ndarray else _to_ndarray(value, name)
     dtype = array.dtype
     if dtype.kind != "f" or dtype.itemsize not in (4, 8):
@@ -92,7 +95,7 @@ def float_dtype(value: Any, name: str = "dtype") -> np.dtype:
         dtype = np.dtype(value)
     except TypeError:
         dtype = None
-    if dtype not in (np.float32, np.float64):
+    if dtype not in FLOATS:
         raise TypeError(f"{name} must be float32 or float64, got {value!r}")
     return dtype
 

@@ -12,6 +12,7 @@ from fastconv.nn.activation import ReLU
 from fastconv.nn.flatten import Flatten
 from fastconv.nn.module import Array, Module, _grad_enabled
 from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
+from fastconv.nn.padding import Identity
 
 RELU = (ReLU,)
 NORMS = (BatchNorm1d, BatchNorm2d)
@@ -67,7 +68,7 @@ class Sequential(Module):
             if forget:
                 layer._saved = None
         self._saved = None if forget else folded
-        return x, added  # type: ignore[return-value]  # of an empty Sequential it is the input
+        return x, added  # type: ignore[return-value]
 
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
         if folded := self._recall():
@@ -133,7 +134,7 @@ class Sequential(Module):
 
     def _plan(self) -> tuple[list[_Forward], list[_Backward]]:
         """What forward and backward go through, decided once, since a step asks every time."""
-        layers = self._layers
+        layers = self._layers or [Identity()]
         fused = {i + 1 for i, layer in enumerate(layers) if layer._fuses_relu and self._is(i + 1, RELU)}
         last = self._batch_last_outputs()
         chain = _core.BatchChain(layers[min(last)]._workspace) if last else None  # type: ignore[attr-defined]

@@ -20,12 +20,15 @@ class Identity(Module):
         pass
 
     def forward(self, x: ArrayLike) -> Array:
-        self._saved = True
-        return as_array(x, "x")
+        array = as_array(x, "x")
+        self._saved = array.shape
+        return array
 
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
-        self._recall()
-        return as_array(grad_output, "grad_output") if need_input_grad else None
+        shape = self._recall()
+        dy = as_array(grad_output, "grad_output")
+        check_gradient(dy.shape, shape)
+        return dy if need_input_grad else None
 
 
 class _ZeroPad(Module):
