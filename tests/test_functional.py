@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -228,6 +230,33 @@ def test_explain_takes_shapes_alone(shape: Any) -> None:
         fc.explain((1, 3, 8), shape)
     with pytest.raises(ValueError, match="weight_shape must be at least 0"):
         fc.explain((1, 3, 8), (4, 3, -3))
+
+
+TYPED = """
+import numpy as np
+import fastconv as fc
+x, w = np.ones((1, 2, 8, 8), np.float32), np.ones((3, 2, 3, 3), np.float32)
+pooled = fc.max_pool2d(x, 2) + 1
+plain = fc.max_pool1d(x[0], 2, return_indices=False) + 1
+largest, indices = fc.max_pool2d(x, 2, return_indices=True)
+flag = bool(x.size)
+either = fc.max_pool1d(x[0], 2, return_indices=flag)
+grad_input, grad_weight, grad_bias = fc.conv2d_backward(fc.conv2d(x, w), x, w)
+scaled = grad_input * 2
+model = fc.nn.Sequential(fc.nn.Conv2d(2, 3, 3), fc.nn.ReLU()).eval()
+gradient = model.backward(model(x)) + 1
+size = fc.conv_output_size(8, 3) + fc.conv_output_size((8, 8), 3)[0]
+"""
+
+
+def test_types_need_no_casts() -> None:
+    api = pytest.importorskip("mypy.api")
+    source = str(Path(fc.__file__).parents[1])
+    with pytest.MonkeyPatch.context() as patch:
+        if "site-packages" not in source:  # where mypy looks by itself, and refuses to be told to
+            patch.setenv("MYPYPATH", source)
+        report, complaint, failed = api.run(["--strict", "--config-file=", "--cache-dir", os.devnull, "-c", TYPED])
+    assert not failed, report + complaint
 
 
 def test_show_config(capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastconv import _core
 from fastconv._arguments import as_array, check_need, common_dtype
+from fastconv.functional import Gradients
 
 Array = NDArray[Any]
-Gradients = tuple[Array | None, Array | None, Array | None]
 
 
 def batch_norm(x: ArrayLike, running_mean: ArrayLike | None, running_var: ArrayLike | None, weight: ArrayLike | None = None,

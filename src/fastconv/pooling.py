@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,15 @@ Ints = int | Sequence[int]
 # ---- max pooling -----------------------------------------------------------------------------------------
 
 
+@overload
+def max_pool1d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = ..., padding: Ints = ..., dilation: Ints = ...,
+               ceil_mode: bool = ..., return_indices: Literal[False] = ...) -> Array: ...
+@overload
+def max_pool1d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = ..., padding: Ints = ..., dilation: Ints = ...,
+               ceil_mode: bool = ..., *, return_indices: Literal[True]) -> tuple[Array, Array]: ...
+@overload
+def max_pool1d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = ..., padding: Ints = ..., dilation: Ints = ...,
+               ceil_mode: bool = ..., return_indices: bool = ...) -> Array | Any: ...
 def max_pool1d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, dilation: Ints = 1,
                ceil_mode: bool = False, return_indices: bool = False) -> Array | tuple[Array, Array]:
     """Return the largest element of each window of signals; a NaN wins over everything.
@@ -61,6 +70,15 @@ def max_pool1d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = None, padd
     return _max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@overload
+def max_pool2d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = ..., padding: Ints = ..., dilation: Ints = ...,
+               ceil_mode: bool = ..., return_indices: Literal[False] = ...) -> Array: ...
+@overload
+def max_pool2d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = ..., padding: Ints = ..., dilation: Ints = ...,
+               ceil_mode: bool = ..., *, return_indices: Literal[True]) -> tuple[Array, Array]: ...
+@overload
+def max_pool2d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = ..., padding: Ints = ..., dilation: Ints = ...,
+               ceil_mode: bool = ..., return_indices: bool = ...) -> Array | Any: ...
 def max_pool2d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, dilation: Ints = 1,
                ceil_mode: bool = False, return_indices: bool = False) -> Array | tuple[Array, Array]:
     """Return the largest element of each window of images; see `max_pool1d`.

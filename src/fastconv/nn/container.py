@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from fastconv import _core
 from fastconv.nn.activation import ReLU
 from fastconv.nn.flatten import Flatten
-from fastconv.nn.module import Array, Module, _grad_enabled
+from fastconv.nn.module import Array, Gradient, Module, _grad_enabled
 from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
 from fastconv.nn.padding import Identity
 
@@ -70,7 +70,7 @@ class Sequential(Module):
         self._saved = None if forget else folded
         return x, added  # type: ignore[return-value]
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         if folded := self._recall():
             self._see_again(folded)
         grad, passed = grad_output, -1
@@ -83,9 +83,9 @@ class Sequential(Module):
                 continue
             if relu >= first and needed:
                 passed = relu
-                grad = layer.backward(grad, True, True)  # type: ignore
+                grad = layer.backward(grad, True, True)  # type: ignore[call-arg]
             else:
-                grad = layer.backward(grad, needed)  # type: ignore[assignment]  # an array, where it is needed
+                grad = layer.backward(grad, needed)
         return grad if need_input_grad else None  # type: ignore[return-value]
 
     def _see_again(self, folded: list[tuple[Module, Module]]) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from fastconv._arguments import as_array
 from fastconv._plane_arguments import check_gradient
 from fastconv.nn.init import RNG
-from fastconv.nn.module import Array, Module
+from fastconv.nn.module import Array, Gradient, Module
 
 
 class Dropout(Module):
@@ -40,7 +40,7 @@ class Dropout(Module):
         self._saved = factor, array.shape
         return array * factor
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         factor, shape = self._recall()
         dy = as_array(grad_output, "grad_output")
         check_gradient(dy.shape, shape)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from fastconv._arguments import FLOATS, as_array
 from fastconv._plane_arguments import check_gradient
-from fastconv.nn.module import Array, Module
+from fastconv.nn.module import Array, Gradient, Module
 
 
 class Flatten(Module):
@@ -43,7 +43,7 @@ class Flatten(Module):
         self._saved = shape, flat
         return array.reshape(flat)
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         shape, flat = self._recall()
         dy = grad_output if type(grad_output) is np.ndarray and grad_output.dtype in FLOATS else as_array(grad_output, "grad_output")
         if dy.shape != flat:

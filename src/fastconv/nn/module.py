@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv._arguments import check_state_dict
+from fastconv.functional import Gradient
 
 Array = NDArray[Any]
 
@@ -217,7 +218,7 @@ class Module:
         """Compute the output of the layer."""
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         """Accumulate the gradients of the parameters, and return that of the input.
 
         Parameters
@@ -306,7 +307,7 @@ class Module:
         for parameter in self.parameters():
             parameter.zero_grad(set_to_none)
 
-    def train(self, mode: bool = True) -> Module:
+    def train(self, mode: bool = True) -> Self:
         """Set training mode (or eval mode with ``mode=False``) here and in every module inside; return self."""
         self.training = bool(mode)
         for value in vars(self).values():
@@ -316,7 +317,7 @@ class Module:
             child.train(mode)
         return self
 
-    def eval(self) -> Module:
+    def eval(self) -> Self:
         """Set eval mode: the data of all parameters and buffers become read-only until ``train()``; return self."""
         return self.train(False)
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastconv import normalization as F
 from fastconv._arguments import as_array, float_dtype
 from fastconv.nn._checks import positive
-from fastconv.nn.module import Array, Buffer, Module, Parameter
+from fastconv.nn.module import Array, Buffer, Gradient, Module, Parameter
 
 
 class _BatchNorm(Module):
@@ -57,7 +57,7 @@ class _BatchNorm(Module):
                 return 1 / int(self.num_batches_tracked.data)
         return self.momentum or 0.0
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         x, mean, var, batch_stats = self._recall()
         weight = None if self.weight is None else self.weight.data
         need = need_input_grad, self.weight is not None, self.bias is not None

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from fastconv._arguments import as_array, int_tuple
 from fastconv._plane_arguments import check_gradient, check_planes
-from fastconv.nn.module import Array, Module
+from fastconv.nn.module import Array, Gradient, Module
 
 
 class Identity(Module):
@@ -24,7 +24,7 @@ class Identity(Module):
         self._saved = array.shape
         return array
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         shape = self._recall()
         dy = as_array(grad_output, "grad_output")
         check_gradient(dy.shape, shape)
@@ -47,7 +47,7 @@ class _ZeroPad(Module):
         self._saved = y.shape, inside
         return y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         shape, inside = self._recall()
         dy = as_array(grad_output, "grad_output")
         check_gradient(dy.shape, shape)

@@ -11,7 +11,7 @@ from fastconv import pooling as F
 from fastconv._arguments import as_array, int_tuple
 from fastconv._plane_arguments import pool_numbers, window_numbers
 from fastconv.nn._checks import Size
-from fastconv.nn.module import Array, Module
+from fastconv.nn.module import Array, Gradient, Module
 
 
 class _Pool(Module):
@@ -51,7 +51,7 @@ class _MaxPool(_Pool):
         self._saved = x, indices
         return (y, indices) if self.return_indices else y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         x, indices = self._recall()
         if not need_input_grad:
             return None
@@ -102,7 +102,7 @@ class _MaxUnpool(_Pool):
         self._saved = indices
         return y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         indices = self._recall()
         return self._unpool_backward(grad_output, indices) if need_input_grad else None
 
@@ -143,7 +143,7 @@ class _AvgPool(_Pool):
         self._saved = array.shape
         return self._pool(array, *self._window)
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         shape = self._recall()
         return self._pool_backward(grad_output, shape, *self._window) if need_input_grad else None
 
@@ -188,7 +188,7 @@ class _AdaptiveAvgPool(Module):
         self._saved = array.shape
         return self._pool(array, self.output_size)
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         shape = self._recall()
         return self._pool_backward(grad_output, shape) if need_input_grad else None
 

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import transposed as F
 from fastconv._plane_arguments import transpose_numbers
+from fastconv.functional import Gradients
 from fastconv.nn._checks import Size, check_groups, per_axis, positive
 from fastconv.nn.init import RNG, weight_and_bias
-from fastconv.nn.module import Array, Module, Parameter
+from fastconv.nn.module import Array, Gradient, Module, Parameter
 
 
 class _ConvTransposeNd(Module):
@@ -20,7 +21,7 @@ class _ConvTransposeNd(Module):
 
     _rank: int
     _convolve: Callable[..., Array]
-    _convolve_backward: Callable[..., tuple[Array | None, Array | None, Array | None]]
+    _convolve_backward: Callable[..., Gradients]
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class _ConvTransposeNd(Module):
         self._saved = x
         return y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         need = need_input_grad, True, self.bias is not None
         grad_input, grad_weight, grad_bias = self._convolve_backward(
             grad_output, self._recall(), self.weight.data, *self._numbers, need

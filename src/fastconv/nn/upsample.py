@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from fastconv import resampling as F
 from fastconv._arguments import as_array, choice
 from fastconv._plane_arguments import interpolate_numbers
-from fastconv.nn.module import Array, Module
+from fastconv.nn.module import Array, Gradient, Module
 
 
 class Upsample(Module):
@@ -46,7 +46,7 @@ class Upsample(Module):
         self._saved = array.shape
         return F.interpolate(array, *self._arguments)
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         shape = self._recall()
         return F.interpolate_backward(grad_output, shape, *self._arguments) if need_input_grad else None
 

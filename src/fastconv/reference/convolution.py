@@ -43,7 +43,8 @@ __all__ = [
     "softmax",
 ]
 
-Gradients = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
+Gradient = np.ndarray | Any  # None where `need` says so, and where nobody else has to ask
+Gradients = tuple[Gradient, Gradient, Gradient]
 
 _PAD_MODE = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 

@@ -18,9 +18,7 @@ from .._arguments import (
     signal_axes,
 )
 from .._plane_arguments import check_gradient, transpose_arguments
-
-Gradients = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
-
+from .convolution import Gradients
 
 # ---- transposed convolutions -----------------------------------------------------------------------------
 
