@@ -228,14 +228,23 @@ def _check_padding_mode(mode: str, padding: Pairs, size: Ints) -> None:
 # ---- a convolution ---------------------------------------------------------------------------------------
 
 
-class ConvArguments(NamedTuple):
-    """The checked numbers of one convolution, one entry per spatial dimension."""
+class SpatialArguments(NamedTuple):
+    """The checked numbers of the windows of one convolution, one entry per spatial dimension."""
 
     stride: Ints
     padding: Pairs  # (before, after)
     dilation: Ints
-    groups: int
     output: Ints
+
+
+class ConvArguments(NamedTuple):
+    """The checked numbers of one convolution: those of its windows, and the groups."""
+
+    stride: Ints
+    padding: Pairs
+    dilation: Ints
+    output: Ints
+    groups: int
 
 
 def output_size(size: int, kernel: int, stride: int, pad_before: int, pad_after: int, dilation: int) -> int:
@@ -293,27 +302,39 @@ def conv_arguments(
     groups = integer(groups, "groups", 1)
     _check_channels(x_shape[-ndim - 1], weight_shape, bias_shape, groups)
 
+    spatial = spatial_arguments(size, kernel, stride, padding, dilation, padding_mode,
+                                ("x", f"x of shape {tuple(x_shape)}"), f"weight of shape {tuple(weight_shape)}")  # fmt: skip
+    batch = x_shape[0] if len(x_shape) == ndim + 2 else 1
+    _check_overflow(
+        math.prod((batch, weight_shape[0], *spatial.output)), f"padding={padding!r}, output size {spatial.output}"
+    )
+    return ConvArguments(*spatial, groups)
+
+
+def spatial_arguments(size: Ints, kernel: Ints, stride: Any, padding: Any, dilation: Any, padding_mode: str,
+                      x: tuple[str, str], weight: str) -> SpatialArguments:
+    """Check what of a convolution is of its spatial dimensions alone.
+
+    `x`, a name and a description, and `weight` are what errors call the two that have the sizes `size` and `kernel`.
+    """
+    ndim = len(size)
     choice(padding_mode, "padding_mode", PADDING_MODES)
     strides = int_tuple(stride, "stride", ndim, 1)
     dilations = int_tuple(dilation, "dilation", ndim, 1)
     extent = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True))
-    _check_overflow(max(extent), f"weight shape {tuple(weight_shape)} with dilation={dilation!r}")
+    _check_overflow(max(extent), f"{weight} with dilation={dilation!r}")
     pairs = _padding_pairs(padding, size, extent, strides)
     _check_padding_mode(padding_mode, pairs, size)
 
     padded = tuple(length + sum(pair) for length, pair in zip(size, pairs, strict=True))
-    _check_overflow(max(padded), f"x shape {tuple(x_shape)} with padding={padding!r}")
+    _check_overflow(max(padded), f"{x[1]} with padding={padding!r}")
     if any(e > p for e, p in zip(extent, padded, strict=True)):
         raise ValueError(
-            f"weight of shape {tuple(weight_shape)} with dilation={dilation!r} spans {extent}, "
-            f"more than the padded x {padded} (x has shape {tuple(x_shape)}, padding={padding!r})"
+            f"{weight} with dilation={dilation!r} spans {extent}, more than the padded {x[0]} {padded} "
+            f"({x[1]}, padding={padding!r})"
         )
     output = tuple((p - e) // s + 1 for p, e, s in zip(padded, extent, strides, strict=True))
-    batch = x_shape[0] if len(x_shape) == ndim + 2 else 1
-    _check_overflow(
-        math.prod((batch, weight_shape[0], *output)), f"padding={padding!r}, output size {output}"
-    )
-    return ConvArguments(strides, pairs, dilations, groups, output)
+    return SpatialArguments(strides, pairs, dilations, output)
 
 
 def _check_ranks(ndim: int, x_shape: Sequence[int], weight_shape: Sequence[int]) -> None:

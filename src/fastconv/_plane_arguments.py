@@ -86,19 +86,19 @@ def pool_numbers(ndim: int, kernel_size: Any, stride: Any, padding: Any, dilatio
 
 
 def pool_arguments(ndim: int, shape: Sequence[int], kernel_size: Any, stride: Any, padding: Any, dilation: Any,
-                   ceil_mode: Any) -> PoolArguments:
-    """Check the arguments of a pooling of x of `shape`; the sizes of the result are PyTorch's.
+                   ceil_mode: Any, name: str = "x") -> PoolArguments:
+    """Check the arguments of a pooling of x of `shape`, which `name` gave; the sizes of the result are PyTorch's.
 
     Every window holds at least one element of x: none is all padding.
     """
-    check_planes(ndim, shape, "x")
+    check_planes(ndim, shape, name)
     kernel, strides, pads, dilations = pool_numbers(ndim, kernel_size, stride, padding, dilation)
     axes = zip(shape[-ndim:], kernel, strides, pads, dilations, strict=True)
     output = tuple(_pooled_size(*axis, bool(ceil_mode)) for axis in axes)
     if min(output) < 1:
         raise ValueError(
-            f"kernel_size={kernel_size!r} with dilation={dilation!r} spans more than the padded x "
-            f"(x has shape {tuple(shape)}, padding={padding!r})"
+            f"kernel_size={kernel_size!r} with dilation={dilation!r} spans more than the padded {name} "
+            f"({name} {tuple(shape)}, padding={padding!r})"
         )
     for size, start, d in zip(shape[-ndim:], pads, dilations, strict=True):
         if start and d > size and any(offset % d >= size for offset in range(-start, 0)):
@@ -199,13 +199,14 @@ def interpolate_numbers(ndim: int, size: Any, scale_factor: Any) -> tuple[Any, A
     return None, _scale_factors(scale_factor, ndim)
 
 
-def interpolate_arguments(ndim: int, shape: Sequence[int], size: Any, scale_factor: Any) -> tuple[Ints, tuple[float | None, ...]]:
+def interpolate_arguments(ndim: int, shape: Sequence[int], size: Any, scale_factor: Any,
+                          name: str = "x") -> tuple[Ints, tuple[float | None, ...]]:
     """Return the output size, and the scale of each axis where one was given."""
     output, scales = interpolate_numbers(ndim, size, scale_factor)
     if output is None:
         output = tuple(math.floor(length * factor) for length, factor in zip(shape[-ndim:], scales, strict=True))
     if min(output) < 1:
-        raise ValueError(f"scale_factor={scale_factor!r} leaves an empty result for x of shape {tuple(shape)}")
+        raise ValueError(f"scale_factor={scale_factor!r} leaves an empty result for {name} of shape {tuple(shape)}")
     check_result((*shape[:-ndim], *output), f"output size {output}")
     return output, scales or (None,) * ndim
 

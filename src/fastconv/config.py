@@ -91,17 +91,16 @@ class use_isa:
 
     Raises
     ------
-    ValueError
-        If the name is unknown, or this build or CPU lacks it: never a silent fallback.
+    TypeError, ValueError
+        If the name is none, unknown, or this build or CPU lacks it: never a silent fallback.
     """
 
     def __init__(self, name: str) -> None:
         table = _core.isa_table()
-        if name not in table:
-            raise ValueError(f"ISA must be one of {', '.join(map(repr, table))}, got {name!r}")
-        built, supported = table[name]
+        built, supported = table[_arguments.choice(name, "name", table)]
         if not (built and supported):
-            raise ValueError(f"ISA {name!r} is not available: {'this CPU lacks it' if built else 'not in this build'}")
+            reason = "this CPU lacks it" if built else "it is not in this build"
+            raise ValueError(f"name must be of an ISA that can be used here (see isas()), got {name!r}: {reason}")
         self._before = _core.active_isa()
         _core.select_isa(name)
 

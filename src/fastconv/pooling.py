@@ -338,21 +338,21 @@ def adaptive_avg_pool2d_backward(grad_output: ArrayLike, input_size: Sequence[in
     return _adaptive_avg_pool_backward(2, grad_output, input_size)
 
 
-def _windows(ndim: int, shape: Sequence[int], kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
+def _windows(ndim: int, shape: Sequence[int], name: str, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
              count_include_pad: bool) -> PlaneMap:
-    a = _plane_arguments.pool_arguments(ndim, shape, kernel_size, stride, padding, 1, ceil_mode)
+    a = _plane_arguments.pool_arguments(ndim, shape, kernel_size, stride, padding, 1, ceil_mode, name)
     sizes = zip(shape[-ndim:], a.output, a.kernel, a.stride, a.padding, strict=True)
     return PlaneMap(shape, a.output, [_core.window_band(*axis, bool(count_include_pad)) for axis in sizes])
 
 
 def _avg_pool(ndim: int, x: ArrayLike, *arguments: Any) -> Array:
     array = _arguments.as_array(x, "x")
-    return _windows(ndim, array.shape, *arguments).forward(array)
+    return _windows(ndim, array.shape, "x", *arguments).forward(array)
 
 
 def _avg_pool_backward(ndim: int, grad_output: ArrayLike, input_size: Sequence[int], *arguments: Any) -> Array:
     shape = _arguments.shape_tuple(input_size, "input_size")
-    return _windows(ndim, shape, *arguments).backward(grad_output)
+    return _windows(ndim, shape, "input_size", *arguments).backward(grad_output)
 
 
 def _even_windows(ndim: int, shape: Sequence[int], output_size: Any, name: str) -> PlaneMap:

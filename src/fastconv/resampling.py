@@ -84,7 +84,7 @@ def _map_of(shape: Sequence[int], name: str, size: Any, scale_factor: Any, mode:
     _plane_arguments.check_planes(ndim, shape, name)
     if align_corners:
         check_align_corners(mode)
-    output, scales = _plane_arguments.interpolate_arguments(ndim, shape, size, scale_factor)
+    output, scales = _plane_arguments.interpolate_arguments(ndim, shape, size, scale_factor, name)
     axes = zip(shape[-ndim:], output, scales, strict=True)
     bands = [_core.interpolation_band(*axis, mode != "nearest", bool(align_corners)) for axis in axes]
     return PlaneMap(shape, output, bands)

@@ -86,7 +86,7 @@ class Sequential(Module):
                 grad = layer.backward(grad, True, True)  # type: ignore[call-arg]
             else:
                 grad = layer.backward(grad, needed)
-        return grad if need_input_grad else None  # type: ignore[return-value]
+        return grad if need_input_grad else None
 
     def _see_again(self, folded: list[tuple[Module, Module]]) -> None:
         """Give batch normalizations that were folded away what their ``backward`` needs: the output of the convolution."""
