@@ -92,12 +92,9 @@ def _to_ndarray(value: Any, name: str) -> np.ndarray:
 def float_dtype(value: Any, name: str = "dtype") -> np.dtype:
     """Return `value` as the dtype that it names, float32 or float64; else raise a TypeError."""
     try:
-        dtype = np.dtype(value)
-    except TypeError:
-        dtype = None
-    if dtype not in FLOATS:
-        raise TypeError(f"{name} must be float32 or float64, got {value!r}")
-    return dtype
+        return FLOATS[FLOATS.index(np.dtype(value))]
+    except (TypeError, ValueError):  # no dtype, or another
+        raise TypeError(f"{name} must be float32 or float64, got {value!r}") from None
 
 
 def common_dtype(*arrays: np.ndarray | None) -> np.dtype:
