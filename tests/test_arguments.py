@@ -161,6 +161,8 @@ def test_arrays(module: Any, name: str, value: Any, error: type[Exception]) -> N
         ("stride", 0, ValueError),
         ("padding", 2**63 - 5, ValueError),
         ("need", (True, True), ValueError),
+        ("need", ("a", "b", "c"), TypeError),
+        ("need", [1, 1, 1], TypeError),
     ],
     ids=describe,
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv import nn, optim, reference
+from fastconv import models, nn, optim, reference
 
 IMAGE = np.ones((2, 3, 8, 9), np.float32)
 SIGNAL = np.ones((2, 3, 8), np.float32)
@@ -18,6 +18,16 @@ MEAN = np.ones(3, np.float32)
 WEIGHT = np.ones((3, 2, 3, 3), np.float32)
 POOLED, INDICES = fc.max_pool2d(IMAGE, 2, return_indices=True)
 HUGE = 2**62
+
+PARAMETER = nn.Parameter(MEAN)
+
+
+def step_with_gradient(grad: np.ndarray) -> None:
+    """A step on float32 data."""
+    parameter = nn.Parameter(MEAN)
+    parameter.grad = grad
+    optim.SGD([parameter]).step()
+
 
 BAD: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (TypeError, "x must have dtype", lambda: fc.max_pool2d(IMAGE.astype(int), 2)),
@@ -130,6 +140,45 @@ BAD: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (ValueError, "stride must be at least 1", lambda: nn.MaxUnpool1d(2, 0)),
     (ValueError, "output_size must be at least 1", lambda: nn.AdaptiveAvgPool2d((2, 0))),
     (TypeError, "optimizer must be an Optimizer", lambda: optim.StepLR(3, 1)),
+    (TypeError, "data must have dtype", lambda: nn.Parameter(np.arange(3))),
+    (TypeError, "ceil_mode must be True or False", lambda: fc.max_pool2d(IMAGE, 2, ceil_mode="yes")),
+    (TypeError, "return_indices must be True or False", lambda: fc.max_pool1d(SIGNAL, 2, return_indices=1)),
+    (TypeError, "count_include_pad must be True or False", lambda: reference.avg_pool1d(SIGNAL, 2, count_include_pad="no")),
+    (TypeError, "training must be True or False", lambda: fc.batch_norm(ROWS, MEAN, MEAN, training="a")),
+    (TypeError, "training must be True or False", lambda: reference.batch_norm(ROWS, MEAN, MEAN, training="a")),
+    (TypeError, "align_corners must be True or False", lambda: fc.interpolate(IMAGE, 3, mode="bilinear", align_corners="x")),
+    (TypeError, "align_corners must be True or False", lambda: nn.Upsample(3, mode="linear", align_corners="x")),
+    (TypeError, "scale_factor must be a number", lambda: fc.interpolate(IMAGE, scale_factor=True)),
+    (TypeError, "ceil_mode must be True or False", lambda: nn.MaxPool1d(2, ceil_mode="yes")),
+    (TypeError, "need must be three bools", lambda: fc.batch_norm_backward(ROWS, ROWS, MEAN, MEAN, need=(1, 1, 1))),
+    (TypeError, "need must be three bools", lambda: fc.linear_backward(ROWS, ROWS, ROWS[:3], need=("a", "b", "c"))),
+    (ValueError, "algorithm must be one of", lambda: reference.conv1d(SIGNAL, np.ones((3, 3, 1)), algorithm="foo")),
+    (TypeError, "parameters must be an iterable", lambda: optim.SGD(None)),
+    (TypeError, "data must have dtype", lambda: nn.Parameter(np.arange(3))),
+    (TypeError, "ceil_mode must be True or False", lambda: fc.max_pool2d(IMAGE, 2, ceil_mode="yes")),
+    (TypeError, "return_indices must be True or False", lambda: fc.max_pool1d(SIGNAL, 2, return_indices=1)),
+    (TypeError, "count_include_pad must be True or False", lambda: reference.avg_pool1d(SIGNAL, 2, count_include_pad="no")),
+    (TypeError, "training must be True or False", lambda: fc.batch_norm(ROWS, MEAN, MEAN, training="a")),
+    (TypeError, "training must be True or False", lambda: reference.batch_norm(ROWS, MEAN, MEAN, training="a")),
+    (TypeError, "align_corners must be True or False", lambda: fc.interpolate(IMAGE, 3, mode="bilinear", align_corners="x")),
+    (TypeError, "align_corners must be True or False", lambda: nn.Upsample(3, mode="linear", align_corners="x")),
+    (TypeError, "scale_factor must be a number", lambda: fc.interpolate(IMAGE, scale_factor=True)),
+    (TypeError, "ceil_mode must be True or False", lambda: nn.MaxPool1d(2, ceil_mode="yes")),
+    (TypeError, "need must be three bools", lambda: fc.batch_norm_backward(ROWS, ROWS, MEAN, MEAN, need=(1, 1, 1))),
+    (TypeError, "need must be three bools", lambda: fc.linear_backward(ROWS, ROWS, ROWS[:3], need=("a", "b", "c"))),
+    (ValueError, "algorithm must be one of", lambda: reference.conv1d(SIGNAL, np.ones((3, 3, 1)), algorithm="foo")),
+    (TypeError, "parameters must be an iterable", lambda: optim.Adam(PARAMETER)),
+    (ValueError, "parameters must be given once each", lambda: optim.SGD([PARAMETER, PARAMETER])),
+    (TypeError, "betas must be a pair of numbers, got 0.9", lambda: optim.Adam([PARAMETER], betas=0.9)),
+    (TypeError, "rng must be a numpy.random.Generator", lambda: nn.Linear(2, 2, rng="a")),
+    (TypeError, "rng must be a numpy.random.Generator", lambda: nn.ConvTranspose1d(2, 2, 3, rng=0.5)),
+    (ValueError, "rng must be a numpy.random.Generator", lambda: nn.Dropout(rng=-1)),
+    (TypeError, "rng must be a numpy.random.Generator", lambda: models.lenet(rng="a")),
+    (TypeError, "p must be a number", lambda: nn.Dropout("a")),
+    (ValueError, "running_mean and running_var must be given", lambda: reference.batch_norm(ROWS, None, None)),
+    (TypeError, "negative_slope must be a number", lambda: fc.leaky_relu(ROWS, "0.1")),
+    (TypeError, "grad must have dtype float32", lambda: step_with_gradient(np.ones(3))),
+    (TypeError, "grad must have dtype float32 or float64", lambda: step_with_gradient(np.ones(3, int))),
     (ValueError, "out_channels must be a multiple", lambda: nn.ConvTranspose1d(4, 3, 3, groups=2)),
 ]  # fmt: skip
 

@@ -132,6 +132,26 @@ def integer(value: Any, name: str, minimum: int, accepted: str = "an integer") -
     return number
 
 
+def number(value: Any, name: str) -> float:
+    """Return `value` as a finite float: any real number, and no text or bool."""
+    try:
+        if isinstance(value, (str, bytes, bool, np.bool_)):
+            raise TypeError
+        real = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not math.isfinite(real):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return real
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return `value` as a bool, which it has to be: Python's or NumPy's."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def shape_tuple(value: Any, name: str) -> Ints:
     """Return `value` as a tuple of ints of at least 0."""
     if not _is_sequence(value):
@@ -382,6 +402,8 @@ def check_need(need: Any) -> tuple[bool, bool, bool]:
     """Return `need` as three bools: which of grad_input, grad_weight and grad_bias are wanted."""
     if not _is_sequence(need) or len(need) != 3:
         raise ValueError(f"need must be three bools (input, weight, bias), got {need!r}")
+    if not all(isinstance(item, (bool, np.bool_)) for item in need):
+        raise TypeError(f"need must be three bools (input, weight, bias), got {need!r}")
     return bool(need[0]), bool(need[1]), bool(need[2])
 
 
@@ -428,6 +450,12 @@ def check_state_dict(value: Any) -> None:
     """Check that a state to load is a mapping; what is in it is checked by its taker."""
     if not isinstance(value, Mapping):
         raise TypeError(f"state_dict must be a mapping of keys to arrays, got {value!r}")
+
+
+def check_statistics(running_mean: Any, running_var: Any, training: Any) -> None:
+    """Check that batch normalization has the statistics that it does not compute."""
+    if not training and (running_mean is None or running_var is None):
+        raise ValueError("running_mean and running_var must be given unless training=True, got None")
 
 
 def signal_axes(shape: Ints, kernel_shape: Ints, axis: Any) -> Ints:

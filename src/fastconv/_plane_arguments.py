@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._arguments import Ints, _check_overflow, int_tuple, integer
+from fastconv._arguments import Ints, _check_overflow, flag, int_tuple, integer
 
 _LARGEST_WINDOW = 2**31 - 1
 
@@ -94,7 +94,8 @@ def pool_arguments(ndim: int, shape: Sequence[int], kernel_size: Any, stride: An
     check_planes(ndim, shape, name)
     kernel, strides, pads, dilations = pool_numbers(ndim, kernel_size, stride, padding, dilation)
     axes = zip(shape[-ndim:], kernel, strides, pads, dilations, strict=True)
-    output = tuple(_pooled_size(*axis, bool(ceil_mode)) for axis in axes)
+    up = flag(ceil_mode, "ceil_mode")
+    output = tuple(_pooled_size(*axis, up) for axis in axes)
     if min(output) < 1:
         raise ValueError(
             f"kernel_size={kernel_size!r} with dilation={dilation!r} spans more than the padded {name} "
@@ -190,6 +191,14 @@ def transpose_arguments(ndim: int, shape: Sequence[int], weight_shape: Sequence[
     return TransposeArguments(strides, pads, dilations, groups, output)
 
 
+def check_align_corners(value: Any, mode: str) -> bool:
+    """Return `align_corners` as a bool, True only in a mode where it means something."""
+    align = flag(value, "align_corners")
+    if align and mode == "nearest":
+        raise ValueError('align_corners=True means something for mode "linear" or "bilinear" alone, got mode "nearest"')
+    return align
+
+
 def interpolate_numbers(ndim: int, size: Any, scale_factor: Any) -> tuple[Any, Any]:
     """Check the size and the scale of an interpolation; one entry per spatial dimension, and None for what was not given."""
     if (size is None) == (scale_factor is None):
@@ -216,6 +225,8 @@ def _scale_factors(value: Any, ndim: int) -> tuple[float, ...]:
     if len(values) not in (1, ndim):
         raise ValueError(f"scale_factor must have one value per dimension ({ndim}), got {value!r}")
     try:
+        if any(isinstance(item, (bool, np.bool_)) for item in values):
+            raise TypeError
         factors = tuple(math.ldexp(item, 0) for item in values)  # a float of any number, and of nothing else
     except (TypeError, ValueError):
         raise TypeError(f"scale_factor must be a number or a sequence of numbers, got {value!r}") from None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv import _core
-from fastconv._arguments import as_array, check_summed_axis, choice, common_dtype
+from fastconv._arguments import as_array, check_summed_axis, choice, common_dtype, number
 
 Array = NDArray[Any]
 
@@ -32,7 +32,7 @@ def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> Array:
     TypeError
         For a dtype other than float32 and float64, or a slope that is no number.
     """
-    return _core.leaky_relu(x, _slope(negative_slope))
+    return _core.leaky_relu(x, number(negative_slope, "negative_slope"))
 
 
 def leaky_relu_backward(grad_output: ArrayLike, x: ArrayLike, negative_slope: float = 0.01) -> Array:
@@ -55,7 +55,7 @@ def leaky_relu_backward(grad_output: ArrayLike, x: ArrayLike, negative_slope: fl
         As `leaky_relu`; and for arrays of two shapes.
     """
     dy, array = _pair(grad_output, x, "x")
-    return _core.leaky_relu_backward(dy, array, _slope(negative_slope))
+    return _core.leaky_relu_backward(dy, array, number(negative_slope, "negative_slope"))
 
 
 def gelu(x: ArrayLike, approximate: str = "none") -> Array:
@@ -239,10 +239,3 @@ def _pair(grad_output: ArrayLike, other: ArrayLike, name: str) -> tuple[Array, A
         raise ValueError(f"grad_output must have shape {array.shape} as {name} does, got {dy.shape}")
     dtype = common_dtype(dy, array)
     return dy.astype(dtype, copy=False), array.astype(dtype, copy=False)
-
-
-def _slope(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"negative_slope must be a number, got {value!r}") from None

@@ -9,7 +9,7 @@ goes on bit for bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,12 +47,16 @@ class Optimizer:
     lr: float
 
     def __init__(self, parameters: Iterable[Parameter]) -> None:
+        if not isinstance(parameters, Iterable):
+            raise TypeError(f"parameters must be an iterable of Parameters, got {parameters!r}")
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError("the optimizer got an empty list of parameters")
         for parameter in self.parameters:
             if not isinstance(parameter, Parameter):
                 raise TypeError(f"parameters must be Parameters, got {type(parameter).__name__}")
+        if len(set(map(id, self.parameters))) < len(self.parameters):
+            raise ValueError(f"parameters must be given once each, got {self.parameters}")
         # A parameter has no buffers until it has had a gradient, as in PyTorch.
         self._buffers: list[dict[str, Array]] = [{} for _ in self.parameters]
 
@@ -219,6 +223,8 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters)
+        if not isinstance(betas, Sequence):
+            raise TypeError(f"betas must be a pair of numbers, got {betas!r}")
         if len(betas) != 2:
             raise ValueError(f"betas must be a pair, got {betas!r}")
         self.lr = _non_negative("lr", lr)

@@ -121,10 +121,11 @@ def max_pool2d_backward(grad_output: ArrayLike, indices: ArrayLike, input_size: 
 def _max_pool(ndim: int, x: ArrayLike, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
               return_indices: bool) -> Array | tuple[Array, Array]:
     array = _arguments.as_array(x, "x")
+    wanted = _arguments.flag(return_indices, "return_indices")
     a = _plane_arguments.pool_arguments(ndim, array.shape, kernel_size, stride, padding, dilation, ceil_mode)
     y, indices = _core.max_pool_forward(
-        array, array.shape[:-ndim] + a.output, array.shape[-ndim:], a, bool(return_indices))
-    return (y, indices) if return_indices else y
+        array, array.shape[:-ndim] + a.output, array.shape[-ndim:], a, wanted)
+    return (y, indices) if wanted else y
 
 
 def _max_pool_backward(ndim: int, grad_output: ArrayLike, indices: ArrayLike, input_size: Sequence[int]) -> Array:
@@ -342,7 +343,8 @@ def _windows(ndim: int, shape: Sequence[int], name: str, kernel_size: Any, strid
              count_include_pad: bool) -> PlaneMap:
     a = _plane_arguments.pool_arguments(ndim, shape, kernel_size, stride, padding, 1, ceil_mode, name)
     sizes = zip(shape[-ndim:], a.output, a.kernel, a.stride, a.padding, strict=True)
-    return PlaneMap(shape, a.output, [_core.window_band(*axis, bool(count_include_pad)) for axis in sizes])
+    include = _arguments.flag(count_include_pad, "count_include_pad")
+    return PlaneMap(shape, a.output, [_core.window_band(*axis, include) for axis in sizes])
 
 
 def _avg_pool(ndim: int, x: ArrayLike, *arguments: Any) -> Array:

@@ -73,20 +73,13 @@ def interpolate_backward(grad_output: ArrayLike, input_size: Sequence[int], size
     return _map_of(shape, "input_size", size, scale_factor, mode, align_corners).backward(grad_output)
 
 
-def check_align_corners(mode: str) -> None:
-    """Check that ``align_corners=True`` goes with this mode."""
-    if mode == "nearest":
-        raise ValueError('align_corners=True means something for mode "linear" or "bilinear" alone, got mode "nearest"')
-
-
 def _map_of(shape: Sequence[int], name: str, size: Any, scale_factor: Any, mode: str, align_corners: bool) -> PlaneMap:
     ndim = _spatial_dimensions(shape, name, mode)
     _plane_arguments.check_planes(ndim, shape, name)
-    if align_corners:
-        check_align_corners(mode)
+    align = _plane_arguments.check_align_corners(align_corners, mode)
     output, scales = _plane_arguments.interpolate_arguments(ndim, shape, size, scale_factor, name)
     axes = zip(shape[-ndim:], output, scales, strict=True)
-    bands = [_core.interpolation_band(*axis, mode != "nearest", bool(align_corners)) for axis in axes]
+    bands = [_core.interpolation_band(*axis, mode != "nearest", align) for axis in axes]
     return PlaneMap(shape, output, bands)
 
 

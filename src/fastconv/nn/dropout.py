@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv._arguments import as_array
+from fastconv._arguments import as_array, number
 from fastconv._plane_arguments import check_gradient
-from fastconv.nn.init import RNG
+from fastconv.nn.init import RNG, seeded
 from fastconv.nn.module import Array, Gradient, Module
 
 
@@ -23,10 +23,10 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, rng: RNG = None) -> None:
-        if not 0 <= p <= 1:
+        self.p = number(p, "p")
+        if not 0 <= self.p <= 1:
             raise ValueError(f"p must be a probability in [0, 1], got {p!r}")
-        self.p = p
-        self._rng = np.random.default_rng(rng)
+        self._rng = seeded(rng)
 
     def forward(self, x: ArrayLike) -> Array:
         array = as_array(x, "x")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv._arguments import check_state_dict
+from fastconv._arguments import as_array, check_state_dict
 from fastconv.functional import Gradient
 
 Array = NDArray[Any]
@@ -135,7 +135,7 @@ class Parameter(Buffer):
     Parameters
     ----------
     data, name
-        As in `Buffer`.
+        As in `Buffer`; float32 or float64.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ class Parameter(Buffer):
     __slots__ = ("grad",)
 
     def __init__(self, data: ArrayLike, name: str = "parameter") -> None:
-        super().__init__(data, name)
+        super().__init__(as_array(data, "data"), name)
         self.grad: Array | None = None
 
     def accumulate(self, grad: Array | None) -> None:

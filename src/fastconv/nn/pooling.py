@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from fastconv import pooling as F
-from fastconv._arguments import as_array, int_tuple
+from fastconv._arguments import as_array, flag, int_tuple
 from fastconv._plane_arguments import pool_numbers, window_numbers
 from fastconv.nn._checks import Size
 from fastconv.nn.module import Array, Gradient, Module
@@ -37,8 +37,8 @@ class _MaxPool(_Pool):
         pool_numbers(self._rank, kernel_size, stride, padding, dilation)
         super().__init__(kernel_size, stride, padding)
         self.dilation = dilation
-        self.return_indices = return_indices
-        self.ceil_mode = ceil_mode
+        self.return_indices = flag(return_indices, "return_indices")
+        self.ceil_mode = flag(ceil_mode, "ceil_mode")
 
     def _pooled(self, x: ArrayLike, return_indices: bool) -> Any:
         return self._pool(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, return_indices)
@@ -131,8 +131,8 @@ class _AvgPool(_Pool):
                  count_include_pad: bool = True) -> None:
         pool_numbers(self._rank, kernel_size, stride, padding)
         super().__init__(kernel_size, stride, padding)
-        self.ceil_mode = ceil_mode
-        self.count_include_pad = count_include_pad
+        self.ceil_mode = flag(ceil_mode, "ceil_mode")
+        self.count_include_pad = flag(count_include_pad, "count_include_pad")
 
     @property
     def _window(self) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from fastconv import transposed as F
 from fastconv._plane_arguments import transpose_numbers
 from fastconv.functional import Gradients
 from fastconv.nn._checks import Size, check_groups, per_axis, positive
-from fastconv.nn.init import RNG, weight_and_bias
+from fastconv.nn.init import RNG, seeded, weight_and_bias
 from fastconv.nn.module import Array, Gradient, Module, Parameter
 
 
@@ -50,7 +50,7 @@ class _ConvTransposeNd(Module):
         transpose_numbers(self._rank, self.stride, padding, output_padding, self.dilation)
         check_groups(self.in_channels, self.out_channels, self.groups)
         taps = (self.out_channels // self.groups, *self.kernel_size)  # what PyTorch, too, takes for the fan-in
-        generator = np.random.default_rng(rng)
+        generator = seeded(rng)
         initial_weight, _ = weight_and_bias((self.in_channels, *taps), init, generator, dtype)
         _, initial_bias = weight_and_bias((self.out_channels, *taps), init, generator, dtype)
         self.weight = Parameter(initial_weight, "weight")

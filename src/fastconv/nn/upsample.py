@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from fastconv import resampling as F
 from fastconv._arguments import as_array, choice
-from fastconv._plane_arguments import interpolate_numbers
+from fastconv._plane_arguments import check_align_corners, interpolate_numbers
 from fastconv.nn.module import Array, Gradient, Module
 
 
@@ -30,8 +30,7 @@ class Upsample(Module):
     def __init__(self, size: int | Sequence[int] | None = None, scale_factor: float | Sequence[float] | None = None,
                  mode: str = "nearest", align_corners: bool | None = None) -> None:
         interpolate_numbers(max(F.MODES[choice(mode, "mode", F.MODES)]), size, scale_factor)
-        if align_corners:
-            F.check_align_corners(mode)
+        check_align_corners(align_corners or False, mode)
         self.size = size
         self.scale_factor = scale_factor
         self.mode = mode

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._arguments import (
+    ALGORITHMS,
     ConvArguments,
     Ints,
     Pairs,
@@ -68,9 +69,9 @@ def conv1d(
 ) -> np.ndarray:
     """Convolve `x` of shape (N, C, L) or (C, L) with `weight` of shape (C_out, C / groups, K).
 
-    Same arguments as `fastconv.conv1d`; `algorithm` is ignored.
+    Same arguments as `fastconv.conv1d`; `algorithm` changes nothing.
     """
-    return _conv(1, x, weight, bias, (stride, padding, dilation, groups, padding_mode), activation, out)
+    return _conv(1, x, weight, bias, (stride, padding, dilation, groups, padding_mode), activation, out, algorithm)
 
 
 def conv2d(
@@ -89,9 +90,9 @@ def conv2d(
 ) -> np.ndarray:
     """Convolve `x` of shape (N, C, H, W) or (C, H, W) with `weight` of shape (C_out, C / groups, KH, KW).
 
-    Same arguments as `fastconv.conv2d`; `algorithm` is ignored.
+    Same arguments as `fastconv.conv2d`; `algorithm` changes nothing.
     """
-    return _conv(2, x, weight, bias, (stride, padding, dilation, groups, padding_mode), activation, out)
+    return _conv(2, x, weight, bias, (stride, padding, dilation, groups, padding_mode), activation, out, algorithm)
 
 
 def conv1d_backward(
@@ -134,7 +135,9 @@ def _conv(
     options: tuple[Any, ...],
     activation: str | None,
     out: np.ndarray | None,
+    algorithm: str,
 ) -> np.ndarray:
+    choice(algorithm, "algorithm", ALGORITHMS["fwd"])
     x, weight = as_array(x, "x"), as_array(weight, "weight")
     bias = None if bias is None else as_array(bias, "bias")
     given = conv_arguments(ndim, x.shape, weight.shape, None if bias is None else bias.shape, *options)

@@ -12,9 +12,11 @@ from .._arguments import (
     SIGNAL_MODES,
     as_array,
     check_need,
+    check_statistics,
     check_summed_axis,
     choice,
     common_dtype,
+    flag,
     signal_axes,
 )
 from .._plane_arguments import check_gradient, transpose_arguments
@@ -136,6 +138,7 @@ def batch_norm_backward(grad_output: Any, x: Any, running_mean: Any, running_var
 
 
 def _statistics(x: np.ndarray, running_mean: Any, running_var: Any, training: bool) -> tuple[np.ndarray, np.ndarray]:
+    check_statistics(running_mean, running_var, flag(training, "training"))
     if not training:
         return np.asarray(running_mean), np.asarray(running_var)
     if x.size == 0:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .._arguments import as_array, int_tuple, shape_tuple
+from .._arguments import as_array, flag, int_tuple, shape_tuple
 from .._plane_arguments import (
+    check_align_corners,
     check_gradient,
     check_indices,
     check_planes,
@@ -39,6 +40,7 @@ def max_pool2d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, d
 def _max_pool(ndim: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
               return_indices: bool) -> Any:
     x = as_array(x, "x")
+    flag(return_indices, "return_indices")
     a = pool_arguments(ndim, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     size = x.shape[-ndim:]
     planes: np.ndarray = np.arange(math.prod(size)).reshape(size)
@@ -179,6 +181,7 @@ def interpolate_backward(grad_output: Any, input_size: Sequence[int], size: Any 
 def _mean_matrices(ndim: int, shape: Sequence[int], name: str, kernel_size: Any, stride: Any = None, padding: Any = 0,
                    ceil_mode: bool = False, count_include_pad: bool = True) -> list[np.ndarray]:
     a = pool_arguments(ndim, shape, kernel_size, stride, padding, 1, ceil_mode, name)
+    flag(count_include_pad, "count_include_pad")
     matrices = []
     for n, out, k, s, p in zip(shape[-ndim:], a.output, a.kernel, a.stride, a.padding, strict=True):
         matrix = np.zeros((out, n))
@@ -204,6 +207,7 @@ def _even_matrices(ndim: int, shape: Sequence[int], output_size: Any) -> list[np
 
 def _interpolation_matrices(shape: Sequence[int], size: Any, scale_factor: Any, mode: str, align_corners: bool) -> list[np.ndarray]:
     ndim = {"linear": 1, "bilinear": 2, "nearest": len(shape) - 2}[mode]
+    check_align_corners(align_corners, mode)
     check_planes(ndim, shape, "x")
     output, scales = interpolate_arguments(ndim, shape, size, scale_factor)
     matrices = []
