@@ -190,6 +190,15 @@ def test_linear(shape: tuple[int, ...], isa: str, dtype: str) -> None:
         np.testing.assert_allclose(actual, gradient, **tolerance)
 
 
+@BOTH
+@pytest.mark.filterwarnings("error")
+def test_softmax_of_infinities_is_nan_without_a_warning(module: Any) -> None:
+    x = np.array([np.inf, 1, -np.inf])
+    np.testing.assert_array_equal(module.softmax(x), [np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(module.log_softmax(x), [np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(module.softmax(x[1:]), [1, 0])
+
+
 @pytest.mark.parametrize("name", ["relu", "softmax", "log_softmax"])
 def test_elementwise(name: str, dtype: str) -> None:
     x = 30 * np.random.default_rng(0).standard_normal((5, 10)).astype(dtype)

@@ -396,6 +396,22 @@ def test_cross_entropy_in_float32_and_its_gradient(isa: str, classes: int, examp
     np.testing.assert_allclose(loss.backward(), shares / examples, rtol=1e-5, atol=1e-6 / examples)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_cross_entropy_of_one_example_is_that_of_a_batch_of_one(reduction: str) -> None:
+    logits = np.random.default_rng(0).standard_normal(5).astype(np.float32)
+    one, batch = nn.CrossEntropyLoss(reduction), nn.CrossEntropyLoss(reduction)
+    for label in (3, np.int64(3), np.array(3, np.uint8)):
+        assert one(logits, label) == batch(logits[np.newaxis], [3])
+        assert one.backward().shape == (5,)
+        np.testing.assert_array_equal(one.backward(), batch.backward()[0])
+    with pytest.raises(ValueError, match=r"\[0, 5\), got 5"):
+        one(logits, 5)
+    with pytest.raises(ValueError, match=r"got \(5,\) and \(1,\)"):
+        one(logits, [3])
+    with pytest.raises(TypeError, match="labels must be integers"):
+        one(logits, 3.0)
+
+
 def test_cross_entropy_of_equal_logits_is_the_logarithm_of_the_number_of_classes() -> None:
     loss = nn.CrossEntropyLoss()
     value = loss(np.full((4, 10), 1e4, np.float32), np.arange(4, dtype=np.uint8))

@@ -229,7 +229,8 @@ def _below_zero(x: ArrayLike, axis: int) -> Array:
     """`x` shifted so that its largest value along `axis` is 0 and no exponential overflows."""
     array = as_array(x, "x")
     check_summed_axis(axis, array.shape)
-    return array - array.max(axis=axis, keepdims=True)
+    with np.errstate(invalid="ignore"):  # inf - inf is NaN, as in PyTorch; nobody needs a warning from in here
+        return array - array.max(axis=axis, keepdims=True)
 
 
 def _pair(grad_output: ArrayLike, other: ArrayLike, name: str) -> tuple[Array, Array]:

@@ -295,7 +295,8 @@ def _below_zero(x: Any, axis: int) -> np.ndarray:
     """`x` shifted so that its largest value along `axis` is 0 and no exponential overflows."""
     x = as_array(x, "x")
     check_summed_axis(axis, x.shape)
-    return x - x.max(axis=axis, keepdims=True)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        return x - x.max(axis=axis, keepdims=True)
 
 
 def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
