@@ -71,6 +71,8 @@ BAD: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (ValueError, "scale_factor=0.01 leaves an empty", lambda: fc.interpolate(IMAGE, scale_factor=0.01)),
     (ValueError, "overflow", lambda: fc.interpolate(IMAGE, scale_factor=1e18)),
     (ValueError, "size must be at least 1", lambda: fc.interpolate(IMAGE, (3, 0))),
+    (ValueError, "x must have shape", lambda: fc.interpolate(MEAN, 3)),
+    (ValueError, "x must have shape", lambda: fc.interpolate(IMAGE[np.newaxis], 3)),
     (ValueError, "running_mean and running_var must be given", lambda: fc.batch_norm(ROWS, None, None)),
     (ValueError, "running_mean must have shape", lambda: fc.batch_norm(ROWS, MEAN[:2], MEAN)),
     (ValueError, "weight must have shape", lambda: fc.batch_norm(ROWS, MEAN, MEAN, MEAN[:1])),

@@ -206,7 +206,7 @@ def _even_matrices(ndim: int, shape: Sequence[int], output_size: Any) -> list[np
 
 
 def _interpolation_matrices(shape: Sequence[int], size: Any, scale_factor: Any, mode: str, align_corners: bool) -> list[np.ndarray]:
-    ndim = {"linear": 1, "bilinear": 2, "nearest": len(shape) - 2}[mode]
+    ndim = {"linear": 1, "bilinear": 2, "nearest": max(len(shape) - 2, 1)}[mode]
     check_align_corners(align_corners, mode)
     check_planes(ndim, shape, "x")
     output, scales = interpolate_arguments(ndim, shape, size, scale_factor)
