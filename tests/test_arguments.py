@@ -161,6 +161,8 @@ def test_arrays(module: Any, name: str, value: Any, error: type[Exception]) -> N
         ("stride", 0, ValueError),
         ("padding", 2**63 - 5, ValueError),
         ("need", (True, True), ValueError),
+        ("need", ("a", "b", "c"), TypeError),
+        ("need", [1, 1, 1], TypeError),
     ],
     ids=describe,
 )
@@ -188,6 +190,24 @@ def test_out_must_be_writeable(module: Any) -> None:
     out.flags.writeable = False
     with pytest.raises(ValueError, match="out"):
         module.conv1d(**GOOD_1D, out=out)
+
+
+@pytest.mark.parametrize(
+    ("message", "call"),
+    [
+        (r"groups must be an integer, got \(1, 2\)", lambda: fc.conv1d(**GOOD_1D | {"groups": (1, 2)})),
+        ("n must be an integer, got '2'", lambda: fc.set_num_threads("2")),
+        ("x_shape must be a sequence of integers, got 9.0", lambda: fc.plan_conv1d((2, 4, 9.0), GOOD_1D["weight"])),
+        ("stride must be an integer or a sequence of integers, got 1.5", lambda: fc.conv1d(**GOOD_1D, stride=1.5)),
+        ("padding must be an integer, a sequence of .* or a word, got 0.5", lambda: fc.conv1d(**GOOD_1D, padding=(0, 0.5))),
+        (r"weight .* both at least 1, got \(0, 5\)", lambda: fc.linear(zeros(2, 5), zeros(0, 5))),
+        ("name must be one of .* got 'foo'", lambda: fc.use_isa("foo")),
+        ("name must be one of .* got None", lambda: fc.use_isa(None)),
+    ],
+)
+def test_messages_say_what_is_accepted(message: str, call: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+        call()
 
 
 def test_an_unknown_algorithm() -> None:

@@ -162,6 +162,8 @@ class TestCommand:
     def bench(*words: str) -> int:
         return main(["bench", "--seconds-per-case", "0.01", "--cases", "tiny", *words])
 
+    @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+    @pytest.mark.filterwarnings("error::ResourceWarning")
     def test_from_end_to_end(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         out, picture = tmp_path / "new" / "bench.json", tmp_path / "bench.png"
         can_draw = importlib.util.find_spec("matplotlib") is not None
@@ -206,6 +208,8 @@ class TestCommand:
             (["--threads", "100000"], "--threads 100000"),
             (["--threads", "0"], "--threads 0"),
             (["--file", "nonesuch.csv"], "nonesuch.csv"),
+            (["--seconds-per-case", "-1"], "--seconds-per-case must be positive, got -1"),
+            (["--seconds-per-case", "nan"], "--seconds-per-case must be positive, got nan"),
         ],
     )
     def test_what_cannot_be_is_one_line(

@@ -125,6 +125,26 @@ def test_bad_models_are_named(model: Any, error: type[Exception], message: str) 
         fc.receptive_field(model)
 
 
+SHRINKING = [
+    nn.Sequential(conv(3, stride=2), nn.ReLU(), conv(5)),
+    nn.Sequential(nn.ZeroPad1d(1), nn.MaxPool1d(4), nn.BatchNorm1d(1), conv(3)),
+    nn.Sequential(nn.AvgPool1d(2), nn.Residual(nn.Sequential(conv(3, padding="same"), nn.Upsample(scale_factor=1.0))), conv(5)),
+    nn.Sequential(nn.Concat(nn.AvgPool1d(4), nn.AvgPool1d(4)), nn.ConvTranspose1d(2, 1, 2), conv(4)),
+    nn.Sequential(nn.AdaptiveAvgPool1d(2), conv(3)),
+]
+
+
+@pytest.mark.parametrize("model", SHRINKING, ids=range(len(SHRINKING)))
+def test_an_input_too_small_for_a_later_layer(model: nn.Sequential) -> None:
+    x = np.zeros((1, 1, 8), np.float32)
+    with pytest.raises(ValueError):
+        model(x)
+    with pytest.raises(ValueError, match=rf"input_size leaves \(\d,\) for layer {len(model) - 1}, Conv1d.* kernel_size"):
+        fc.receptive_field(model, 8)
+    assert len(fc.receptive_field(model)) >= len(model)
+    assert fc.receptive_field(model[:-1], 8)
+
+
 def test_bad_sizes_are_named() -> None:
     with pytest.raises(ValueError, match="input_size"):
         fc.receptive_field(conv(3), (8, 8))

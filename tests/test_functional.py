@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,6 +113,30 @@ def test_out_must_not_be_an_input(module: Any) -> None:
 
 
 @BOTH
+def test_out_may_lie_between_the_elements_of_an_input(module: Any) -> None:
+    """Channels of one buffer, as in a network of dense blocks; and every other column."""
+    x, w, _, _ = Problem.parse("n2ic4oc4_ih12kh3ph1").arrays("float32")
+    expected = module.conv2d(x, w, padding=1)
+    channels, columns = np.zeros((2, 8, 12, 12), np.float32), np.zeros((2, 4, 12, 24), np.float32)
+    for source, out in ((channels[:, :4], channels[:, 4:]), (columns[..., ::2], columns[..., 1::2])):
+        source[...] = x
+        assert module.conv2d(source, w, padding=1, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+        np.testing.assert_array_equal(source, x)
+    with pytest.raises(ValueError, match="out must not overlap x"):
+        module.conv2d(channels[:, :4], w, padding=1, out=channels[:, 3:7])
+
+
+@BOTH
+@pytest.mark.parametrize("strides", [(0, 0, 4), (144, 0, 4), (144, 36, 0), (144, 32, 4), (36, 36, 4)])
+def test_out_must_not_overlap_itself(module: Any, strides: tuple[int, ...]) -> None:
+    x, w, _, _ = Problem.parse("n2ic4oc4_iw9kw3pw1").arrays("float32")
+    out = np.lib.stride_tricks.as_strided(np.zeros(99, np.float32), x.shape, strides)
+    with pytest.raises(ValueError, match="out must not overlap itself"):
+        module.conv1d(x, w, padding=1, out=out)
+
+
+@BOTH
 @PROBLEMS
 def test_activation_is_relu_of_the_result(module: Any, problem: Problem, isa: str) -> None:
     x, w, b, _ = problem.arrays("float32")
@@ -164,6 +190,15 @@ def test_linear(shape: tuple[int, ...], isa: str, dtype: str) -> None:
         np.testing.assert_allclose(actual, gradient, **tolerance)
 
 
+@BOTH
+@pytest.mark.filterwarnings("error")
+def test_softmax_of_infinities_is_nan_without_a_warning(module: Any) -> None:
+    x = np.array([np.inf, 1, -np.inf])
+    np.testing.assert_array_equal(module.softmax(x), [np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(module.log_softmax(x), [np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(module.softmax(x[1:]), [1, 0])
+
+
 @pytest.mark.parametrize("name", ["relu", "softmax", "log_softmax"])
 def test_elementwise(name: str, dtype: str) -> None:
     x = 30 * np.random.default_rng(0).standard_normal((5, 10)).astype(dtype)
@@ -192,6 +227,45 @@ def test_explain() -> None:
     assert ref.algorithm == "ref"
     with pytest.raises(ValueError, match="stride"):
         fc.explain((1, 64, 56, 56), (64, 64, 3, 3), stride=0)
+    with pytest.raises(TypeError, match="dtype must be float32 or float64, got 'foo'"):
+        fc.explain((1, 64, 56, 56), (64, 64, 3, 3), dtype="foo")
+
+
+@pytest.mark.parametrize("shape", [None, "abc", 5, (1, 3.0, 8), (True, 3, 8), np.zeros((1, 3, 8)), np.zeros(3)], ids=repr)
+def test_explain_takes_shapes_alone(shape: Any) -> None:
+    with pytest.raises(TypeError, match="^x_shape must be a sequence of integers, got"):
+        fc.explain(shape, (4, 3, 3))
+    with pytest.raises(TypeError, match="^weight_shape must be a sequence of integers, got"):
+        fc.explain((1, 3, 8), shape)
+    with pytest.raises(ValueError, match="weight_shape must be at least 0"):
+        fc.explain((1, 3, 8), (4, 3, -3))
+
+
+TYPED = """
+import numpy as np
+import fastconv as fc
+x, w = np.ones((1, 2, 8, 8), np.float32), np.ones((3, 2, 3, 3), np.float32)
+pooled = fc.max_pool2d(x, 2) + 1
+plain = fc.max_pool1d(x[0], 2, return_indices=False) + 1
+largest, indices = fc.max_pool2d(x, 2, return_indices=True)
+flag = bool(x.size)
+either = fc.max_pool1d(x[0], 2, return_indices=flag)
+grad_input, grad_weight, grad_bias = fc.conv2d_backward(fc.conv2d(x, w), x, w)
+scaled = grad_input * 2
+model = fc.nn.Sequential(fc.nn.Conv2d(2, 3, 3), fc.nn.ReLU()).eval()
+gradient = model.backward(model(x)) + 1
+size = fc.conv_output_size(8, 3) + fc.conv_output_size((8, 8), 3)[0]
+"""
+
+
+def test_types_need_no_casts() -> None:
+    api = pytest.importorskip("mypy.api")
+    source = str(Path(fc.__file__).parents[1])
+    with pytest.MonkeyPatch.context() as patch:
+        if "site-packages" not in source:  # where mypy looks by itself, and refuses to be told to
+            patch.setenv("MYPYPATH", source)
+        report, complaint, failed = api.run(["--strict", "--config-file=", "--cache-dir", os.devnull, "-c", TYPED])
+    assert not failed, report + complaint
 
 
 def test_show_config(capfd: pytest.CaptureFixture[str]) -> None:

@@ -154,6 +154,43 @@ def test_backward_before_forward_is_an_error(module: nn.Module) -> None:
         module.backward(np.ones((1, 1)))
 
 
+PASSING = pytest.mark.parametrize(
+    "module",
+    [
+        nn.Identity(),
+        nn.Flatten(),
+        nn.Flatten(0),
+        nn.Dropout(0.5, rng=0),
+        nn.Dropout(0.0),
+        nn.Dropout(0.5).eval(),
+        nn.Sequential(),
+        nn.Residual(nn.Identity()),
+        nn.Residual(nn.Sequential(), activation="relu"),
+    ],
+    ids=repr,
+)
+
+
+@PASSING
+def test_layers_without_arithmetic_check_their_gradients(module: nn.Module) -> None:
+    y = module(np.ones((2, 3, 4), np.float32))
+    for needed in (True, False):
+        for wrong in (y[:1], y[np.newaxis], np.ones(24, np.float32).reshape(-1, 1)):
+            with pytest.raises(ValueError, match="grad_output (has|must have) shape"):
+                module.backward(wrong, needed)
+        with pytest.raises(TypeError, match="grad_output must have dtype"):
+            module.backward(y.astype(int), needed)
+    assert module.backward(np.ones_like(y)).shape == (2, 3, 4)
+    assert module.backward(np.ones_like(y), False) is None
+
+
+@PASSING
+def test_layers_without_arithmetic_refuse_other_dtypes(module: nn.Module) -> None:
+    for dtype in (int, bool, complex, np.float16, object):
+        with pytest.raises(TypeError, match="x must have dtype float32 or float64"):
+            module(np.ones((2, 3, 4), dtype))
+
+
 @pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.MSELoss()])
 def test_loss_backward_before_forward_is_an_error(loss) -> None:
     with pytest.raises(RuntimeError, match="forward"):
@@ -357,6 +394,22 @@ def test_cross_entropy_in_float32_and_its_gradient(isa: str, classes: int, examp
     assert value == pytest.approx(-np.log(shares[chosen]).mean(), rel=1e-5, abs=1e-6)
     shares[chosen] -= 1
     np.testing.assert_allclose(loss.backward(), shares / examples, rtol=1e-5, atol=1e-6 / examples)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_cross_entropy_of_one_example_is_that_of_a_batch_of_one(reduction: str) -> None:
+    logits = np.random.default_rng(0).standard_normal(5).astype(np.float32)
+    one, batch = nn.CrossEntropyLoss(reduction), nn.CrossEntropyLoss(reduction)
+    for label in (3, np.int64(3), np.array(3, np.uint8)):
+        assert one(logits, label) == batch(logits[np.newaxis], [3])
+        assert one.backward().shape == (5,)
+        np.testing.assert_array_equal(one.backward(), batch.backward()[0])
+    with pytest.raises(ValueError, match=r"\[0, 5\), got 5"):
+        one(logits, 5)
+    with pytest.raises(ValueError, match=r"got \(5,\) and \(1,\)"):
+        one(logits, [3])
+    with pytest.raises(TypeError, match="labels must be integers"):
+        one(logits, 3.0)
 
 
 def test_cross_entropy_of_equal_logits_is_the_logarithm_of_the_number_of_classes() -> None:

@@ -244,6 +244,16 @@ def _everything(x: np.ndarray) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("settings", [{"size": 7}, {"scale_factor": 1.7}, {"size": 4, "mode": "linear"}], ids=str)
+def test_a_signal_without_a_batch_is_interpolated(settings: dict[str, Any]) -> None:
+    x = np.random.default_rng(0).standard_normal((3, 5)).astype(np.float32)
+    y = fc.interpolate(x[np.newaxis], **settings)[0]
+    for module in (fc, reference):
+        np.testing.assert_allclose(module.interpolate(x, **settings), y, rtol=1e-6)
+        expected = fc.interpolate_backward(y[np.newaxis], (1, 3, 5), **settings)[0]
+        np.testing.assert_allclose(module.interpolate_backward(y, (3, 5), **settings), expected, rtol=1e-6)
+
+
 def test_same_bits_for_any_threads_and_split_of_the_batch(isa: str, dtype: str) -> None:
     x = np.random.default_rng(0).standard_normal((4, 16, 57, 63)).astype(dtype)
     statistics: Callable[[np.ndarray], np.ndarray] = lambda a: fc.batch_norm(a, None, None, training=True)

@@ -254,6 +254,16 @@ def test_out_must_not_overlap_x() -> None:
         with pytest.raises(ValueError, match="out must not overlap"):
             plan(memory[:2], out=out)
     plan(memory[:2], out=memory[2:])
+    channels = np.zeros((2, 6, 9, 9), np.float32)
+    plan(channels[:, :3], out=channels[:, 3:])
+
+
+def test_out_must_not_overlap_itself() -> None:
+    problem = Problem.parse("n2ic3oc3_ih9kh3ph1")
+    arrays = problem.arrays()
+    out = np.lib.stride_tricks.as_strided(np.zeros(9, np.float32), (2, 3, 9, 9), (0, 0, 0, 4))
+    with pytest.raises(ValueError, match="out must not overlap itself"):
+        make(problem, arrays)(arrays[0], out=out)
 
 
 def test_x_must_be_what_was_planned_for() -> None:

@@ -143,6 +143,11 @@ def test_conv_output_size(size: Any, kernel: Any, options: dict[str, Any], expec
     assert shapes.conv_output_size(size, kernel, **options) == expected
 
 
+def test_conv_output_size_names_its_own_arguments() -> None:
+    with pytest.raises(ValueError, match=r"^kernel_size=3 with dilation=1 spans .* padded size \(2,\) \(size=2, padding=0\)"):
+        shapes.conv_output_size(2, 3)
+
+
 def test_same_puts_the_extra_zero_after_and_same_lower_before() -> None:
     x, w = np.arange(1.0, 5.0)[None], np.array([[[1.0, 10.0]]])
     np.testing.assert_array_equal(reference.conv1d(x, w, padding="same"), [[21, 32, 43, 4]])

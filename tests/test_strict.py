@@ -51,7 +51,7 @@ def test_strict_keeps_the_bound_of_every_element(isa: str) -> None:
     assert (error <= (6 * np.sqrt(terms) + 12) * np.finfo(np.float32).eps / 2 * magnitude).all()
 
 
-@pytest.mark.parametrize(("value", "expected"), [("1", "True"), ("0", "False"), ("", "False")])
+@pytest.mark.parametrize(("value", "expected"), [("1", "True"), ("on", "True"), *((off, "False") for off in ("0", "", "false", "False", "no", "OFF"))])
 def test_environment(value: str, expected: str) -> None:
     code = "from fastconv import _core; print(_core.get_strict())"
     env = {**os.environ, "FASTCONV_STRICT": value}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,9 +25,13 @@ ALGORITHMS = {
     "bwd_weights": ("auto", "outer", "dot", "slide", "gemm"),
 }
 PADDING_WORDS = ("valid", "same", "same_lower", "causal")
+SIGNAL_MODES = ("full", "same", "valid")
+_PADDINGS = "an integer, a sequence of integers or of pairs (before, after), or a word"
 
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _LARGEST = 2**63 - 1  # of a C ptrdiff_t, in bytes
 _LARGEST_ITEM = 8  # bytes of a float64
+_OVERLAP_WORK: Any = 10_000  # of numpy.shares_memory, whose stub knows 0 and -1 alone; a view by slices takes some tens
 _HOST_DEVICES = (1, 3, 11, 13)  # DLPack: CPU, and pinned or managed memory that the CPU reads in place
 
 
@@ -55,6 +59,8 @@ def as_array(value: Any, name: str) -> np.ndarray:
     TypeError
         If there is no array in `value`, it is not on the CPU, or has another dtype.
     """
+    if type(value) is np.ndarray and value.dtype in FLOATS:  # nearly always
+        return value
     array = value if type(value) is np.ndarray else _to_ndarray(value, name)
     dtype = array.dtype
     if dtype.kind != "f" or dtype.itemsize not in (4, 8):
@@ -83,6 +89,14 @@ def _to_ndarray(value: Any, name: str) -> np.ndarray:
         raise TypeError(f"{name} of type {kind} cannot be read as an array: {error}") from error
 
 
+def float_dtype(value: Any, name: str = "dtype") -> np.dtype:
+    """Return `value` as the dtype that it names, float32 or float64; else raise a TypeError."""
+    try:
+        return FLOATS[FLOATS.index(np.dtype(value))]
+    except (TypeError, ValueError):  # no dtype, or another
+        raise TypeError(f"{name} must be float32 or float64, got {value!r}") from None
+
+
 def common_dtype(*arrays: np.ndarray | None) -> np.dtype:
     """Return NumPy's promotion of the dtypes of those `arrays` that are not None."""
     return np.result_type(*(array.dtype for array in arrays if array is not None))
@@ -100,14 +114,17 @@ def choice(value: Any, name: str, accepted: Collection[str]) -> str:
     return value
 
 
-def integer(value: Any, name: str, minimum: int) -> int:
-    """Return `value` as an int of at least `minimum`: anything with ``__index__`` except a bool."""
+def integer(value: Any, name: str, minimum: int, accepted: str = "an integer") -> int:
+    """Return `value` as an int of at least `minimum`: anything with ``__index__`` except a bool.
+
+    `accepted` is what the argument as a whole may be, for the error.
+    """
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer or a sequence of integers, got {value!r}") from None
+        raise TypeError(f"{name} must be {accepted}, got {value!r}") from None
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {number}")
     if number > _LARGEST:
@@ -115,18 +132,39 @@ def integer(value: Any, name: str, minimum: int) -> int:
     return number
 
 
+def number(value: Any, name: str) -> float:
+    """Return `value` as a finite float: any real number, and no text or bool."""
+    try:
+        if isinstance(value, (str, bytes, bool, np.bool_)):
+            raise TypeError
+        real = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not math.isfinite(real):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return real
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return `value` as a bool, which it has to be: Python's or NumPy's."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def shape_tuple(value: Any, name: str) -> Ints:
     """Return `value` as a tuple of ints of at least 0."""
     if not _is_sequence(value):
         raise TypeError(f"{name} must be a sequence of integers, got {value!r}")
-    return tuple(integer(item, name, 0) for item in value)
+    return tuple(integer(item, name, 0, "a sequence of integers") for item in value)
 
 
 def int_tuple(value: Any, name: str, ndim: int, minimum: int) -> Ints:
     """Return one int per dimension from an int or from a sequence of one or of `ndim` ints."""
     if type(value) is int and minimum <= value <= _LARGEST:  # nearly always: not worth the way round
         return (value,) * ndim
-    return _per_dimension(value, name, ndim, lambda item: integer(item, name, minimum))
+    accepted = "an integer or a sequence of integers"
+    return _per_dimension(value, name, ndim, lambda item: integer(item, name, minimum, accepted))
 
 
 def _per_dimension(value: Any, name: str, ndim: int, convert: Callable[[Any], Any]) -> tuple[Any, ...]:
@@ -152,6 +190,11 @@ def _listed(words: Collection[str]) -> str:
 # ---- padding ---------------------------------------------------------------------------------------------
 
 
+def check_padding(value: Any, ndim: int) -> None:
+    """Check what can be known of `padding` before there is an input."""
+    _padding_pairs(value, (1,) * ndim, (1,) * ndim, (1,) * ndim)
+
+
 def _padding_pairs(value: Any, size: Ints, extent: Ints, stride: Ints) -> Pairs:
     """Any form of `padding` as one (before, after) pair per dimension."""
     ndim = len(size)
@@ -167,11 +210,11 @@ def _padding_pairs(value: Any, size: Ints, extent: Ints, stride: Ints) -> Pairs:
 def _padding_pair(value: Any) -> tuple[int, int]:
     """One dimension's padding, an int for both sides or a (before, after) pair."""
     if not _is_sequence(value):
-        both = integer(value, "padding", 0)
+        both = integer(value, "padding", 0, _PADDINGS)
         return both, both
     if len(value) != 2:
         raise ValueError(f"padding of a dimension must be an int or a pair (before, after), got {value!r}")
-    before, after = (integer(item, "padding", 0) for item in value)
+    before, after = (integer(item, "padding", 0, _PADDINGS) for item in value)
     return before, after
 
 
@@ -202,14 +245,23 @@ def _check_padding_mode(mode: str, padding: Pairs, size: Ints) -> None:
 # ---- a convolution ---------------------------------------------------------------------------------------
 
 
-class ConvArguments(NamedTuple):
-    """The checked numbers of one convolution, one entry per spatial dimension."""
+class SpatialArguments(NamedTuple):
+    """The checked numbers of the windows of one convolution, one entry per spatial dimension."""
 
     stride: Ints
     padding: Pairs  # (before, after)
     dilation: Ints
-    groups: int
     output: Ints
+
+
+class ConvArguments(NamedTuple):
+    """The checked numbers of one convolution: those of its windows, and the groups."""
+
+    stride: Ints
+    padding: Pairs
+    dilation: Ints
+    output: Ints
+    groups: int
 
 
 def output_size(size: int, kernel: int, stride: int, pad_before: int, pad_after: int, dilation: int) -> int:
@@ -267,27 +319,39 @@ def conv_arguments(
     groups = integer(groups, "groups", 1)
     _check_channels(x_shape[-ndim - 1], weight_shape, bias_shape, groups)
 
+    spatial = spatial_arguments(size, kernel, stride, padding, dilation, padding_mode,
+                                ("x", f"x of shape {tuple(x_shape)}"), f"weight of shape {tuple(weight_shape)}")  # fmt: skip
+    batch = x_shape[0] if len(x_shape) == ndim + 2 else 1
+    _check_overflow(
+        math.prod((batch, weight_shape[0], *spatial.output)), f"padding={padding!r}, output size {spatial.output}"
+    )
+    return ConvArguments(*spatial, groups)
+
+
+def spatial_arguments(size: Ints, kernel: Ints, stride: Any, padding: Any, dilation: Any, padding_mode: str,
+                      x: tuple[str, str], weight: str) -> SpatialArguments:
+    """Check what of a convolution is of its spatial dimensions alone.
+
+    `x`, a name and a description, and `weight` are what errors call the two that have the sizes `size` and `kernel`.
+    """
+    ndim = len(size)
     choice(padding_mode, "padding_mode", PADDING_MODES)
     strides = int_tuple(stride, "stride", ndim, 1)
     dilations = int_tuple(dilation, "dilation", ndim, 1)
     extent = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True))
-    _check_overflow(max(extent), f"weight shape {tuple(weight_shape)} with dilation={dilation!r}")
+    _check_overflow(max(extent), f"{weight} with dilation={dilation!r}")
     pairs = _padding_pairs(padding, size, extent, strides)
     _check_padding_mode(padding_mode, pairs, size)
 
     padded = tuple(length + sum(pair) for length, pair in zip(size, pairs, strict=True))
-    _check_overflow(max(padded), f"x shape {tuple(x_shape)} with padding={padding!r}")
+    _check_overflow(max(padded), f"{x[1]} with padding={padding!r}")
     if any(e > p for e, p in zip(extent, padded, strict=True)):
         raise ValueError(
-            f"weight of shape {tuple(weight_shape)} with dilation={dilation!r} spans {extent}, "
-            f"more than the padded x {padded} (x has shape {tuple(x_shape)}, padding={padding!r})"
+            f"{weight} with dilation={dilation!r} spans {extent}, more than the padded {x[0]} {padded} "
+            f"({x[1]}, padding={padding!r})"
         )
     output = tuple((p - e) // s + 1 for p, e, s in zip(padded, extent, strides, strict=True))
-    batch = x_shape[0] if len(x_shape) == ndim + 2 else 1
-    _check_overflow(
-        math.prod((batch, weight_shape[0], *output)), f"padding={padding!r}, output size {output}"
-    )
-    return ConvArguments(strides, pairs, dilations, groups, output)
+    return SpatialArguments(strides, pairs, dilations, output)
 
 
 def _check_ranks(ndim: int, x_shape: Sequence[int], weight_shape: Sequence[int]) -> None:
@@ -338,6 +402,8 @@ def check_need(need: Any) -> tuple[bool, bool, bool]:
     """Return `need` as three bools: which of grad_input, grad_weight and grad_bias are wanted."""
     if not _is_sequence(need) or len(need) != 3:
         raise ValueError(f"need must be three bools (input, weight, bias), got {need!r}")
+    if not all(isinstance(item, (bool, np.bool_)) for item in need):
+        raise TypeError(f"need must be three bools (input, weight, bias), got {need!r}")
     return bool(need[0]), bool(need[1]), bool(need[2])
 
 
@@ -351,15 +417,84 @@ def check_out(out: Any, shape: Ints, dtype: np.dtype, inputs: Sequence[Any]) -> 
         raise TypeError(f"out must have dtype {dtype}, got {out.dtype}")
     if not out.flags.writeable:
         raise ValueError("out must be writeable, got a read-only array")
+    if not _lies_apart(out):
+        raise ValueError(f"out must not overlap itself in memory, got strides {out.strides} for shape {out.shape}")
     for array in inputs:
-        if isinstance(array, np.ndarray) and np.may_share_memory(out, array):
+        if isinstance(array, np.ndarray) and _overlap(out, array):
             raise ValueError("out must not overlap x, weight or bias in memory")
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays share memory; where that takes too long to find out, they count as if they did."""
+    try:
+        return np.shares_memory(a, b, max_work=_OVERLAP_WORK)  # which looks at their bounds first
+    except np.exceptions.TooHardError:
+        return True
+
+
+def _lies_apart(array: np.ndarray) -> bool:
+    """Whether the elements are known not to overlap: each axis steps over all that the shorter steps reach.
+
+    So it is for every view by slices, transposition and diagonals. Strides of other making may interleave elements
+    without overlap; those count as overlapping.
+    """
+    reach = array.itemsize
+    for stride, size in sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1):
+        if stride < reach:
+            return array.size == 0
+        reach += stride * (size - 1)
+    return True
+
+
+def check_state_dict(value: Any) -> None:
+    """Check that a state to load is a mapping; what is in it is checked by its taker."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"state_dict must be a mapping of keys to arrays, got {value!r}")
+
+
+def check_statistics(running_mean: Any, running_var: Any, training: Any) -> None:
+    """Check that batch normalization has the statistics that it does not compute."""
+    if not training and (running_mean is None or running_var is None):
+        raise ValueError("running_mean and running_var must be given unless training=True, got None")
+
+
+def signal_axes(shape: Ints, kernel_shape: Ints, axis: Any) -> Ints:
+    """The axes to convolve signals of `shape` along, counted from 0; as many as the kernel has."""
+    if axis is None:
+        if len(shape) not in (1, 2):
+            raise ValueError(f"x must have 1 or 2 axes unless axis is given, got shape {shape}")
+        axes = tuple(range(len(shape)))
+    else:
+        given = axis if _is_sequence(axis) else (axis,)
+        axes = tuple(axis_index(item, shape, "an int or a sequence of ints") for item in given)
+        if len(axes) not in (1, 2) or len(set(axes)) < len(axes):
+            raise ValueError(f"axis must name one axis or two, got {axis!r}")
+    if len(kernel_shape) != len(axes):
+        raise ValueError(f"kernel must have {len(axes)} axes, one for each axis of the convolution, got shape {kernel_shape}")
+    return axes
+
+
+def axis_index(axis: Any, shape: Ints, accepted: str = "an int") -> int:
+    """Return `axis`, of an x of `shape`, counted from 0."""
+    try:
+        index = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"axis must be {accepted}, got {axis!r}") from None
+    if not -len(shape) <= index < len(shape):
+        raise ValueError(f"axis must name one of the {len(shape)} axes of x, got {axis!r}")
+    return index % len(shape)
+
+
+def check_summed_axis(axis: Any, shape: Ints) -> None:
+    """Check that `axis` is one of an x of `shape`, and not empty."""
+    if shape[axis_index(axis, shape)] == 0:
+        raise ValueError(f"x must have no empty axis to sum along, got shape {shape} with axis={axis!r}")
 
 
 def check_linear(x_shape: Ints, weight_shape: Ints, bias_shape: Ints | None) -> None:
     """Check the shapes of ``x @ weight.T + bias``."""
     if len(weight_shape) != 2 or min(weight_shape) < 1:
-        raise ValueError(f"weight must have shape (out_features, in_features), got {weight_shape}")
+        raise ValueError(f"weight must have shape (out_features, in_features), both at least 1, got {weight_shape}")
     if not x_shape or x_shape[-1] != weight_shape[1]:
         raise ValueError(f"x must have shape (..., {weight_shape[1]}), got {x_shape}")
     if bias_shape is not None and bias_shape != weight_shape[:1]:

@@ -138,7 +138,7 @@ def conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, g
     cdef cnp.npy_intp shape[4]
     cdef int type_num = cnp.NPY_FLOAT64 if wider(xa, wa) == cnp.NPY_FLOAT64 else wider(dy, wa)
     cdef bint batched = cnp.PyArray_NDIM(xa) == ndim + 2
-    if type(need) is not tuple or len(<tuple>need) != 3:
+    if not three_bools(need):
         need = _arguments.check_need(need)
     need_input, need_weight, need_bias = need
     problem_of(&p, ndim, xa, wa, None, stride, padding, dilation, groups, padding_mode, workspace)

@@ -72,7 +72,11 @@ cdef cnp.ndarray updated(object array, cnp.ndarray data, str name):
 
 
 cdef cnp.ndarray gradient(object array, cnp.ndarray data):
-    cdef cnp.ndarray a = as_dense(array, "grad", cnp.PyArray_TYPE(data))
+    cdef cnp.ndarray a = as_dense(array, "grad", -1)
+    if cnp.PyArray_TYPE(data) == cnp.NPY_FLOAT32 and cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT64:
+        raise TypeError("grad must have dtype float32, as the data of its parameter has, got float64: convert it, as in "
+                        "grad.astype(numpy.float32)")
+    a = as_dense(a, "grad", cnp.PyArray_TYPE(data))
     if cnp.PyArray_SIZE(a) != cnp.PyArray_SIZE(data):
         raise ValueError(f"grad has shape {shape_of(a)}, data has shape {shape_of(data)}")
     return a

@@ -70,7 +70,7 @@ def linear_backward(grad_output, x, weight, need, bint through_relu=False, Works
     cdef int type_num = cnp.NPY_FLOAT64 if wider(xa, wa) == cnp.NPY_FLOAT64 else wider(dy, wa)
     cdef conv_problem p
     cdef idx row
-    if type(need) is not tuple or len(<tuple>need) != 3:
+    if not three_bools(need):
         need = _arguments.check_need(need)
     need_input, need_weight, need_bias = need
     if not fits_linear(xa, wa, None):

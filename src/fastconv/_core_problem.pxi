@@ -18,6 +18,11 @@ cdef inline bint plain_int(object value, idx *number) noexcept:
     return overflow == 0 and 0 <= number[0] <= LARGEST
 
 
+cdef inline bint three_bools(object need) noexcept:
+    return type(need) is tuple and len(<tuple>need) == 3 and type((<tuple>need)[0]) is bool and \
+        type((<tuple>need)[1]) is bool and type((<tuple>need)[2]) is bool
+
+
 cdef bint plain_ints(object value, int ndim, idx *h, idx *w) noexcept:
     """Reads an int, or a tuple or a list of `ndim` of them; False, with h and w undefined, for anything else. 1-D leaves h."""
     if type(value) is list:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._arguments import Ints, _check_overflow, int_tuple, integer
+from fastconv._arguments import Ints, _check_overflow, flag, int_tuple, integer
 
 _LARGEST_WINDOW = 2**31 - 1
 
@@ -69,25 +69,37 @@ def _window_numbers(value: Any, name: str, ndim: int, minimum: int) -> Ints:
     return numbers
 
 
-def pool_arguments(ndim: int, shape: Sequence[int], kernel_size: Any, stride: Any, padding: Any, dilation: Any,
-                   ceil_mode: Any) -> PoolArguments:
-    """Check the arguments of a pooling of x of `shape`; the sizes of the result are PyTorch's.
-
-    Every window holds at least one element of x: none is all padding.
-    """
-    check_planes(ndim, shape, "x")
+def window_numbers(ndim: int, kernel_size: Any, stride: Any, padding: Any) -> tuple[Ints, Ints, Ints]:
+    """Check `kernel_size`, `stride`, by default that, and `padding` of pooling; one entry each per spatial dimension."""
     kernel = _window_numbers(kernel_size, "kernel_size", ndim, 1)
     strides = kernel if stride is None else _window_numbers(stride, "stride", ndim, 1)
-    pads = _window_numbers(padding, "padding", ndim, 0)
+    return kernel, strides, _window_numbers(padding, "padding", ndim, 0)
+
+
+def pool_numbers(ndim: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1) -> tuple[Ints, Ints, Ints, Ints]:
+    """`window_numbers` and the dilation, with padding that leaves no window to itself."""
+    kernel, strides, pads = window_numbers(ndim, kernel_size, stride, padding)
     dilations = _window_numbers(dilation, "dilation", ndim, 1)
     if max(pads) and any(2 * p > k for p, k in zip(pads, kernel, strict=True)):
         raise ValueError(f"padding must be at most half of kernel_size {kernel}, got {padding!r}")
+    return kernel, strides, pads, dilations
+
+
+def pool_arguments(ndim: int, shape: Sequence[int], kernel_size: Any, stride: Any, padding: Any, dilation: Any,
+                   ceil_mode: Any, name: str = "x") -> PoolArguments:
+    """Check the arguments of a pooling of x of `shape`, which `name` gave; the sizes of the result are PyTorch's.
+
+    Every window holds at least one element of x: none is all padding.
+    """
+    check_planes(ndim, shape, name)
+    kernel, strides, pads, dilations = pool_numbers(ndim, kernel_size, stride, padding, dilation)
     axes = zip(shape[-ndim:], kernel, strides, pads, dilations, strict=True)
-    output = tuple(_pooled_size(*axis, bool(ceil_mode)) for axis in axes)
+    up = flag(ceil_mode, "ceil_mode")
+    output = tuple(_pooled_size(*axis, up) for axis in axes)
     if min(output) < 1:
         raise ValueError(
-            f"kernel_size={kernel_size!r} with dilation={dilation!r} spans more than the padded x "
-            f"(x has shape {tuple(shape)}, padding={padding!r})"
+            f"kernel_size={kernel_size!r} with dilation={dilation!r} spans more than the padded {name} "
+            f"({name} {tuple(shape)}, padding={padding!r})"
         )
     for size, start, d in zip(shape[-ndim:], pads, dilations, strict=True):
         if start and d > size and any(offset % d >= size for offset in range(-start, 0)):
@@ -108,9 +120,7 @@ def _pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: in
 def unpool_size(ndim: int, shape: Sequence[int], kernel_size: Any, stride: Any, padding: Any, output_size: Any) -> Ints:
     """Return the spatial size that `max_unpool` gives, after all checks."""
     check_planes(ndim, shape, "x")
-    kernel = _window_numbers(kernel_size, "kernel_size", ndim, 1)
-    strides = kernel if stride is None else _window_numbers(stride, "stride", ndim, 1)
-    pads = _window_numbers(padding, "padding", ndim, 0)
+    kernel, strides, pads = window_numbers(ndim, kernel_size, stride, padding)
     default = tuple((i - 1) * s - 2 * p + k for i, s, p, k in zip(shape[-ndim:], strides, pads, kernel, strict=True))
     if output_size is None:
         size = default
@@ -144,6 +154,18 @@ class TransposeArguments(NamedTuple):
     output: Ints
 
 
+def transpose_numbers(ndim: int, stride: Any, padding: Any, output_padding: Any, dilation: Any) -> tuple[Ints, Ints, Ints, Ints]:
+    """Check these arguments of a transposed convolution; one entry each per spatial dimension."""
+    strides = int_tuple(stride, "stride", ndim, 1)
+    pads = int_tuple(padding, "padding", ndim, 0)
+    more = int_tuple(output_padding, "output_padding", ndim, 0)
+    dilations = int_tuple(dilation, "dilation", ndim, 1)
+    if any(m >= max(s, d) for m, s, d in zip(more, strides, dilations, strict=True)):
+        raise ValueError(f"output_padding must be smaller than stride or dilation, got {output_padding!r} with "
+                         f"stride={stride!r}, dilation={dilation!r}")  # fmt: skip
+    return strides, pads, more, dilations
+
+
 def transpose_arguments(ndim: int, shape: Sequence[int], weight_shape: Sequence[int], bias_shape: Sequence[int] | None,
                         stride: Any, padding: Any, output_padding: Any, groups: Any, dilation: Any) -> TransposeArguments:
     """Check the arguments of a transposed convolution of x of `shape`; weight is (in, out / groups, ...)."""
@@ -159,13 +181,7 @@ def transpose_arguments(ndim: int, shape: Sequence[int], weight_shape: Sequence[
         raise ValueError(f"groups must divide the {channels} channels of x, got {groups}")
     if bias_shape is not None and tuple(bias_shape) != (out_channels,):
         raise ValueError(f"bias must have shape ({out_channels},), got {tuple(bias_shape)}")
-    strides = int_tuple(stride, "stride", ndim, 1)
-    pads = int_tuple(padding, "padding", ndim, 0)
-    more = int_tuple(output_padding, "output_padding", ndim, 0)
-    dilations = int_tuple(dilation, "dilation", ndim, 1)
-    if any(m >= max(s, d) for m, s, d in zip(more, strides, dilations, strict=True)):
-        raise ValueError(f"output_padding must be smaller than stride or dilation, got {output_padding!r} with "
-                         f"stride={stride!r}, dilation={dilation!r}")  # fmt: skip
+    strides, pads, more, dilations = transpose_numbers(ndim, stride, padding, output_padding, dilation)
     axes = zip(shape[-ndim:], weight_shape[2:], strides, pads, more, dilations, strict=True)
     output = tuple(transposed_size(*axis) for axis in axes)
     if min(output) < 1:
@@ -175,21 +191,33 @@ def transpose_arguments(ndim: int, shape: Sequence[int], weight_shape: Sequence[
     return TransposeArguments(strides, pads, dilations, groups, output)
 
 
-def interpolate_arguments(ndim: int, shape: Sequence[int], size: Any, scale_factor: Any) -> tuple[Ints, tuple[float | None, ...]]:
-    """Return the output size, and the scale of each axis where one was given."""
+def check_align_corners(value: Any, mode: str) -> bool:
+    """Return `align_corners` as a bool, True only in a mode where it means something."""
+    align = flag(value, "align_corners")
+    if align and mode == "nearest":
+        raise ValueError('align_corners=True means something for mode "linear" or "bilinear" alone, got mode "nearest"')
+    return align
+
+
+def interpolate_numbers(ndim: int, size: Any, scale_factor: Any) -> tuple[Any, Any]:
+    """Check the size and the scale of an interpolation; one entry per spatial dimension, and None for what was not given."""
     if (size is None) == (scale_factor is None):
         raise ValueError(f"either size or scale_factor must be given, and not both, got {size!r} and {scale_factor!r}")
     if size is not None:
-        output: Ints = int_tuple(size, "size", ndim, 1)
-        scales: tuple[float | None, ...] = (None,) * ndim
-    else:
-        factors = _scale_factors(scale_factor, ndim)
-        output = tuple(math.floor(length * factor) for length, factor in zip(shape[-ndim:], factors, strict=True))
-        scales = factors
+        return int_tuple(size, "size", ndim, 1), None
+    return None, _scale_factors(scale_factor, ndim)
+
+
+def interpolate_arguments(ndim: int, shape: Sequence[int], size: Any, scale_factor: Any,
+                          name: str = "x") -> tuple[Ints, tuple[float | None, ...]]:
+    """Return the output size, and the scale of each axis where one was given."""
+    output, scales = interpolate_numbers(ndim, size, scale_factor)
+    if output is None:
+        output = tuple(math.floor(length * factor) for length, factor in zip(shape[-ndim:], scales, strict=True))
     if min(output) < 1:
-        raise ValueError(f"scale_factor={scale_factor!r} leaves an empty result for x of shape {tuple(shape)}")
+        raise ValueError(f"scale_factor={scale_factor!r} leaves an empty result for {name} of shape {tuple(shape)}")
     check_result((*shape[:-ndim], *output), f"output size {output}")
-    return output, scales
+    return output, scales or (None,) * ndim
 
 
 def _scale_factors(value: Any, ndim: int) -> tuple[float, ...]:
@@ -197,6 +225,8 @@ def _scale_factors(value: Any, ndim: int) -> tuple[float, ...]:
     if len(values) not in (1, ndim):
         raise ValueError(f"scale_factor must have one value per dimension ({ndim}), got {value!r}")
     try:
+        if any(isinstance(item, (bool, np.bool_)) for item in values):
+            raise TypeError
         factors = tuple(math.ldexp(item, 0) for item in values)  # a float of any number, and of nothing else
     except (TypeError, ValueError):
         raise TypeError(f"scale_factor must be a number or a sequence of numbers, got {value!r}") from None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv import _core
-from fastconv._arguments import as_array, choice, common_dtype
+from fastconv._arguments import as_array, check_summed_axis, choice, common_dtype, number
 
 Array = NDArray[Any]
 
@@ -33,7 +32,7 @@ def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> Array:
     TypeError
         For a dtype other than float32 and float64, or a slope that is no number.
     """
-    return _core.leaky_relu(x, _slope(negative_slope))
+    return _core.leaky_relu(x, number(negative_slope, "negative_slope"))
 
 
 def leaky_relu_backward(grad_output: ArrayLike, x: ArrayLike, negative_slope: float = 0.01) -> Array:
@@ -56,7 +55,7 @@ def leaky_relu_backward(grad_output: ArrayLike, x: ArrayLike, negative_slope: fl
         As `leaky_relu`; and for arrays of two shapes.
     """
     dy, array = _pair(grad_output, x, "x")
-    return _core.leaky_relu_backward(dy, array, _slope(negative_slope))
+    return _core.leaky_relu_backward(dy, array, number(negative_slope, "negative_slope"))
 
 
 def gelu(x: ArrayLike, approximate: str = "none") -> Array:
@@ -209,7 +208,7 @@ def softmax_backward(grad_output: ArrayLike, y: ArrayLike, axis: int = -1) -> Ar
         As `softmax`; and for arrays of two shapes.
     """
     dy, array = _pair(grad_output, y, "y")
-    _check_axis(axis, array)
+    check_summed_axis(axis, array.shape)
     return array * (dy - (dy * array).sum(axis=axis, keepdims=True))
 
 
@@ -222,26 +221,16 @@ def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
 def log_softmax_backward(grad_output: ArrayLike, y: ArrayLike, axis: int = -1) -> Array:
     """Gradient of `log_softmax` given its output y: ``grad_output - exp(y) * sum(grad_output)``; see `softmax_backward`."""
     dy, array = _pair(grad_output, y, "y")
-    _check_axis(axis, array)
+    check_summed_axis(axis, array.shape)
     return dy - np.exp(array) * dy.sum(axis=axis, keepdims=True)
 
 
 def _below_zero(x: ArrayLike, axis: int) -> Array:
     """`x` shifted so that its largest value along `axis` is 0 and no exponential overflows."""
     array = as_array(x, "x")
-    _check_axis(axis, array)
-    return array - array.max(axis=axis, keepdims=True)
-
-
-def _check_axis(axis: Any, array: Array) -> None:
-    try:
-        index = operator.index(axis)
-    except TypeError:
-        raise TypeError(f"axis must be an int, got {axis!r}") from None
-    if not -array.ndim <= index < array.ndim:
-        raise ValueError(f"axis must name one of the {array.ndim} axes of x, got {axis!r}")
-    if array.shape[index] == 0:
-        raise ValueError(f"x must have no empty axis to sum along, got shape {array.shape} with axis={axis!r}")
+    check_summed_axis(axis, array.shape)
+    with np.errstate(invalid="ignore"):  # inf - inf is NaN, as in PyTorch; nobody needs a warning from in here
+        return array - array.max(axis=axis, keepdims=True)
 
 
 def _pair(grad_output: ArrayLike, other: ArrayLike, name: str) -> tuple[Array, Array]:
@@ -251,10 +240,3 @@ def _pair(grad_output: ArrayLike, other: ArrayLike, name: str) -> tuple[Array, A
         raise ValueError(f"grad_output must have shape {array.shape} as {name} does, got {dy.shape}")
     dtype = common_dtype(dy, array)
     return dy.astype(dtype, copy=False), array.astype(dtype, copy=False)
-
-
-def _slope(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"negative_slope must be a number, got {value!r}") from None

@@ -13,6 +13,8 @@ from fastconv import _arguments, _core
 from fastconv.problem import Problem
 
 THREAD_VARIABLES = ("FASTCONV_NUM_THREADS", "OMP_NUM_THREADS")
+OFF = ("", "0", "false", "no", "off")
+"""What a variable that switches something on may say to leave it off, in capitals or not."""
 
 
 def get_num_threads() -> int:
@@ -91,17 +93,16 @@ class use_isa:
 
     Raises
     ------
-    ValueError
-        If the name is unknown, or this build or CPU lacks it: never a silent fallback.
+    TypeError, ValueError
+        If the name is none, unknown, or this build or CPU lacks it: never a silent fallback.
     """
 
     def __init__(self, name: str) -> None:
         table = _core.isa_table()
-        if name not in table:
-            raise ValueError(f"ISA must be one of {', '.join(map(repr, table))}, got {name!r}")
-        built, supported = table[name]
+        built, supported = table[_arguments.choice(name, "name", table)]
         if not (built and supported):
-            raise ValueError(f"ISA {name!r} is not available: {'this CPU lacks it' if built else 'not in this build'}")
+            reason = "this CPU lacks it" if built else "it is not in this build"
+            raise ValueError(f"name must be of an ISA that can be used here (see isas()), got {name!r}: {reason}")
         self._before = _core.active_isa()
         _core.select_isa(name)
 
@@ -136,8 +137,8 @@ def configure() -> None:
     except ValueError as error:
         raise ImportError(f"FASTCONV_ISA={name}: {error}") from None
     _core.set_threads(_threads_wanted())
-    _core.set_strict(os.environ.get("FASTCONV_STRICT", "0") not in ("", "0"))
-    if os.environ.get("FASTCONV_VERBOSE", "0") not in ("", "0"):
+    _core.set_strict(_switched_on("FASTCONV_STRICT"))
+    if _switched_on("FASTCONV_VERBOSE"):
         _core.set_report(_print_call)
 
 
@@ -149,6 +150,10 @@ def _print_call(numbers: dict[str, Any], used: int, algorithm: str, seconds: flo
         words |= {name: words[name][1:] for name in ("size", "kernel", "stride", "padding", "dilation")}
     print(f"fastconv,{kind},{dtype},{_core.active_isa()},{algorithm},{Problem(**words)},"
           f"threads:{used},{seconds * 1e6:.1f}us", file=sys.stderr)
+
+
+def _switched_on(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() not in OFF
 
 
 def _threads_wanted() -> int:

@@ -72,12 +72,11 @@ def explain(x_shape: Sequence[int], weight_shape: Sequence[int], stride: Any = 1
     TypeError, ValueError
         As `conv1d`; and for a pass or dtype that there is not, or an algorithm that does not apply.
     """
-    import numpy as np
-
     _arguments.choice(pass_, "pass_", _arguments.ALGORITHMS)
     _arguments.choice(algorithm, "algorithm", _arguments.ALGORITHMS[pass_])
-    word = _arguments.choice(str(np.dtype(dtype)), "dtype", ("float32", "float64"))
-    x_shape, weight_shape = tuple(map(int, x_shape)), tuple(map(int, weight_shape))
+    word = str(_arguments.float_dtype(dtype))
+    x_shape = _arguments.shape_tuple(x_shape, "x_shape")
+    weight_shape = _arguments.shape_tuple(weight_shape, "weight_shape")
     if len(weight_shape) not in (3, 4):
         raise ValueError(f"weight_shape must have 3 sizes (1-D) or 4 (2-D), got {weight_shape}")
     info = _core.plan_info(len(weight_shape) - 2, x_shape, weight_shape, stride, padding, dilation, groups, padding_mode,

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 
 from fastconv import nn
 from fastconv._arguments import int_tuple
+from fastconv._plane_arguments import interpolate_arguments, pool_arguments, transposed_size
 from fastconv.nn.module import Module
+from fastconv.shapes import conv_output_size
 
 __all__ = ["Field", "receptive_field"]
 
@@ -136,34 +138,98 @@ def _whole(layer: Any, ndim: int) -> list[_Axis]:
     return [WHOLE] * ndim
 
 
+Size = tuple[int, ...] | None
+
+
+def _conv_size(layer: Any, size: tuple[int, ...]) -> Size:
+    return conv_output_size(size, layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+
+
+def _transposed_size(layer: Any, size: tuple[int, ...]) -> Size:
+    names = "kernel_size", "stride", "padding", "output_padding", "dilation"
+    rows = zip(size, *(_axes(getattr(layer, name), len(size)) for name in names), strict=True)
+    return tuple(transposed_size(*row) for row in rows)
+
+
+def _pool_size(layer: Any, size: tuple[int, ...]) -> Size:
+    window = layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1), layer.ceil_mode
+    return pool_arguments(len(size), (1, *size), *window).output
+
+
+def _zero_pad_size(layer: Any, size: tuple[int, ...]) -> Size:
+    pairs = zip(layer.padding[::2][::-1], layer.padding[1::2][::-1], strict=True)
+    return tuple(n + before + after for n, (before, after) in zip(size, pairs, strict=True))
+
+
+def _upsample_size(layer: Any, size: tuple[int, ...]) -> Size:
+    return interpolate_arguments(len(size), (1, *size), layer.size, layer.scale_factor)[0]
+
+
+def _adaptive_size(layer: Any, size: tuple[int, ...]) -> Size:
+    return int_tuple(layer.output_size, "output_size", len(size), 1)
+
+
+def _same_size(layer: Any, size: tuple[int, ...]) -> Size:
+    return size
+
+
+def _no_size(layer: Any, size: tuple[int, ...]) -> Size:
+    return None
+
+
+class _Rule(NamedTuple):
+    """Of a kind of layer: its number of dimensions, where it has one; what its outputs read; the size of its output."""
+
+    ndim: int | None
+    axes: Callable[[Any, int], list[_Axis]]
+    size: Callable[[Any, tuple[int, ...]], Size]
+
+
 POINTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.Sigmoid, nn.Tanh, nn.Softmax, nn.LogSoftmax, nn.BatchNorm1d, nn.BatchNorm2d,
              nn.Dropout, nn.Identity)  # fmt: skip
-#: For each layer its number of dimensions, where it has one, and what its outputs read.
-RULES: dict[type[Module], tuple[int | None, Callable[[Any, int], list[_Axis]]]] = {
-    nn.Conv1d: (1, _conv),
-    nn.Conv2d: (2, _conv),
-    nn.ConvTranspose1d: (1, _transposed),
-    nn.ConvTranspose2d: (2, _transposed),
-    nn.MaxPool1d: (1, _pool),
-    nn.MaxPool2d: (2, _pool),
-    nn.AvgPool1d: (1, _pool),
-    nn.AvgPool2d: (2, _pool),
-    nn.ZeroPad1d: (1, _zero_pad),
-    nn.ZeroPad2d: (2, _zero_pad),
-    nn.AdaptiveAvgPool1d: (1, _whole),
-    nn.AdaptiveAvgPool2d: (2, _whole),
-    nn.Upsample: (None, _upsample),
-    nn.Flatten: (None, _whole),
-    nn.Linear: (None, _whole),
-    **{layer: (None, _same) for layer in POINTWISE},
+RULES: dict[type[Module], _Rule] = {
+    nn.Conv1d: _Rule(1, _conv, _conv_size),
+    nn.Conv2d: _Rule(2, _conv, _conv_size),
+    nn.ConvTranspose1d: _Rule(1, _transposed, _transposed_size),
+    nn.ConvTranspose2d: _Rule(2, _transposed, _transposed_size),
+    nn.MaxPool1d: _Rule(1, _pool, _pool_size),
+    nn.MaxPool2d: _Rule(2, _pool, _pool_size),
+    nn.AvgPool1d: _Rule(1, _pool, _pool_size),
+    nn.AvgPool2d: _Rule(2, _pool, _pool_size),
+    nn.ZeroPad1d: _Rule(1, _zero_pad, _zero_pad_size),
+    nn.ZeroPad2d: _Rule(2, _zero_pad, _zero_pad_size),
+    nn.AdaptiveAvgPool1d: _Rule(1, _whole, _adaptive_size),
+    nn.AdaptiveAvgPool2d: _Rule(2, _whole, _adaptive_size),
+    nn.Upsample: _Rule(None, _upsample, _upsample_size),
+    nn.Flatten: _Rule(None, _whole, _no_size),
+    nn.Linear: _Rule(None, _whole, _no_size),
+    **{layer: _Rule(None, _same, _same_size) for layer in POINTWISE},
 }
 
 
-def _rule(layer: Module) -> tuple[int | None, Callable[[Any, int], list[_Axis]]]:
+def _rule(layer: Module) -> _Rule:
     for kind in type(layer).__mro__:
         if kind in RULES:
             return RULES[kind]
     raise TypeError(f"receptive_field knows no field of {type(layer).__name__}; it knows {[k.__name__ for k in RULES]}")
+
+
+def _size_behind(module: Module, name: str, size: Size) -> Size:
+    """The size of a module's output, None behind what has no axes of space; a ValueError where a layer does not fit its input."""
+    children = [(f"{name}.{key}" if name else key, child) for key, child in module.named_children()]
+    if isinstance(module, nn.Sequential):
+        for key, child in children:
+            size = _size_behind(child, key, size)
+        return size
+    if isinstance(module, nn.Concat | nn.Residual):
+        sizes = [_size_behind(child, key, size) for key, child in children]
+        return sizes[0]
+    if size is None:
+        return None
+    try:
+        return _rule(module).size(module, size)
+    except ValueError as error:
+        raise ValueError(f"input_size leaves {size} for {f'layer {name}' if name else 'the model'}, {module}: {error}") from None
 
 
 def receptive_field(model: Module, input_size: int | Sequence[int] | None = None) -> list[Field]:
@@ -187,7 +253,7 @@ def receptive_field(model: Module, input_size: int | Sequence[int] | None = None
         For a layer that is unknown here.
     ValueError
         For a model in which no layer tells whether it is for signals or images, for branches of different strides, and for
-        upsampling that depends on the size.
+        upsampling that depends on the size; and for an `input_size` that is too small for one of the layers.
 
     Examples
     --------
@@ -199,6 +265,7 @@ def receptive_field(model: Module, input_size: int | Sequence[int] | None = None
         raise TypeError(f"model must be a Module, got {model!r}")
     ndim = _dimensions(model)
     size = None if input_size is None else int_tuple(input_size, "input_size", ndim, 1)
+    _size_behind(model, "", size)
     walk = _Walk(ndim, size)
     walk.visit(model, "", [SAME] * ndim)
     return walk.fields
@@ -210,7 +277,7 @@ def _leaves(module: Module) -> Iterable[Module]:
 
 
 def _dimensions(model: Module) -> int:
-    known = {_rule(leaf)[0] for leaf in _leaves(model) if not isinstance(leaf, nn.Sequential)} - {None}
+    known = {_rule(leaf).ndim for leaf in _leaves(model) if not isinstance(leaf, nn.Sequential)} - {None}
     if len(known) != 1:
         raise ValueError(f"the layers of the model must all be for 1-D or all for 2-D input, got {model}")
     return known.pop()  # type: ignore[return-value]
@@ -231,7 +298,7 @@ class _Walk:
         if isinstance(module, nn.Concat | nn.Residual):
             own = self._join(module, name, before)
         else:
-            own = _rule(module)[1](module, self.ndim)
+            own = _rule(module).axes(module, self.ndim)
         self._note(name, module, [axis.after(b) for axis, b in zip(own, before, strict=True)])
         return own
 

@@ -16,7 +16,9 @@ from fastconv import _core
 Array = NDArray[Any]
 Ints = int | Sequence[int]
 Padding = int | str | Sequence[int | tuple[int, int]]
-Gradients = tuple[Array | None, Array | None, Array | None]
+Gradient = Array | Any
+"""An array, or None where the caller said that it is not needed, and where nobody else has to ask."""
+Gradients = tuple[Gradient, Gradient, Gradient]
 
 
 def conv1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: Ints = 1, padding: Padding = 0,

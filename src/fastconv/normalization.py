@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv import _core
-from fastconv._arguments import as_array, check_need, common_dtype
+from fastconv._arguments import as_array, check_need, check_statistics, common_dtype, flag, number
+from fastconv.functional import Gradients
 
 Array = NDArray[Any]
-Gradients = tuple[Array | None, Array | None, Array | None]
 
 
 def batch_norm(x: ArrayLike, running_mean: ArrayLike | None, running_var: ArrayLike | None, weight: ArrayLike | None = None,
@@ -46,7 +45,7 @@ def batch_norm(x: ArrayLike, running_mean: ArrayLike | None, running_var: ArrayL
         batch leaves the running statistics alone.
     """
     a = _checked(x, running_mean, running_var, weight, bias, training, eps)
-    momentum = _number(momentum, "momentum")
+    momentum = number(momentum, "momentum")
     if a.training:
         _check_movable(running_mean, "running_mean")
         _check_movable(running_var, "running_var")
@@ -108,6 +107,7 @@ class _Checked(NamedTuple):
 def _checked(x: ArrayLike, running_mean: ArrayLike | None, running_var: ArrayLike | None, weight: ArrayLike | None,
              bias: ArrayLike | None, training: bool, eps: float, dy: Array | None = None) -> _Checked:
     array = as_array(x, "x")
+    training = flag(training, "training")
     if array.ndim < 2 or array.shape[1] < 1 or (array.size == 0 and array.shape[0] > 0):
         raise ValueError(f"x must have shape (N, C, ...) with no empty axis but N, got {array.shape}")
     channels = array.shape[1]
@@ -115,17 +115,16 @@ def _checked(x: ArrayLike, running_mean: ArrayLike | None, running_var: ArrayLik
         None if value is None else _per_channel(value, name, channels)
         for value, name in ((running_mean, "running_mean"), (running_var, "running_var"), (weight, "weight"), (bias, "bias"))
     ]
-    if not training and (given[0] is None or given[1] is None):
-        raise ValueError("running_mean and running_var must be given unless training=True, got None")
+    check_statistics(running_mean, running_var, training)
     if training and array.size == channels:
         raise ValueError(f"x must have more than 1 value in each channel when training=True, got shape {array.shape}")
-    eps = _number(eps, "eps")
+    eps = number(eps, "eps")
     if eps < 0:
         raise ValueError(f"eps must not be negative, got {eps}")
     dtype = common_dtype(array, *given, dy)
     dense: list[Any] = [None if value is None else np.ascontiguousarray(value, dtype) for value in given]
     mean, var, w, b = (*np.zeros((2, channels), dtype), *dense[2:]) if training else dense
-    return _Checked(np.ascontiguousarray(array, dtype), mean, var, w, b, bool(training), eps)
+    return _Checked(np.ascontiguousarray(array, dtype), mean, var, w, b, training, eps)
 
 
 def _per_channel(value: ArrayLike, name: str, channels: int) -> Array:
@@ -133,16 +132,6 @@ def _per_channel(value: ArrayLike, name: str, channels: int) -> Array:
     if array.shape != (channels,):
         raise ValueError(f"{name} must have shape ({channels},), one for each channel of x, got {array.shape}")
     return array
-
-
-def _number(value: Any, name: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {value!r}")
-    return number
 
 
 def _check_movable(running: ArrayLike | None, name: str) -> None:

@@ -9,13 +9,14 @@ goes on bit for bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv import _core
+from fastconv._arguments import check_state_dict
 from fastconv.nn.module import Parameter
 
 Array = NDArray[Any]
@@ -46,12 +47,16 @@ class Optimizer:
     lr: float
 
     def __init__(self, parameters: Iterable[Parameter]) -> None:
+        if not isinstance(parameters, Iterable):
+            raise TypeError(f"parameters must be an iterable of Parameters, got {parameters!r}")
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError("the optimizer got an empty list of parameters")
         for parameter in self.parameters:
             if not isinstance(parameter, Parameter):
                 raise TypeError(f"parameters must be Parameters, got {type(parameter).__name__}")
+        if len(set(map(id, self.parameters))) < len(self.parameters):
+            raise ValueError(f"parameters must be given once each, got {self.parameters}")
         # A parameter has no buffers until it has had a gradient, as in PyTorch.
         self._buffers: list[dict[str, Array]] = [{} for _ in self.parameters]
 
@@ -91,7 +96,10 @@ class Optimizer:
         ------
         ValueError
             For missing or unexpected keys and for wrong shapes.
+        TypeError
+            For what is no mapping.
         """
+        check_state_dict(state_dict)
         buffers: list[dict[str, Array]] = [{} for _ in self.parameters]
         for index, parameter in enumerate(self.parameters):
             for name in self._buffer_names:
@@ -215,6 +223,8 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters)
+        if not isinstance(betas, Sequence):
+            raise TypeError(f"betas must be a pair of numbers, got {betas!r}")
         if len(betas) != 2:
             raise ValueError(f"betas must be a pair, got {betas!r}")
         self.lr = _non_negative("lr", lr)
@@ -253,6 +263,8 @@ class StepLR:
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"optimizer must be an Optimizer, got {optimizer!r}")
         self.optimizer = optimizer
         self.step_size = int(_check("step_size", step_size, "an int >= 1", lambda v: v >= 1 and v == int(v)))
         self.gamma = _non_negative("gamma", gamma)
@@ -274,6 +286,7 @@ class StepLR:
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Take over what ``state_dict()`` gave."""
+        check_state_dict(state_dict)
         own = self.state_dict()
         if own.keys() != state_dict.keys():
             raise ValueError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,15 @@ Ints = int | Sequence[int]
 # ---- max pooling -----------------------------------------------------------------------------------------
 
 
+@overload
+def max_pool1d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = ..., padding: Ints = ..., dilation: Ints = ...,
+               ceil_mode: bool = ..., return_indices: Literal[False] = ...) -> Array: ...
+@overload
+def max_pool1d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = ..., padding: Ints = ..., dilation: Ints = ...,
+               ceil_mode: bool = ..., *, return_indices: Literal[True]) -> tuple[Array, Array]: ...
+@overload
+def max_pool1d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = ..., padding: Ints = ..., dilation: Ints = ...,
+               ceil_mode: bool = ..., return_indices: bool = ...) -> Array | Any: ...
 def max_pool1d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, dilation: Ints = 1,
                ceil_mode: bool = False, return_indices: bool = False) -> Array | tuple[Array, Array]:
     """Return the largest element of each window of signals; a NaN wins over everything.
@@ -61,6 +70,15 @@ def max_pool1d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = None, padd
     return _max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@overload
+def max_pool2d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = ..., padding: Ints = ..., dilation: Ints = ...,
+               ceil_mode: bool = ..., return_indices: Literal[False] = ...) -> Array: ...
+@overload
+def max_pool2d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = ..., padding: Ints = ..., dilation: Ints = ...,
+               ceil_mode: bool = ..., *, return_indices: Literal[True]) -> tuple[Array, Array]: ...
+@overload
+def max_pool2d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = ..., padding: Ints = ..., dilation: Ints = ...,
+               ceil_mode: bool = ..., return_indices: bool = ...) -> Array | Any: ...
 def max_pool2d(x: ArrayLike, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0, dilation: Ints = 1,
                ceil_mode: bool = False, return_indices: bool = False) -> Array | tuple[Array, Array]:
     """Return the largest element of each window of images; see `max_pool1d`.
@@ -103,10 +121,11 @@ def max_pool2d_backward(grad_output: ArrayLike, indices: ArrayLike, input_size: 
 def _max_pool(ndim: int, x: ArrayLike, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
               return_indices: bool) -> Array | tuple[Array, Array]:
     array = _arguments.as_array(x, "x")
+    wanted = _arguments.flag(return_indices, "return_indices")
     a = _plane_arguments.pool_arguments(ndim, array.shape, kernel_size, stride, padding, dilation, ceil_mode)
     y, indices = _core.max_pool_forward(
-        array, array.shape[:-ndim] + a.output, array.shape[-ndim:], a, bool(return_indices))
-    return (y, indices) if return_indices else y
+        array, array.shape[:-ndim] + a.output, array.shape[-ndim:], a, wanted)
+    return (y, indices) if wanted else y
 
 
 def _max_pool_backward(ndim: int, grad_output: ArrayLike, indices: ArrayLike, input_size: Sequence[int]) -> Array:
@@ -320,21 +339,22 @@ def adaptive_avg_pool2d_backward(grad_output: ArrayLike, input_size: Sequence[in
     return _adaptive_avg_pool_backward(2, grad_output, input_size)
 
 
-def _windows(ndim: int, shape: Sequence[int], kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
+def _windows(ndim: int, shape: Sequence[int], name: str, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
              count_include_pad: bool) -> PlaneMap:
-    a = _plane_arguments.pool_arguments(ndim, shape, kernel_size, stride, padding, 1, ceil_mode)
+    a = _plane_arguments.pool_arguments(ndim, shape, kernel_size, stride, padding, 1, ceil_mode, name)
     sizes = zip(shape[-ndim:], a.output, a.kernel, a.stride, a.padding, strict=True)
-    return PlaneMap(shape, a.output, [_core.window_band(*axis, bool(count_include_pad)) for axis in sizes])
+    include = _arguments.flag(count_include_pad, "count_include_pad")
+    return PlaneMap(shape, a.output, [_core.window_band(*axis, include) for axis in sizes])
 
 
 def _avg_pool(ndim: int, x: ArrayLike, *arguments: Any) -> Array:
     array = _arguments.as_array(x, "x")
-    return _windows(ndim, array.shape, *arguments).forward(array)
+    return _windows(ndim, array.shape, "x", *arguments).forward(array)
 
 
 def _avg_pool_backward(ndim: int, grad_output: ArrayLike, input_size: Sequence[int], *arguments: Any) -> Array:
     shape = _arguments.shape_tuple(input_size, "input_size")
-    return _windows(ndim, shape, *arguments).backward(grad_output)
+    return _windows(ndim, shape, "input_size", *arguments).backward(grad_output)
 
 
 def _even_windows(ndim: int, shape: Sequence[int], output_size: Any, name: str) -> PlaneMap:

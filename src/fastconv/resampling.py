@@ -24,7 +24,7 @@ def interpolate(x: ArrayLike, size: Ints | None = None, scale_factor: Floats | N
 
     Parameters
     ----------
-    x : array_like, shape (N, C, L) or (N, C, H, W); or (C, L) for "linear", (C, H, W) for "bilinear"
+    x : array_like, shape (N, C, L), (C, L) or (N, C, H, W); or (C, H, W) for "bilinear"
         float32 or float64, any strides. An array of three axes is (N, C, L) unless the mode is "bilinear".
     size : int or sequence of int, optional
         The spatial size of the result.
@@ -76,17 +76,16 @@ def interpolate_backward(grad_output: ArrayLike, input_size: Sequence[int], size
 def _map_of(shape: Sequence[int], name: str, size: Any, scale_factor: Any, mode: str, align_corners: bool) -> PlaneMap:
     ndim = _spatial_dimensions(shape, name, mode)
     _plane_arguments.check_planes(ndim, shape, name)
-    if align_corners and mode == "nearest":
-        raise ValueError('align_corners=True means something for mode "linear" or "bilinear" alone, got mode "nearest"')
-    output, scales = _plane_arguments.interpolate_arguments(ndim, shape, size, scale_factor)
+    align = _plane_arguments.check_align_corners(align_corners, mode)
+    output, scales = _plane_arguments.interpolate_arguments(ndim, shape, size, scale_factor, name)
     axes = zip(shape[-ndim:], output, scales, strict=True)
-    bands = [_core.interpolation_band(*axis, mode != "nearest", bool(align_corners)) for axis in axes]
+    bands = [_core.interpolation_band(*axis, mode != "nearest", align) for axis in axes]
     return PlaneMap(shape, output, bands)
 
 
 def _spatial_dimensions(shape: Sequence[int], name: str, mode: str) -> int:
     dimensions = MODES[_arguments.choice(mode, "mode", MODES)]
-    ndim = dimensions[0] if len(dimensions) == 1 else len(shape) - 2
+    ndim = dimensions[0] if len(dimensions) == 1 else max(len(shape) - 2, 1)
     if ndim not in dimensions:
-        raise ValueError(f'{name} must have shape (N, C, L) or (N, C, H, W) for mode "{mode}", got {tuple(shape)}')
+        raise ValueError(f'{name} must have shape (N, C, L), (C, L) or (N, C, H, W) for mode "{mode}", got {tuple(shape)}')
     return ndim

@@ -8,7 +8,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ._arguments import as_array, conv_arguments, int_tuple
+from ._arguments import as_array, conv_arguments, int_tuple, spatial_arguments
 
 __all__ = ["conv_matrix", "conv_output_size"]
 
@@ -62,8 +62,8 @@ def conv_output_size(
     """
     sizes = _sizes(size, "size")
     kernel = int_tuple(kernel_size, "kernel_size", len(sizes), 1)
-    output = conv_arguments(
-        len(sizes), (1, *sizes), (1, 1, *kernel), None, stride, padding, dilation, groups=1
+    output = spatial_arguments(
+        sizes, kernel, stride, padding, dilation, "zeros", ("size", f"size={size!r}"), f"kernel_size={kernel_size!r}"
     ).output
     return output if isinstance(size, Sequence | np.ndarray) else output[0]
 

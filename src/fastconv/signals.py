@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv._arguments import as_array, choice, common_dtype
+from fastconv._arguments import SIGNAL_MODES, as_array, choice, common_dtype, signal_axes
 from fastconv.functional import conv1d, conv2d
 
 Array = NDArray[Any]
-
-MODES = ("full", "same", "valid")
 
 
 def convolve(x: ArrayLike, kernel: ArrayLike, mode: str = "full", axis: int | Sequence[int] | None = None) -> Array:
@@ -74,8 +72,8 @@ def _real(value: ArrayLike, name: str) -> Array:
 
 
 def _along(x: Array, kernel: Array, mode: str, axis: Any, turned: bool) -> Array:
-    choice(mode, "mode", MODES)
-    axes = _axes(x, kernel, axis)
+    choice(mode, "mode", SIGNAL_MODES)
+    axes = signal_axes(x.shape, kernel.shape, axis)
     size = tuple(x.shape[a] for a in axes)
     if min(size) < 1 or kernel.size < 1:
         raise ValueError(f"x and kernel must not be empty, got shapes {x.shape} and {kernel.shape}")
@@ -84,21 +82,6 @@ def _along(x: Array, kernel: Array, mode: str, axis: Any, turned: bool) -> Array
     pads = tuple(_padding(k, mode) for k in kernel.shape)
     taps = np.flip(kernel) if turned else kernel
     return _correlated_along_axis(x, taps, pads, axes[0]) if len(axes) == 1 else _correlated_in_planes(x, taps, pads, axes)
-
-
-def _axes(x: Array, kernel: Array, axis: Any) -> tuple[int, ...]:
-    """The axes to convolve along, counted from 0; as many as the kernel has."""
-    if axis is None:
-        if x.ndim not in (1, 2):
-            raise ValueError(f"x must have 1 or 2 axes unless axis is given, got shape {x.shape}")
-        axes = tuple(range(x.ndim))
-    else:
-        axes = np.lib.array_utils.normalize_axis_tuple(axis, x.ndim, "axis")
-        if len(axes) not in (1, 2):
-            raise ValueError(f"axis must name one axis or two, got {axis!r}")
-    if kernel.ndim != len(axes):
-        raise ValueError(f"kernel must have {len(axes)} axes, one for each axis of the convolution, got shape {kernel.shape}")
-    return axes
 
 
 def _exchanged(size: tuple[int, ...], kernel: tuple[int, ...], mode: str) -> bool:

@@ -12,10 +12,10 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv import _core
+from fastconv.functional import Gradients
 
 Array = NDArray[Any]
 Ints = int | Sequence[int]
-Gradients = tuple[Array | None, Array | None, Array | None]
 
 
 def conv_transpose1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: Ints = 1, padding: Ints = 0,

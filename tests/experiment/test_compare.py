@@ -10,6 +10,8 @@ from fastconv.__main__ import main
 from fastconv.mnist1d import experiment, run
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("error::ResourceWarning")
 def test_compare_trains_all_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["mnist1d", "compare", "--quiet", "--seeds", "2", "--eval-every", "20", "--out", str(tmp_path)]
     assert main([*words, "--steps", "20"]) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
+import math
 import os
 import subprocess
 import sys
@@ -84,6 +85,8 @@ def run(
     if networks is not None:
         whole.run(networks, threads, out)
         return
+    if not 0 < seconds_per_case < math.inf:
+        raise ValueError(f"--seconds-per-case must be positive, got {seconds_per_case}")
     names = _libraries(peers)
     job = Job(_chosen(file, cases), list(passes or PASSES), names, dtype, threads, seconds_per_case)
     out = out or Path(f"{file.stem}-{slug()}-{date.today()}.json")
@@ -148,14 +151,14 @@ def _measured(job: Job) -> Iterator[Machine | Result]:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, env=os.environ | environment(job.threads)
         )
-    try:
-        assert process.stdout is not None
-        yield from map(_message, process.stdout)
-        if process.wait():
-            raise RuntimeError(f"the process that measures ended with exit code {process.returncode}")
-    finally:
-        process.kill()  # of a process that has ended this is nothing
-        process.wait()
+    with process:  # which closes its output at the end, and waits
+        try:
+            assert process.stdout is not None
+            yield from map(_message, process.stdout)
+            if process.wait():
+                raise RuntimeError(f"the process that measures ended with exit code {process.returncode}")
+        finally:
+            process.kill()  # of a process that has ended this is nothing
 
 
 def _message(line: str) -> Machine | Result:

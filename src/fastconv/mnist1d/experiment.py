@@ -86,10 +86,13 @@ class Run:
 
     def failure(self) -> str | None:
         """The last words of a process that ended with an error."""
-        if self.process is None or self.errors is None or not self.process.returncode:
+        if self.process is None or self.errors is None:
             return None
-        self.errors.seek(0)
-        lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        with self.errors:
+            self.errors.seek(0)
+            lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        if not self.process.returncode:
+            return None
         return f"{self.out.name}: {lines[-1] if lines else f'exit code {self.process.returncode}'}"
 
     def step(self) -> int:
@@ -154,9 +157,10 @@ def conduct(
     ]
     with StopRequest() as stop:
         _train_all(runs, jobs or cores(), stop, steps, quiet)
+    failures = [failure for run in runs if (failure := run.failure())]
     if stop.signum is not None:
         raise Interrupted(stop.signum, "stopped, and all trainings are saved; the same command goes on")
-    if failures := [failure for run in runs if (failure := run.failure())]:
+    if failures:
         raise RuntimeError("; ".join(failures))
     metrics = {case: [read_metrics(run.out) for run in runs if run.case == case] for case in experiment.cases}
     experiment.draw(metrics, out / PICTURE)

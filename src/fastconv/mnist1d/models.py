@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from fastconv import nn
 from fastconv.mnist1d.data import CLASSES, LENGTH
-from fastconv.nn.init import RNG
+from fastconv.nn.init import RNG, seeded
 from fastconv.shapes import conv_output_size
 
 KERNEL_SIZE, STRIDE = 3, 2
@@ -101,7 +101,7 @@ def build(
     chosen = tuple(WIDTHS[name] if widths is None else widths)
     if any(width < 1 for width in chosen):
         raise ValueError(f"widths must be 1 or more, got {chosen}")
-    return MODELS[name](chosen, kernel_size, init, np.random.default_rng(rng), dtype)
+    return MODELS[name](chosen, kernel_size, init, seeded(rng), dtype)
 
 
 def count_parameters(model: nn.Module) -> int:

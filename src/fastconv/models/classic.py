@@ -9,7 +9,7 @@ import numpy as np
 
 from fastconv import nn
 from fastconv.nn._checks import positive
-from fastconv.nn.init import RNG
+from fastconv.nn.init import RNG, seeded
 
 #: VGG-16: convolutions between two poolings, and how many times `width` channels they have.
 STAGES = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
@@ -32,7 +32,7 @@ def alexnet(num_classes: int = 1000, *, width: int = 64, rng: RNG = None) -> nn.
     Sequential
         Keys ``features.0.weight``, ..., ``classifier.6.bias``.
     """
-    w, generator = positive(width, "width"), np.random.default_rng(rng)
+    w, generator = positive(width, "width"), seeded(rng)
     features = nn.Sequential(
         nn.Conv2d(3, w, 11, stride=4, padding=2, rng=generator),
         nn.ReLU(),
@@ -56,7 +56,7 @@ def vgg16(num_classes: int = 1000, *, width: int = 64, rng: RNG = None) -> nn.Se
 
     Parameters and keys are as in `alexnet`; a `width` of 64 gives torchvision's network of 138,357,544 parameters.
     """
-    w, generator = positive(width, "width"), np.random.default_rng(rng)
+    w, generator = positive(width, "width"), seeded(rng)
     layers: list[nn.Module] = []
     channels = 3
     for convolutions, factor in STAGES:

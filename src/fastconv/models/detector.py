@@ -18,7 +18,7 @@ from fastconv import nn
 from fastconv.models._layers import conv_bn_relu
 from fastconv.models.boxes import iou, nms
 from fastconv.nn._checks import positive
-from fastconv.nn.init import RNG
+from fastconv.nn.init import RNG, seeded
 
 __all__ = ["CELL", "Detections", "DetectorLoss", "Targets", "decode", "detector", "encode", "iou", "nms"]
 
@@ -49,7 +49,7 @@ def detector(num_classes: int = 10, in_channels: int = 1, *, width: int = 16, rn
         ``head.bias``.
     """
     positive(num_classes, "num_classes")
-    w, generator = positive(width, "width"), np.random.default_rng(rng)
+    w, generator = positive(width, "width"), seeded(rng)
     layers: list[nn.Module] = []
     channels = positive(in_channels, "in_channels")
     for stage, (convolutions, factor) in enumerate(STAGES):

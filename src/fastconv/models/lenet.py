@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from fastconv import nn
 from fastconv.nn._checks import positive
-from fastconv.nn.init import RNG
+from fastconv.nn.init import RNG, seeded
 
 
 def lenet(num_classes: int = 10, in_channels: int = 1, size: int = 8, *, rng: RNG = None) -> nn.Sequential:
@@ -29,7 +27,7 @@ def lenet(num_classes: int = 10, in_channels: int = 1, size: int = 8, *, rng: RN
     positive(num_classes, "num_classes")
     if positive(size, "size") % 4:
         raise ValueError(f"size must be a multiple of 4, got {size}")
-    generator = np.random.default_rng(rng)
+    generator = seeded(rng)
     features = 32 * (size // 4) ** 2
     return nn.Sequential(
         nn.Conv2d(in_channels, 16, 3, padding=1, rng=generator),

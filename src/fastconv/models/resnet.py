@@ -9,7 +9,7 @@ import numpy as np
 from fastconv import nn
 from fastconv.models._layers import conv_bn_relu
 from fastconv.nn._checks import positive
-from fastconv.nn.init import RNG
+from fastconv.nn.init import RNG, seeded
 
 Block = Callable[[int, int, int, np.random.Generator], nn.Module]
 
@@ -57,7 +57,7 @@ def _stage(block: Block, expansion: int, in_channels: int, channels: int, blocks
 def _resnet(block: Block, expansion: int, depths: Sequence[int], num_classes: int, width: int, rng: RNG) -> nn.Sequential:
     """A stem that divides the size by 4, stages of blocks, each but the first halving it, the mean, a linear layer."""
     positive(num_classes, "num_classes")
-    channels, generator = positive(width, "width"), np.random.default_rng(rng)
+    channels, generator = positive(width, "width"), seeded(rng)
     conv1, bn1 = _conv_bn(3, channels, 7, 2, generator)
     layers: dict[str, nn.Sequential] = {}
     in_channels = width
@@ -113,7 +113,7 @@ def resnet_digits(num_classes: int = 10, *, width: int = 16, rng: RNG = None) ->
         ``(N, 1, H, W)`` to ``(N, num_classes)`` logits, with the keys of `resnet18`.
     """
     positive(num_classes, "num_classes")
-    w, generator = positive(width, "width"), np.random.default_rng(rng)
+    w, generator = positive(width, "width"), seeded(rng)
     conv1, bn1 = _conv_bn(1, w, 3, 1, generator)
     layers = {
         "layer1": _stage(basic_block, 1, w, w, 1, 1, generator),
@@ -147,7 +147,7 @@ def deep(depth: int, residual: bool = True, num_classes: int = 10, *, width: int
     if positive(depth, "depth") < 4 or depth % 2:
         raise ValueError(f"depth must be an even number of layers, 4 or more, got {depth}")
     positive(num_classes, "num_classes")
-    w, generator = positive(width, "width"), np.random.default_rng(rng)
+    w, generator = positive(width, "width"), seeded(rng)
     model = nn.Sequential(*conv_bn_relu(1, w, generator))
     for _ in range((depth - 2) // 2):
         layers = [*conv_bn_relu(w, w, generator), *conv_bn_relu(w, w, generator)]

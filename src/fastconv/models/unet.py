@@ -7,7 +7,7 @@ import numpy as np
 from fastconv import nn
 from fastconv.models._layers import CONV, CONV_TRANSPOSE, MAX_POOL, conv_bn_relu, dimensions
 from fastconv.nn._checks import positive
-from fastconv.nn.init import RNG
+from fastconv.nn.init import RNG, seeded
 
 
 def unet(in_channels: int, out_channels: int, *, width: int = 16, depth: int = 3, ndim: int = 2, rng: RNG = None) -> nn.Sequential:
@@ -43,7 +43,7 @@ def hourglass(in_channels: int, out_channels: int, *, width: int = 16, depth: in
 def _build(in_channels: int, out_channels: int, width: int, depth: int, ndim: int, rng: RNG, skips: bool) -> nn.Sequential:
     positive(in_channels, "in_channels")
     w, levels, d = positive(width, "width"), positive(depth, "depth"), dimensions(ndim)
-    generator = np.random.default_rng(rng)
+    generator = seeded(rng)
     channels = [w << level for level in range(levels + 1)]
     encoder = [
         _block(before, after, d, generator)

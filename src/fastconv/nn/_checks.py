@@ -6,9 +6,6 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import DTypeLike
-
 Size = int | Sequence[int]
 
 
@@ -50,9 +47,3 @@ def check_activation(activation: Any) -> None:
     """Raise ValueError for an activation that cannot be applied as the output is stored."""
     if activation not in (None, "relu"):
         raise ValueError(f"activation must be None or 'relu', got {activation!r}")
-
-
-def check_dtype(dtype: DTypeLike) -> None:
-    """Raise TypeError unless `dtype` is one that parameters can have."""
-    if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from fastconv import _core
 from fastconv import activations as A
-from fastconv.nn.module import Array, Module
+from fastconv.nn.module import Array, Gradient, Module
 
 
 class ReLU(Module):
@@ -19,7 +19,7 @@ class ReLU(Module):
         self._saved = y = _core.relu(x, self._workspace)
         return y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         # The sign of the output is that of the input, so the output, which lives anyway, is all that is kept.
         y = self._recall()
         return _core.relu_backward(grad_output, y, self._workspace) if need_input_grad else None
@@ -41,7 +41,7 @@ class LeakyReLU(Module):
         self._saved = x
         return y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         x = self._recall()
         return A.leaky_relu_backward(grad_output, x, self.negative_slope) if need_input_grad else None
 
@@ -66,7 +66,7 @@ class GELU(Module):
         self._saved = x
         return y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         x = self._recall()
         return A.gelu_backward(grad_output, x, self.approximate) if need_input_grad else None
 
@@ -81,7 +81,7 @@ class Sigmoid(Module):
         self._saved = y = A.sigmoid(x)
         return y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         y = self._recall()
         return A.sigmoid_backward(grad_output, y) if need_input_grad else None
 
@@ -93,7 +93,7 @@ class Tanh(Module):
         self._saved = y = A.tanh(x)
         return y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         y = self._recall()
         return A.tanh_backward(grad_output, y) if need_input_grad else None
 
@@ -114,7 +114,7 @@ class Softmax(Module):
         self._saved = y = A.softmax(x, self.dim)
         return y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         y = self._recall()
         return A.softmax_backward(grad_output, y, self.dim) if need_input_grad else None
 
@@ -138,7 +138,7 @@ class LogSoftmax(Module):
         self._saved = y = A.log_softmax(x, self.dim)
         return y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         y = self._recall()
         return A.log_softmax_backward(grad_output, y, self.dim) if need_input_grad else None
 

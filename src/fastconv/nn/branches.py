@@ -15,7 +15,7 @@ from fastconv import _core
 from fastconv._arguments import as_array
 from fastconv.nn._checks import check_activation
 from fastconv.nn.container import Sequential
-from fastconv.nn.module import Array, Module
+from fastconv.nn.module import Array, Gradient, Module
 
 
 def _check_modules(owner: str, *modules: Any) -> None:
@@ -63,12 +63,12 @@ class Residual(Module):
     def _beside(self, x: Array) -> Array:
         return x if self.shortcut is None else self.shortcut(x)
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         y = self._recall()
         grad = _core.relu_backward(grad_output, y, self._workspace) if self.activation else grad_output
         through = self.body.backward(grad, need_input_grad)
         beside = grad if self.shortcut is None else self.shortcut.backward(grad, need_input_grad)
-        return _core.add(through, beside, False, self._workspace) if need_input_grad else None  # type: ignore[arg-type]
+        return _core.add(through, beside, False, self._workspace) if need_input_grad else None
 
 
 class Concat(Module):
@@ -106,7 +106,7 @@ class Concat(Module):
         self._saved = y.shape, np.cumsum([shape[self.dim] for shape in shapes])[:-1]
         return y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         shape, cuts = self._recall()
         dy = as_array(grad_output, "grad_output")
         if dy.shape != shape:
@@ -115,4 +115,4 @@ class Concat(Module):
             branch.backward(np.ascontiguousarray(part), need_input_grad)
             for branch, part in zip(self._branches, np.split(dy, cuts, axis=self.dim), strict=True)
         ]
-        return reduce(np.add, grads) if need_input_grad else None  # type: ignore[arg-type]
+        return reduce(np.add, grads) if need_input_grad else None

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 from fastconv import _core
 from fastconv.nn.activation import ReLU
 from fastconv.nn.flatten import Flatten
-from fastconv.nn.module import Array, Module, _grad_enabled
+from fastconv.nn.module import Array, Gradient, Module, _grad_enabled
 from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
+from fastconv.nn.padding import Identity
 
 RELU = (ReLU,)
 NORMS = (BatchNorm1d, BatchNorm2d)
@@ -67,9 +68,9 @@ class Sequential(Module):
             if forget:
                 layer._saved = None
         self._saved = None if forget else folded
-        return x, added  # type: ignore[return-value]  # of an empty Sequential it is the input
+        return x, added  # type: ignore[return-value]
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         if folded := self._recall():
             self._see_again(folded)
         grad, passed = grad_output, -1
@@ -82,10 +83,10 @@ class Sequential(Module):
                 continue
             if relu >= first and needed:
                 passed = relu
-                grad = layer.backward(grad, True, True)  # type: ignore
+                grad = layer.backward(grad, True, True)  # type: ignore[call-arg]
             else:
-                grad = layer.backward(grad, needed)  # type: ignore[assignment]  # an array, where it is needed
-        return grad if need_input_grad else None  # type: ignore[return-value]
+                grad = layer.backward(grad, needed)
+        return grad if need_input_grad else None
 
     def _see_again(self, folded: list[tuple[Module, Module]]) -> None:
         """Give batch normalizations that were folded away what their ``backward`` needs: the output of the convolution."""
@@ -133,7 +134,7 @@ class Sequential(Module):
 
     def _plan(self) -> tuple[list[_Forward], list[_Backward]]:
         """What forward and backward go through, decided once, since a step asks every time."""
-        layers = self._layers
+        layers = self._layers or [Identity()]
         fused = {i + 1 for i, layer in enumerate(layers) if layer._fuses_relu and self._is(i + 1, RELU)}
         last = self._batch_last_outputs()
         chain = _core.BatchChain(layers[min(last)]._workspace) if last else None  # type: ignore[attr-defined]

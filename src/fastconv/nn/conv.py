@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _core
 from fastconv import functional as F
+from fastconv._arguments import PADDING_MODES, check_padding, choice
 from fastconv.nn._checks import Size, check_activation, check_groups, per_axis, positive
 from fastconv.nn.init import RNG, weight_and_bias
-from fastconv.nn.module import Array, Module, Parameter
+from fastconv.nn.module import Array, Gradient, Module, Parameter
 
 if TYPE_CHECKING:
     from fastconv.nn.normalization import _BatchNorm
@@ -95,7 +96,8 @@ class _ConvNd(Module):
         self.padding = _immutable(padding)
         self.dilation = per_axis(dilation, self._rank, "dilation")
         self.groups = positive(groups, "groups")
-        self.padding_mode = padding_mode
+        check_padding(self.padding, self._rank)
+        self.padding_mode = choice(padding_mode, "padding_mode", PADDING_MODES)
         self.activation = activation
         check_groups(self.in_channels, self.out_channels, self.groups)
         check_activation(activation)
@@ -192,7 +194,7 @@ class _ConvNd(Module):
 
     def backward(
         self, grad_output: ArrayLike, need_input_grad: bool = True, through_relu: bool = False
-    ) -> Array | None:
+    ) -> Gradient:
         x, y = self._saved or self._recall()
         if self.activation:
             grad_output = _core.relu_backward(grad_output, y, self._workspace)
@@ -206,7 +208,7 @@ class _ConvNd(Module):
             bias.accumulate(grad_bias)
         return grad_input
 
-    def train(self, mode: bool = True) -> Module:
+    def train(self, mode: bool = True) -> Self:
         if mode:
             self._pack = self._fold = None
         return super().train(mode)

@@ -7,7 +7,9 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv.nn.module import Array, Module
+from fastconv._arguments import FLOATS, as_array
+from fastconv._plane_arguments import check_gradient
+from fastconv.nn.module import Array, Gradient, Module
 
 
 class Flatten(Module):
@@ -24,24 +26,29 @@ class Flatten(Module):
         self.end_dim = end_dim
 
     def forward(self, x: ArrayLike) -> Array:
-        array = x if type(x) is np.ndarray else np.asarray(x)
-        shape, rank = array.shape, array.ndim
+        array = x if type(x) is np.ndarray and x.dtype in FLOATS else as_array(x, "x")  # spares a call, nearly always
+        shape = array.shape
+        rank = len(shape)
         if self.start_dim == 1 and self.end_dim == -1 and rank > 1 and array.size:  # as nearly always
-            self._saved = shape
-            return array.reshape(shape[0], -1)
+            y = array.reshape(shape[0], -1)
+            self._saved = shape, y.shape
+            return y
         start, end = self.start_dim % max(rank, 1), self.end_dim % max(rank, 1)
         if not (-rank <= self.start_dim < rank and -rank <= self.end_dim < rank and start <= end):
             raise ValueError(
                 f"Flatten(start_dim={self.start_dim}, end_dim={self.end_dim}) does not fit an input of shape {shape}"
             )
-        self._saved = shape
         # The size is spelled out, because -1 has no meaning in an array of no elements.
-        return array.reshape(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
+        flat = *shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]
+        self._saved = shape, flat
+        return array.reshape(flat)
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
-        shape = self._recall()
-        array = grad_output if type(grad_output) is np.ndarray else np.asarray(grad_output)
-        return array.reshape(shape) if need_input_grad else None
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
+        shape, flat = self._recall()
+        dy = grad_output if type(grad_output) is np.ndarray and grad_output.dtype in FLOATS else as_array(grad_output, "grad_output")
+        if dy.shape != flat:
+            check_gradient(dy.shape, flat)
+        return dy.reshape(shape) if need_input_grad else None
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastconv.nn._checks import check_dtype
+from fastconv._arguments import float_dtype
 from fastconv.nn.module import Array
 
 Scheme = Callable[[tuple[int, ...], int, np.random.Generator], tuple[Array, Array]]
@@ -40,6 +40,14 @@ def he_normal(shape: tuple[int, ...], fan_in: int, rng: np.random.Generator) -> 
 SCHEMES: dict[str, Scheme] = {"pytorch": pytorch, "he_uniform": he_uniform, "he_normal": he_normal}
 
 
+def seeded(rng: RNG) -> np.random.Generator:
+    """`rng` itself if it is a generator, else a new one from that seed, or from fresh entropy."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"rng must be a numpy.random.Generator, an int of 0 or more or None, got {rng!r}") from None
+
+
 def weight_and_bias(
     shape: tuple[int, ...], init: str, rng: RNG, dtype: np.typing.DTypeLike
 ) -> tuple[Array, Array]:
@@ -65,6 +73,6 @@ def weight_and_bias(
     """
     if init not in SCHEMES:
         raise ValueError(f"init must be one of {', '.join(map(repr, SCHEMES))}, got {init!r}")
-    check_dtype(dtype)
-    weight, bias = SCHEMES[init](shape, max(1, math.prod(shape[1:])), np.random.default_rng(rng))
+    dtype = float_dtype(dtype)
+    weight, bias = SCHEMES[init](shape, max(1, math.prod(shape[1:])), seeded(rng))
     return weight.astype(dtype), bias.astype(dtype)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastconv import _core
 from fastconv.nn._checks import positive
 from fastconv.nn.init import RNG, weight_and_bias
-from fastconv.nn.module import Array, Module, Parameter
+from fastconv.nn.module import Array, Gradient, Module, Parameter
 
 
 class Linear(Module):
@@ -64,7 +64,7 @@ class Linear(Module):
 
     def backward(
         self, grad_output: ArrayLike, need_input_grad: bool = True, through_relu: bool = False
-    ) -> Array | None:
+    ) -> Gradient:
         weight, bias, x = self.weight, self.bias, self._saved
         grad_input, grad_weight, grad_bias = _core.linear_backward(
             grad_output, self._recall() if x is None else x, weight._data, (need_input_grad, True, bias is not None), through_relu,

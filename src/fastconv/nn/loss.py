@@ -49,7 +49,8 @@ class CrossEntropyLoss(_Loss):
     """
 
     def __call__(self, logits: ArrayLike, labels: ArrayLike) -> float:
-        """Loss of `logits` ``(N, classes, ...)`` for integer `labels` ``(N, ...)`` in ``[0, classes)``.
+        """Loss of `logits` ``(N, classes, ...)`` for integer `labels` ``(N, ...)`` in ``[0, classes)``; or of one example,
+        ``(classes,)``, for its label.
 
         Raises
         ------
@@ -65,13 +66,14 @@ class CrossEntropyLoss(_Loss):
             total, self._saved = _core.cross_entropy(scores, wanted, divisor, self._workspace)
             if total is not None:
                 return total / divisor
+        if wanted.ndim == 0 and scores.ndim == 1:  # one example is a batch of one
+            scores, wanted = scores[np.newaxis], wanted[np.newaxis]
         if scores.ndim < 2 or wanted.shape != scores.shape[:1] + scores.shape[2:]:
-            raise ValueError(
-                f"CrossEntropyLoss takes logits (N, classes, ...) and labels (N, ...), got {scores.shape} and {wanted.shape}"
-            )
+            raise ValueError("CrossEntropyLoss takes logits (N, classes, ...) and labels (N, ...), or (classes,) and (), "
+                             f"got {shape} and {places}")  # fmt: skip
         if wanted.dtype.kind not in "iu":
             raise TypeError(f"labels must be integers, got dtype {wanted.dtype}")
-        classes, self._places = scores.shape[1], wanted.shape
+        classes, self._places = scores.shape[1], places
         if scores.ndim > 2:  # one row a place
             scores, wanted = np.moveaxis(scores, 1, -1).reshape(-1, classes), wanted.reshape(-1)
         divisor = self._divisor(wanted.size)
@@ -83,6 +85,8 @@ class CrossEntropyLoss(_Loss):
     def backward(self) -> Array:
         """Gradient of the latest loss with respect to its logits: ``(softmax - one_hot) / N``."""
         gradient: Array = self._recall()
+        if not self._places:
+            return self._workspace.copy(gradient)[0]
         if len(self._places) > 1:
             return np.ascontiguousarray(np.moveaxis(gradient.reshape(*self._places, -1), -1, 1))
         return self._workspace.copy(gradient)

@@ -14,6 +14,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastconv._arguments import as_array, check_state_dict
+from fastconv.functional import Gradient
+
 Array = NDArray[Any]
 
 
@@ -132,7 +135,7 @@ class Parameter(Buffer):
     Parameters
     ----------
     data, name
-        As in `Buffer`.
+        As in `Buffer`; float32 or float64.
 
     Attributes
     ----------
@@ -145,7 +148,7 @@ class Parameter(Buffer):
     __slots__ = ("grad",)
 
     def __init__(self, data: ArrayLike, name: str = "parameter") -> None:
-        super().__init__(data, name)
+        super().__init__(as_array(data, "data"), name)
         self.grad: Array | None = None
 
     def accumulate(self, grad: Array | None) -> None:
@@ -215,7 +218,7 @@ class Module:
         """Compute the output of the layer."""
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         """Accumulate the gradients of the parameters, and return that of the input.
 
         Parameters
@@ -304,7 +307,7 @@ class Module:
         for parameter in self.parameters():
             parameter.zero_grad(set_to_none)
 
-    def train(self, mode: bool = True) -> Module:
+    def train(self, mode: bool = True) -> Self:
         """Set training mode (or eval mode with ``mode=False``) here and in every module inside; return self."""
         self.training = bool(mode)
         for value in vars(self).values():
@@ -314,7 +317,7 @@ class Module:
             child.train(mode)
         return self
 
-    def eval(self) -> Module:
+    def eval(self) -> Self:
         """Set eval mode: the data of all parameters and buffers become read-only until ``train()``; return self."""
         return self.train(False)
 
@@ -344,8 +347,9 @@ class Module:
         ValueError
             For missing or unexpected keys and for wrong shapes; the message lists all of them.
         TypeError
-            For values that do not convert to the parameter's dtype.
+            For what is no mapping, and for values that do not convert to the parameter's dtype.
         """
+        check_state_dict(state_dict)
         own = dict(self._tree())
         skipped = IncompatibleKeys(
             [k for k in own if k not in state_dict], [k for k in state_dict if k not in own]

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import normalization as F
-from fastconv._arguments import as_array
-from fastconv.nn._checks import check_dtype, positive
-from fastconv.nn.module import Array, Buffer, Module, Parameter
+from fastconv._arguments import as_array, float_dtype
+from fastconv.nn._checks import positive
+from fastconv.nn.module import Array, Buffer, Gradient, Module, Parameter
 
 
 class _BatchNorm(Module):
@@ -22,7 +22,7 @@ class _BatchNorm(Module):
         self.num_features = positive(num_features, "num_features")
         self.eps = eps
         self.momentum = momentum
-        check_dtype(dtype)
+        dtype = float_dtype(dtype)
         shape = (self.num_features,)
         self.weight = Parameter(np.ones(shape, dtype), "weight") if affine else None
         self.bias = Parameter(np.zeros(shape, dtype), "bias") if affine else None
@@ -57,7 +57,7 @@ class _BatchNorm(Module):
                 return 1 / int(self.num_batches_tracked.data)
         return self.momentum or 0.0
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         x, mean, var, batch_stats = self._recall()
         weight = None if self.weight is None else self.weight.data
         need = need_input_grad, self.weight is not None, self.bias is not None

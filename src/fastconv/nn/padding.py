@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from fastconv._arguments import as_array, int_tuple
 from fastconv._plane_arguments import check_gradient, check_planes
-from fastconv.nn.module import Array, Module
+from fastconv.nn.module import Array, Gradient, Module
 
 
 class Identity(Module):
@@ -20,12 +20,15 @@ class Identity(Module):
         pass
 
     def forward(self, x: ArrayLike) -> Array:
-        self._saved = True
-        return as_array(x, "x")
+        array = as_array(x, "x")
+        self._saved = array.shape
+        return array
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
-        self._recall()
-        return as_array(grad_output, "grad_output") if need_input_grad else None
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
+        shape = self._recall()
+        dy = as_array(grad_output, "grad_output")
+        check_gradient(dy.shape, shape)
+        return dy if need_input_grad else None
 
 
 class _ZeroPad(Module):
@@ -44,7 +47,7 @@ class _ZeroPad(Module):
         self._saved = y.shape, inside
         return y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         shape, inside = self._recall()
         dy = as_array(grad_output, "grad_output")
         check_gradient(dy.shape, shape)

@@ -8,13 +8,16 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from fastconv import pooling as F
-from fastconv._arguments import as_array
+from fastconv._arguments import as_array, flag, int_tuple
+from fastconv._plane_arguments import pool_numbers, window_numbers
 from fastconv.nn._checks import Size
-from fastconv.nn.module import Array, Module
+from fastconv.nn.module import Array, Gradient, Module
 
 
 class _Pool(Module):
     """What all pooling layers share: a window, and no parameters."""
+
+    _rank: int
 
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
         self.kernel_size = kernel_size
@@ -31,10 +34,11 @@ class _MaxPool(_Pool):
 
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1,
                  return_indices: bool = False, ceil_mode: bool = False) -> None:
+        pool_numbers(self._rank, kernel_size, stride, padding, dilation)
         super().__init__(kernel_size, stride, padding)
         self.dilation = dilation
-        self.return_indices = return_indices
-        self.ceil_mode = ceil_mode
+        self.return_indices = flag(return_indices, "return_indices")
+        self.ceil_mode = flag(ceil_mode, "ceil_mode")
 
     def _pooled(self, x: ArrayLike, return_indices: bool) -> Any:
         return self._pool(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, return_indices)
@@ -47,7 +51,7 @@ class _MaxPool(_Pool):
         self._saved = x, indices
         return (y, indices) if self.return_indices else y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         x, indices = self._recall()
         if not need_input_grad:
             return None
@@ -69,6 +73,7 @@ class MaxPool1d(_MaxPool):
         Whether a last window may end beyond the input.
     """
 
+    _rank = 1
     _pool = staticmethod(F.max_pool1d)
     _pool_backward = staticmethod(F.max_pool1d_backward)
 
@@ -76,6 +81,7 @@ class MaxPool1d(_MaxPool):
 class MaxPool2d(_MaxPool):
     """The largest element of each window of ``(N, C, H, W)`` or ``(C, H, W)``, as `torch.nn.MaxPool2d`; see `MaxPool1d`."""
 
+    _rank = 2
     _pool = staticmethod(F.max_pool2d)
     _pool_backward = staticmethod(F.max_pool2d_backward)
 
@@ -83,6 +89,10 @@ class MaxPool2d(_MaxPool):
 class _MaxUnpool(_Pool):
     _unpool: Callable[..., Array]
     _unpool_backward: Callable[..., Array]
+
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
+        window_numbers(self._rank, kernel_size, stride, padding)
+        super().__init__(kernel_size, stride, padding)
 
     def __call__(self, x: ArrayLike, indices: ArrayLike, output_size: Sequence[int] | None = None) -> Array:  # type: ignore[override]
         return self.forward(x, indices, output_size)
@@ -92,7 +102,7 @@ class _MaxUnpool(_Pool):
         self._saved = indices
         return y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         indices = self._recall()
         return self._unpool_backward(grad_output, indices) if need_input_grad else None
 
@@ -100,6 +110,7 @@ class _MaxUnpool(_Pool):
 class MaxUnpool1d(_MaxUnpool):
     """Elements put back where `MaxPool1d` found them, as `torch.nn.MaxUnpool1d`: called with (x, indices, output_size)."""
 
+    _rank = 1
     _unpool = staticmethod(F.max_unpool1d)
     _unpool_backward = staticmethod(F.max_unpool1d_backward)
 
@@ -107,6 +118,7 @@ class MaxUnpool1d(_MaxUnpool):
 class MaxUnpool2d(_MaxUnpool):
     """Elements put back where `MaxPool2d` found them, as `torch.nn.MaxUnpool2d`: called with (x, indices, output_size)."""
 
+    _rank = 2
     _unpool = staticmethod(F.max_unpool2d)
     _unpool_backward = staticmethod(F.max_unpool2d_backward)
 
@@ -117,9 +129,10 @@ class _AvgPool(_Pool):
 
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
                  count_include_pad: bool = True) -> None:
+        pool_numbers(self._rank, kernel_size, stride, padding)
         super().__init__(kernel_size, stride, padding)
-        self.ceil_mode = ceil_mode
-        self.count_include_pad = count_include_pad
+        self.ceil_mode = flag(ceil_mode, "ceil_mode")
+        self.count_include_pad = flag(count_include_pad, "count_include_pad")
 
     @property
     def _window(self) -> tuple[Any, ...]:
@@ -130,7 +143,7 @@ class _AvgPool(_Pool):
         self._saved = array.shape
         return self._pool(array, *self._window)
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         shape = self._recall()
         return self._pool_backward(grad_output, shape, *self._window) if need_input_grad else None
 
@@ -148,6 +161,7 @@ class AvgPool1d(_AvgPool):
         Whether the zeros of the padding count in the mean.
     """
 
+    _rank = 1
     _pool = staticmethod(F.avg_pool1d)
     _pool_backward = staticmethod(F.avg_pool1d_backward)
 
@@ -155,15 +169,18 @@ class AvgPool1d(_AvgPool):
 class AvgPool2d(_AvgPool):
     """The mean of each window of ``(N, C, H, W)`` or ``(C, H, W)``, as `torch.nn.AvgPool2d`; see `AvgPool1d`."""
 
+    _rank = 2
     _pool = staticmethod(F.avg_pool2d)
     _pool_backward = staticmethod(F.avg_pool2d_backward)
 
 
 class _AdaptiveAvgPool(Module):
+    _rank: int
     _pool: Callable[..., Array]
     _pool_backward: Callable[..., Array]
 
     def __init__(self, output_size: Size) -> None:
+        int_tuple(output_size, "output_size", self._rank, 1)
         self.output_size = output_size
 
     def forward(self, x: ArrayLike) -> Array:
@@ -171,7 +188,7 @@ class _AdaptiveAvgPool(Module):
         self._saved = array.shape
         return self._pool(array, self.output_size)
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         shape = self._recall()
         return self._pool_backward(grad_output, shape) if need_input_grad else None
 
@@ -188,6 +205,7 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
         How many windows.
     """
 
+    _rank = 1
     _pool = staticmethod(F.adaptive_avg_pool1d)
     _pool_backward = staticmethod(F.adaptive_avg_pool1d_backward)
 
@@ -195,6 +213,7 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
     """The means of windows that cover an image evenly, as `torch.nn.AdaptiveAvgPool2d`; see `AdaptiveAvgPool1d`."""
 
+    _rank = 2
     _pool = staticmethod(F.adaptive_avg_pool2d)
     _pool_backward = staticmethod(F.adaptive_avg_pool2d_backward)
 

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import transposed as F
+from fastconv._plane_arguments import transpose_numbers
+from fastconv.functional import Gradients
 from fastconv.nn._checks import Size, check_groups, per_axis, positive
-from fastconv.nn.init import RNG, weight_and_bias
-from fastconv.nn.module import Array, Module, Parameter
+from fastconv.nn.init import RNG, seeded, weight_and_bias
+from fastconv.nn.module import Array, Gradient, Module, Parameter
 
 
 class _ConvTransposeNd(Module):
@@ -19,7 +21,7 @@ class _ConvTransposeNd(Module):
 
     _rank: int
     _convolve: Callable[..., Array]
-    _convolve_backward: Callable[..., tuple[Array | None, Array | None, Array | None]]
+    _convolve_backward: Callable[..., Gradients]
 
     def __init__(
         self,
@@ -45,9 +47,10 @@ class _ConvTransposeNd(Module):
         self.output_padding = output_padding
         self.groups = positive(groups, "groups")
         self.dilation = per_axis(dilation, self._rank, "dilation")
+        transpose_numbers(self._rank, self.stride, padding, output_padding, self.dilation)
         check_groups(self.in_channels, self.out_channels, self.groups)
         taps = (self.out_channels // self.groups, *self.kernel_size)  # what PyTorch, too, takes for the fan-in
-        generator = np.random.default_rng(rng)
+        generator = seeded(rng)
         initial_weight, _ = weight_and_bias((self.in_channels, *taps), init, generator, dtype)
         _, initial_bias = weight_and_bias((self.out_channels, *taps), init, generator, dtype)
         self.weight = Parameter(initial_weight, "weight")
@@ -63,7 +66,7 @@ class _ConvTransposeNd(Module):
         self._saved = x
         return y
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         need = need_input_grad, True, self.bias is not None
         grad_input, grad_weight, grad_bias = self._convolve_backward(
             grad_output, self._recall(), self.weight.data, *self._numbers, need

@@ -8,8 +8,9 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from fastconv import resampling as F
-from fastconv._arguments import as_array
-from fastconv.nn.module import Array, Module
+from fastconv._arguments import as_array, choice
+from fastconv._plane_arguments import check_align_corners, interpolate_numbers
+from fastconv.nn.module import Array, Gradient, Module
 
 
 class Upsample(Module):
@@ -28,6 +29,8 @@ class Upsample(Module):
 
     def __init__(self, size: int | Sequence[int] | None = None, scale_factor: float | Sequence[float] | None = None,
                  mode: str = "nearest", align_corners: bool | None = None) -> None:
+        interpolate_numbers(max(F.MODES[choice(mode, "mode", F.MODES)]), size, scale_factor)
+        check_align_corners(align_corners or False, mode)
         self.size = size
         self.scale_factor = scale_factor
         self.mode = mode
@@ -42,7 +45,7 @@ class Upsample(Module):
         self._saved = array.shape
         return F.interpolate(array, *self._arguments)
 
-    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Array | None:
+    def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         shape = self._recall()
         return F.interpolate_backward(grad_output, shape, *self._arguments) if need_input_grad else None
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._arguments import (
+    ALGORITHMS,
     ConvArguments,
     Ints,
     Pairs,
@@ -21,6 +22,7 @@ from .._arguments import (
     check_linear,
     check_need,
     check_out,
+    check_summed_axis,
     choice,
     common_dtype,
     conv_arguments,
@@ -42,7 +44,8 @@ __all__ = [
     "softmax",
 ]
 
-Gradients = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
+Gradient = np.ndarray | Any  # None where `need` says so, and where nobody else has to ask
+Gradients = tuple[Gradient, Gradient, Gradient]
 
 _PAD_MODE = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
@@ -66,9 +69,9 @@ def conv1d(
 ) -> np.ndarray:
     """Convolve `x` of shape (N, C, L) or (C, L) with `weight` of shape (C_out, C / groups, K).
 
-    Same arguments as `fastconv.conv1d`; `algorithm` is ignored.
+    Same arguments as `fastconv.conv1d`; `algorithm` changes nothing.
     """
-    return _conv(1, x, weight, bias, (stride, padding, dilation, groups, padding_mode), activation, out)
+    return _conv(1, x, weight, bias, (stride, padding, dilation, groups, padding_mode), activation, out, algorithm)
 
 
 def conv2d(
@@ -87,9 +90,9 @@ def conv2d(
 ) -> np.ndarray:
     """Convolve `x` of shape (N, C, H, W) or (C, H, W) with `weight` of shape (C_out, C / groups, KH, KW).
 
-    Same arguments as `fastconv.conv2d`; `algorithm` is ignored.
+    Same arguments as `fastconv.conv2d`; `algorithm` changes nothing.
     """
-    return _conv(2, x, weight, bias, (stride, padding, dilation, groups, padding_mode), activation, out)
+    return _conv(2, x, weight, bias, (stride, padding, dilation, groups, padding_mode), activation, out, algorithm)
 
 
 def conv1d_backward(
@@ -132,7 +135,9 @@ def _conv(
     options: tuple[Any, ...],
     activation: str | None,
     out: np.ndarray | None,
+    algorithm: str,
 ) -> np.ndarray:
+    choice(algorithm, "algorithm", ALGORITHMS["fwd"])
     x, weight = as_array(x, "x"), as_array(weight, "weight")
     bias = None if bias is None else as_array(bias, "bias")
     given = conv_arguments(ndim, x.shape, weight.shape, None if bias is None else bias.shape, *options)
@@ -289,7 +294,9 @@ def log_softmax(x: Any, axis: int = -1) -> np.ndarray:
 def _below_zero(x: Any, axis: int) -> np.ndarray:
     """`x` shifted so that its largest value along `axis` is 0 and no exponential overflows."""
     x = as_array(x, "x")
-    return x - x.max(axis=axis, keepdims=True)
+    check_summed_axis(axis, x.shape)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        return x - x.max(axis=axis, keepdims=True)
 
 
 def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

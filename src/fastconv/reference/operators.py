@@ -8,11 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from .._arguments import as_array, check_need, common_dtype
+from .._arguments import (
+    SIGNAL_MODES,
+    as_array,
+    check_need,
+    check_statistics,
+    check_summed_axis,
+    choice,
+    common_dtype,
+    flag,
+    signal_axes,
+)
 from .._plane_arguments import check_gradient, transpose_arguments
-
-Gradients = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
-
+from .convolution import Gradients
 
 # ---- transposed convolutions -----------------------------------------------------------------------------
 
@@ -130,6 +138,7 @@ def batch_norm_backward(grad_output: Any, x: Any, running_mean: Any, running_var
 
 
 def _statistics(x: np.ndarray, running_mean: Any, running_var: Any, training: bool) -> tuple[np.ndarray, np.ndarray]:
+    check_statistics(running_mean, running_var, flag(training, "training"))
     if not training:
         return np.asarray(running_mean), np.asarray(running_var)
     if x.size == 0:
@@ -205,12 +214,14 @@ def tanh_backward(grad_output: Any, y: Any) -> np.ndarray:
 def softmax_backward(grad_output: Any, y: Any, axis: int = -1) -> np.ndarray:
     """Return the gradient of `softmax` given its output."""
     dy, y = as_array(grad_output, "grad_output"), as_array(y, "y")
+    check_summed_axis(axis, y.shape)
     return y * dy - y * (y * dy).sum(axis=axis, keepdims=True)
 
 
 def log_softmax_backward(grad_output: Any, y: Any, axis: int = -1) -> np.ndarray:
     """Return the gradient of `log_softmax` given its output."""
     dy = as_array(grad_output, "grad_output")
+    check_summed_axis(axis, dy.shape)
     return dy - np.exp(as_array(y, "y")) * dy.sum(axis=axis, keepdims=True)
 
 
@@ -220,7 +231,8 @@ def log_softmax_backward(grad_output: Any, y: Any, axis: int = -1) -> np.ndarray
 def convolve(x: Any, kernel: Any, mode: str = "full", axis: Any = None) -> np.ndarray:
     """Convolve along one axis or two, each of the others being a batch; see `fastconv.convolve`."""
     x, kernel = as_array(x, "x"), as_array(kernel, "kernel")
-    axes = tuple(range(x.ndim)) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, x.ndim)
+    choice(mode, "mode", SIGNAL_MODES)
+    axes = signal_axes(x.shape, kernel.shape, axis)
     last = tuple(range(-len(axes), 0))
     moved = np.moveaxis(x, axes, last)
     full = np.zeros((*moved.shape[: -len(axes)], *(n + k - 1 for n, k in zip(moved.shape[-len(axes) :], kernel.shape, strict=True))),
@@ -239,7 +251,7 @@ def convolve(x: Any, kernel: Any, mode: str = "full", axis: Any = None) -> np.nd
 def correlate(x: Any, kernel: Any, mode: str = "full", axis: Any = None) -> np.ndarray:
     """Correlate along one axis or two: convolve with the kernel reversed; see `fastconv.correlate`."""
     x, kernel = as_array(x, "x"), as_array(kernel, "kernel")
-    axes = tuple(range(x.ndim)) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, x.ndim)
+    axes = signal_axes(x.shape, kernel.shape, axis)
     if len(axes) == 1 and mode == "same" and len(kernel) > x.shape[axes[0]]:  # NumPy exchanges them, and turns the result
         def one(signal: np.ndarray) -> np.ndarray:
             return convolve(kernel, signal[::-1], mode)[::-1]

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .._arguments import as_array, int_tuple, shape_tuple
+from .._arguments import as_array, flag, int_tuple, shape_tuple
 from .._plane_arguments import (
+    check_align_corners,
     check_gradient,
     check_indices,
     check_planes,
@@ -39,6 +40,7 @@ def max_pool2d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, d
 def _max_pool(ndim: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
               return_indices: bool) -> Any:
     x = as_array(x, "x")
+    flag(return_indices, "return_indices")
     a = pool_arguments(ndim, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     size = x.shape[-ndim:]
     planes: np.ndarray = np.arange(math.prod(size)).reshape(size)
@@ -126,23 +128,23 @@ def _gathered(ndim: int, dy: np.ndarray, indices: np.ndarray) -> np.ndarray:
 def avg_pool1d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
                count_include_pad: bool = True) -> np.ndarray:
     """Return the mean of each window of signals; see `fastconv.avg_pool1d`."""
-    return _mapped(x, _mean_matrices(1, np.shape(x), kernel_size, stride, padding, ceil_mode, count_include_pad))
+    return _mapped(x, _mean_matrices(1, np.shape(x), "x", kernel_size, stride, padding, ceil_mode, count_include_pad))
 
 
 def avg_pool2d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
                count_include_pad: bool = True) -> np.ndarray:
     """Return the mean of each window of images; see `fastconv.avg_pool2d`."""
-    return _mapped(x, _mean_matrices(2, np.shape(x), kernel_size, stride, padding, ceil_mode, count_include_pad))
+    return _mapped(x, _mean_matrices(2, np.shape(x), "x", kernel_size, stride, padding, ceil_mode, count_include_pad))
 
 
 def avg_pool1d_backward(grad_output: Any, input_size: Sequence[int], *args: Any, **kwargs: Any) -> np.ndarray:
     """Return the gradient of `avg_pool1d` with respect to x of shape `input_size`."""
-    return _mapped_back(grad_output, input_size, _mean_matrices(1, input_size, *args, **kwargs))
+    return _mapped_back(grad_output, input_size, _mean_matrices(1, input_size, "input_size", *args, **kwargs))
 
 
 def avg_pool2d_backward(grad_output: Any, input_size: Sequence[int], *args: Any, **kwargs: Any) -> np.ndarray:
     """Return the gradient of `avg_pool2d` with respect to x of shape `input_size`."""
-    return _mapped_back(grad_output, input_size, _mean_matrices(2, input_size, *args, **kwargs))
+    return _mapped_back(grad_output, input_size, _mean_matrices(2, input_size, "input_size", *args, **kwargs))
 
 
 def adaptive_avg_pool1d(x: Any, output_size: Any) -> np.ndarray:
@@ -176,9 +178,10 @@ def interpolate_backward(grad_output: Any, input_size: Sequence[int], size: Any 
     return _mapped_back(grad_output, input_size, _interpolation_matrices(input_size, size, scale_factor, mode, align_corners))
 
 
-def _mean_matrices(ndim: int, shape: Sequence[int], kernel_size: Any, stride: Any = None, padding: Any = 0,
+def _mean_matrices(ndim: int, shape: Sequence[int], name: str, kernel_size: Any, stride: Any = None, padding: Any = 0,
                    ceil_mode: bool = False, count_include_pad: bool = True) -> list[np.ndarray]:
-    a = pool_arguments(ndim, shape, kernel_size, stride, padding, 1, ceil_mode)
+    a = pool_arguments(ndim, shape, kernel_size, stride, padding, 1, ceil_mode, name)
+    flag(count_include_pad, "count_include_pad")
     matrices = []
     for n, out, k, s, p in zip(shape[-ndim:], a.output, a.kernel, a.stride, a.padding, strict=True):
         matrix = np.zeros((out, n))
@@ -203,7 +206,8 @@ def _even_matrices(ndim: int, shape: Sequence[int], output_size: Any) -> list[np
 
 
 def _interpolation_matrices(shape: Sequence[int], size: Any, scale_factor: Any, mode: str, align_corners: bool) -> list[np.ndarray]:
-    ndim = {"linear": 1, "bilinear": 2, "nearest": len(shape) - 2}[mode]
+    ndim = {"linear": 1, "bilinear": 2, "nearest": max(len(shape) - 2, 1)}[mode]
+    check_align_corners(align_corners, mode)
     check_planes(ndim, shape, "x")
     output, scales = interpolate_arguments(ndim, shape, size, scale_factor)
     matrices = []
