@@ -4,7 +4,7 @@
 
 #define COL2IM_BYTES 131072 /* of products that wait in the second-level cache */
 #define COL2IM_ROWS 256     /* of them at most */
-#define COL2IM_TERM 4       /* cycles of a term's line of the gradient, which lies a plane from the one before: measured */
+#define COL2IM_TERM 8       /* cycles of a term's line of the gradient, which lies a plane from the one before: measured */
 #define COL2IM_ADD 4        /* cycles to add a vector of products; one by one where the stride puts them apart */
 #define COL2IM_APART 2.5
 #define COL2IM_RUN 12       /* cycles to begin with a row of it */
@@ -65,7 +65,8 @@ static int col2im_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const double taps = (double)(p->kh * p->kw), channels = (double)p->oc;
-    return p->pass == CONV_BWD_DATA && p->pad_mode == CONV_ZEROS && taps <= 5.5 * (__builtin_sqrt(channels * taps) - __builtin_sqrt(channels));
+    return p->pass == CONV_BWD_DATA && p->pad_mode == CONV_ZEROS &&
+           (taps == 1 || taps <= 5.5 * (__builtin_sqrt(channels * taps) - __builtin_sqrt(channels)));
 }
 
 const conv_algorithm col2im_algorithm = {
