@@ -84,11 +84,11 @@ static double direct_task_bytes(const conv_plan *plan)
 }
 
 /* Cycles in which the rows of a vector of columns come from the second-level cache for one channel, where a small tile waits
- * for them: each is a line or two for few products. A kernel of one point loses some even where the first-level cache has room for all. */
+ * for them: each is a line or two for few products. Where most terms bring a line of their own, some are lost even if there is room for all. */
 static double direct_misses(const conv_plan *plan, const lattice *lat)
 {
     const double lines = direct_lines(plan, lat, lanes_of(plan)), passes = (double)ceil_div(lat->result_channels, plan->kernels->mr);
-    const double full = (double)plan->channels * lines * ALIGNMENT / FIRST_CACHE, lost = full > 1 ? 1 : lat->h.taps * lat->w.taps == 1 ? full : 0;
+    const double full = (double)plan->channels * lines * ALIGNMENT / FIRST_CACHE, lost = full > 1 ? 1 : lines > 0.6 * (double)(lat->h.taps * lat->w.taps) ? full : 0;
     return small_tiles(plan) ? lost * passes * lines * 2.5 / plan->nv : 0;
 }
 

@@ -222,9 +222,9 @@ const conv_algorithm slide_algorithm = {
 
 #define PLANES_BAND 196608 /* bytes of a band: they stay in the second-level cache */
 #define PLANES_COLUMNS 64 /* of a band that does not have whole rows, at least */
-#define PLANES_TURN 6    /* cycles of a vector that is turned, with its load and its store: measured */
+#define PLANES_TURN 6.5  /* cycles of a vector that is turned, with its load and its store: measured */
 #define PLANES_TILE 15   /* cycles to begin and end some results of a row; for each row of the kernel a third */
-#define PLANES_BLOCK 400 /* cycles to begin with a block */
+#define PLANES_BLOCK 500 /* cycles to begin with a block */
 
 /* Cycles of the products of a lattice: a load for each, and one of weights for some. */
 static double planes_lattice_cycles(const conv_plan *plan, const lattice *lat)

@@ -45,6 +45,9 @@ static double winograd_cost(const conv_plan *plan)
     const double lanes = (double)lanes_of(plan);
     const double f = (double)s.frequencies, rows = (double)lat.result_channels, k = (double)s.k;
     const double strips = (double)round_up(s.tiles_h * s.tiles_w, lanes_of(plan));
+    /* cycles of a vector of a frequency, of the source's first group of taps and of each other, and of the result: measured */
+    const int both = s.tile_h > 1 && s.tile_w > 1;
+    const double channels = (double)lat.source_channels, source = both ? 13 * k : 28 * channels + 5 * (k - channels), result = both ? 13 : 28;
     const double vectors = (double)(s.tiles_h * (s.tiles_w / s.each_w)) * (double)ceil_div(s.each_w, lanes_of(plan));
     /* a dilated row is gathered and its results are put one by one: measured */
     const double apart = s.apart_w == 1 ? 0 : WINOGRAD_APART * (double)(s.tiles_h * s.tiles_w * s.tile_w) *
@@ -54,10 +57,9 @@ static double winograd_cost(const conv_plan *plan)
     return far_source(plan, &lat) + apart
            + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
            + (s.tiles_h * s.tiles_w <= tile_columns(plan) ? 1.3 : 1.5) * f * strips * rows * k / lanes / 2 /* products */
-           + 13 * f * vectors * k                     /* source */
-           + 13 * f * strips / lanes * rows           /* result */
+           + f * vectors * source + result * f * strips / lanes * rows
            /* weights: made, even where a plan has kept them, so that it chooses as the function does */
-           + ((double)lat.source_channels * (40 + 3 * (double)(lat.h.taps * lat.w.taps)) + 2 * f * k) * rows / lanes;
+           + (channels * (40 + 3 * (double)(lat.h.taps * lat.w.taps)) + 2 * f * k) * rows / lanes;
 }
 
 static void winograd_block(conv_plan *plan)
