@@ -197,6 +197,7 @@ def test_softmax_of_infinities_is_nan_without_a_warning(module: Any) -> None:
     np.testing.assert_array_equal(module.softmax(x), [np.nan, np.nan, np.nan])
     np.testing.assert_array_equal(module.log_softmax(x), [np.nan, np.nan, np.nan])
     np.testing.assert_array_equal(module.softmax(x[1:]), [1, 0])
+    np.testing.assert_array_equal(module.softmax(np.array([[1e300, 1e300], [-np.inf, -np.inf]])), [[0.5, 0.5], [np.nan, np.nan]])
 
 
 @pytest.mark.parametrize("name", ["relu", "softmax", "log_softmax"])

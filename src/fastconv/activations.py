@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,7 @@ def softmax(x: ArrayLike, axis: int = -1) -> Array:
         For an axis that x has not, or an empty one.
     """
     e = np.exp(_below_zero(x, axis))
-    return e / e.sum(axis=axis, keepdims=True)
+    return e / np.add.reduce(e, axis=axis, keepdims=True)
 
 
 def softmax_backward(grad_output: ArrayLike, y: ArrayLike, axis: int = -1) -> Array:
@@ -229,8 +230,11 @@ def _below_zero(x: ArrayLike, axis: int) -> Array:
     """`x` shifted so that its largest value along `axis` is 0 and no exponential overflows."""
     array = as_array(x, "x")
     check_summed_axis(axis, array.shape)
+    largest = np.maximum.reduce(array, axis=axis, keepdims=True)
+    if math.isfinite(np.vdot(largest, largest)):  # nearly always, and quicker to see than errstate is to enter
+        return array - largest
     with np.errstate(invalid="ignore"):  # inf - inf is NaN, as in PyTorch; nobody needs a warning from in here
-        return array - array.max(axis=axis, keepdims=True)
+        return array - largest
 
 
 def _pair(grad_output: ArrayLike, other: ArrayLike, name: str) -> tuple[Array, Array]:
