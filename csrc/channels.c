@@ -77,7 +77,8 @@ static double channels_cost(const conv_plan *plan)
     const double row = 1 + (double)((lat.w.taps - 1) * axis_distance(&lat.w) * element_bytes(plan)) / ALIGNMENT;
     const double lines = (double)(lat.source_channels * lat.h.taps) * min_double(row, (double)lat.w.taps) * ALIGNMENT;
     const double lost = lines > FIRST_CACHE ? CHANNELS_LINE * lines / ALIGNMENT / k : 0;
-    const double step = (!small_tiles(plan) ? 0.55 : plan->nv == 1 ? 0.85 : panel + lines > FIRST_CACHE ? 0.62 : 0.55) + lost / CHANNELS_ROWS / (double)plan->nv;
+    const double tight = plan->nv == 1 ? 0.85 : panel + lines > FIRST_CACHE ? 0.62 : 0.55;
+    const double step = (small_tiles(plan) ? tight : 0.55) + lost / CHANNELS_ROWS / (double)plan->nv;
     const double tiles = boxes * points / CHANNELS_ROWS * columns / (double)tile_columns(plan);
     /* lines of long rows that are read in place are called before the tiles meet them */
     const double source = lattice_inside(&all) ? (double)(lat.source_channels * lat.h.size * lat.w.size * element_bytes(plan)) : 0;
@@ -85,8 +86,8 @@ static double channels_cost(const conv_plan *plan)
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
     return CHANNELS_TASK + called + taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
-           few * (boxes * packs * columns / lanes * k * lattices + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE + boxes * points * columns * store +
-                  (lattice_inside(&all) ? 0 : rows * (16 + (double)axis_reach(&all.w) / lanes * 2)));
+           few * (boxes * packs * columns / lanes * k * lattices + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE +
+                  boxes * points * columns * store + (lattice_inside(&all) ? 0 : rows * (16 + (double)axis_reach(&all.w) / lanes * 2)));
 }
 
 /* Every output belongs to exactly one point. */

@@ -88,7 +88,8 @@ static double direct_task_bytes(const conv_plan *plan)
 static double direct_misses(const conv_plan *plan, const lattice *lat)
 {
     const double lines = direct_lines(plan, lat, lanes_of(plan)), passes = (double)ceil_div(lat->result_channels, plan->kernels->mr);
-    const double full = (double)plan->channels * lines * ALIGNMENT / FIRST_CACHE, lost = full > 1 ? 1 : lines > 0.6 * (double)(lat->h.taps * lat->w.taps) ? full : 0;
+    const double full = (double)plan->channels * lines * ALIGNMENT / FIRST_CACHE, taps = (double)(lat->h.taps * lat->w.taps);
+    const double lost = full > 1 ? 1 : lines > 0.6 * taps ? full : 0;
     return small_tiles(plan) ? lost * passes * lines * 2.5 / plan->nv : 0;
 }
 

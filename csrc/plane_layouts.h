@@ -39,7 +39,8 @@ static inline planes_box planes_box_of(const conv_plan *plan, idx lanes)
     if (p->pad_mode == CONV_ZEROS)
         box.rows = min_idx(box.rows, h->size);
     box.first = box.across > 1 ? w->first : min_idx(0, w->first); /* of the first band */
-    box.row = box.across > 1 ? planes_extent(w, plan->chunk_w, plan->phases_w) : max_idx(w->size, w->first + planes_extent(w, plan->chunk_w, plan->phases_w)) - box.first;
+    const idx extent = planes_extent(w, plan->chunk_w, plan->phases_w);
+    box.row = box.across > 1 ? extent : max_idx(w->size, w->first + extent) - box.first;
     box.source = box.rows * box.row * lanes;
     box.weights = p->kh * p->kw * lanes;
     box.sums = (min_idx(h->out_size, results_h) * min_idx(w->out_size, results_w) + lanes) * lanes * element;

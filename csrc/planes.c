@@ -31,8 +31,10 @@ static double stencil_rows(const conv_plan *plan, const lattice *lat, int rows, 
 static double stencil_plane(const conv_plan *plan, const lattice *lat, int rows, int vectors)
 {
     const idx grid = lat->h.grid, left = grid % rows, lanes = lanes_of(plan);
-    if (rows == 1)
-        return stencil_rows(plan, lat, 1, vectors, (double)round_up((max_idx(1, grid) - 1) * stencil_box_of(plan, lat, lanes).pitch + lat->w.grid, lanes));
+    if (rows == 1) {
+        const idx all = (max_idx(1, grid) - 1) * stencil_box_of(plan, lat, lanes).pitch + lat->w.grid;
+        return stencil_rows(plan, lat, 1, vectors, (double)round_up(all, lanes));
+    }
     const double columns = (double)round_up(lat->w.grid, vectors * lanes);
     double cycles = (double)(grid / rows) * stencil_rows(plan, lat, rows, vectors, columns);
     if (left >= 2)
@@ -192,13 +194,16 @@ static double slide_cost(const conv_plan *plan)
     const lattice lat = plan->largest;
     const slide_shape s = slide_shape_of(plan);
     const double far = SLIDE_LINE * (double)min_idx(2, lat.w.step) * far_lines(plan, &lat), shuffles = lat.w.step > 1 ? 1.7 : 1; /* measured */
-    const double plane = (double)lat.h.size * (double)lat.w.size + (double)lat.h.grid * (double)lat.w.grid, bytes = plane * (double)element_bytes(plan);
+    const double plane = (double)lat.h.size * (double)lat.w.size + (double)lat.h.grid * (double)lat.w.grid;
+    const double bytes = plane * (double)element_bytes(plan);
     const double lines = bytes > 2 * FIRST_CACHE ? SLIDE_NEAR * bytes / ALIGNMENT : 0;
     const double walked = (s.part < s.across && bytes > FIRST_CACHE ? SLIDE_TWICE : 1) * shuffles;
     const double steps = (double)(lat.h.grid + (s.across - 1) * s.apart * ceil_div(lat.h.grid, plan->chunk_h));
     const double copy = s.in_place ? 2 : (double)s.period * (60 + (double)s.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 4 : 16));
-    const double walks = (double)ceil_div(s.across, s.part) * (double)s.apart * (double)ceil_div(lat.h.grid, plan->chunk_h) * (double)ceil_div(lat.w.grid, s.vectors * lanes_of(plan));
-    return (double)lat.result_channels * (walked * slide_row(plan, &s) * steps + SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40 + lines) +
+    const double walks = (double)ceil_div(s.across, s.part) * (double)s.apart * (double)ceil_div(lat.h.grid, plan->chunk_h) *
+                         (double)ceil_div(lat.w.grid, s.vectors * lanes_of(plan));
+    const double begins = SLIDE_WALK * walks + 2 * (double)(lat.h.taps * lat.w.taps) + 40;
+    return (double)lat.result_channels * (walked * slide_row(plan, &s) * steps + begins + lines) +
            (double)(lat.h.grid * lat.h.step) * copy + far;
 }
 

@@ -45,7 +45,8 @@ static void NAME(col2im_task)(const void *context, idx index, int worker)
     REAL *const products = (REAL *)(call->scratch + worker * plan->task_bytes + matmul_task_bytes(NV * LANES, sizeof(REAL)));
     REAL *const dx = (REAL *)call->dst + (image * p->ic + c0) * plane;
     const REAL *const dy = (const REAL *)call->src + image * p->oc * positions;
-    matrix_product product = {.m = (c1 - c0) * taps, .rows = (c1 - c0) * taps, .k = p->oc, .a_row = 1, .a_col = p->ic * taps, .b_row = positions, .b_col = 1,
+    matrix_product product = {.m = (c1 - c0) * taps, .rows = (c1 - c0) * taps, .k = p->oc,
+                              .a_row = 1, .a_col = p->ic * taps, .b_row = positions, .b_col = 1,
                               .a = (const REAL *)call->weights + (group * p->oc * p->ic + c0) * taps, .c = products,
                               .scratch = call->scratch + worker * plan->task_bytes};
     for (idx c = c0; c < c1; c++)

@@ -402,7 +402,7 @@ def check_need(need: Any) -> tuple[bool, bool, bool]:
     """Return `need` as three bools: which of grad_input, grad_weight and grad_bias are wanted."""
     if not _is_sequence(need) or len(need) != 3:
         raise ValueError(f"need must be three bools (input, weight, bias), got {need!r}")
-    if not all(isinstance(item, (bool, np.bool_)) for item in need):
+    if not all(isinstance(item, (bool, np.bool_)) or (isinstance(item, int) and item in (0, 1)) for item in need):
         raise TypeError(f"need must be three bools (input, weight, bias), got {need!r}")
     return bool(need[0]), bool(need[1]), bool(need[2])
 
