@@ -60,12 +60,19 @@ static double col2im_cost(const conv_plan *plan)
            (double)(p->ic * p->ih) * (double)p->iw / lanes + COPIED_LINE * far_lines(plan, &plan->envelope);
 }
 
+/* Layers of small images, but for the first, lie batch-last in training, if nothing sums in another order there. */
+static int col2im_leaves(const conv_problem *p)
+{
+    const double bytes = (double)p->oc * (double)(p->oh * p->ow) * ALIGNMENT;
+    return p->ic > 3 && p->oc <= 64 && bytes < CACHE_BYTES;
+}
+
 /* What is added after the sums over channels keeps the bound: their blocks and the taps are no more than accumulation_block allows. */
 static int col2im_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const double taps = (double)(p->kh * p->kw), channels = (double)p->oc;
-    return p->pass == CONV_BWD_DATA && p->pad_mode == CONV_ZEROS &&
+    return p->pass == CONV_BWD_DATA && p->pad_mode == CONV_ZEROS && !col2im_leaves(p) &&
            (taps == 1 || taps <= 5.5 * (__builtin_sqrt(channels * taps) - __builtin_sqrt(channels)));
 }
 
