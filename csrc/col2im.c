@@ -60,11 +60,13 @@ static double col2im_cost(const conv_plan *plan)
            (double)(p->ic * p->ih) * (double)p->iw / lanes + COPIED_LINE * far_lines(plan, &plan->envelope);
 }
 
-/* Layers of small images, but for the first, lie batch-last in training, if nothing sums in another order there. */
-static int col2im_leaves(const conv_problem *p)
+/* Layers of small images, but for the first, lie batch-last in training, if nothing sums in another order there; and a few positions fill no vector,
+ * while the weights of lattices serve other images. */
+static int col2im_leaves(const conv_plan *plan)
 {
+    const conv_problem *p = &plan->p;
     const double bytes = (double)p->oc * (double)(p->oh * p->ow) * ALIGNMENT;
-    return p->ic > 3 && p->oc <= 64 && bytes < CACHE_BYTES;
+    return (p->ic > 3 && p->oc <= 64 && bytes < CACHE_BYTES) || (plan->phases_h * plan->phases_w > 1 && p->oh * p->ow < lanes_of(plan));
 }
 
 /* What is added after the sums over channels keeps the bound: their blocks and the taps are no more than accumulation_block allows. */
@@ -72,7 +74,7 @@ static int col2im_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const double taps = (double)(p->kh * p->kw), channels = (double)p->oc;
-    return p->pass == CONV_BWD_DATA && p->pad_mode == CONV_ZEROS && !col2im_leaves(p) &&
+    return p->pass == CONV_BWD_DATA && p->pad_mode == CONV_ZEROS && !col2im_leaves(plan) &&
            (taps == 1 || taps <= 5.5 * (__builtin_sqrt(channels * taps) - __builtin_sqrt(channels)));
 }
 
