@@ -21,7 +21,6 @@ static void col2im_block(conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     plan->nv = plan->kernels->nv;
-    plan->m_rows = p->ic;
     plan->channels = even(p->ic, COL2IM_ROWS / (p->kh * p->kw));
     plan->chunk_n = 1;
     const idx positions = max_idx(tile_columns(plan), (idx)(COL2IM_BYTES / (double)element_bytes(plan) / col2im_rows(plan)));

@@ -139,6 +139,17 @@ def test_same_bits_for_any_number_of_threads(problem: Problem, isa: str) -> None
             assert_same_bits(run(fc, problem, arrays), alone)
 
 
+def test_zeros_keep_their_sign_for_any_number_of_threads(isa: str, dtype: str) -> None:
+    """Outputs of a transposed convolution that no tap meets are their bias, -0.0 too, whoever adds beside them."""
+    x, w = np.ones((1, 100, 5, 5), dtype), np.ones((100, 6, 2, 1), dtype)
+    b = np.full(6, -0.0, dtype)
+    for threads in (1, 2, 3):
+        with fc.threads(threads):
+            y = fc.conv_transpose2d(x, w, b, stride=(3, 1))
+        assert np.signbit(y[:, :, 2::3]).all()
+        assert (y[:, :, ::3] == 100).all()
+
+
 @pytest.mark.parametrize("problem", [p for p in CATALOGUE + LARGER if p.n > 1], ids=str)
 def test_same_bits_for_any_split_of_the_batch(problem: Problem, isa: str, dtype: str) -> None:
     x, w, b, dy = problem.arrays(dtype)

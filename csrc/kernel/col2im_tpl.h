@@ -4,8 +4,8 @@
  * A task has some channels of an image, so that no other adds to them; bands, taps and positions come in one order.
  */
 
-/* to[first + j * step] += from[j] for those of `count` columns that lie in the row. Zeros may be added to what follows it before `end`,
- * and behind the last of from there is room for a vector. */
+/* to[first + j * step] += from[j] for those of `count` columns that lie in the row. What follows it before `end` may be stored as it is,
+ * to the last bit, and behind the last of from there is room for a vector. */
 static void NAME(col2im_add)(REAL *to, idx width, idx first, idx step, const REAL *from, idx count, const REAL *end)
 {
     idx j = first < 0 ? ceil_div(-first, step) : 0;
@@ -14,7 +14,7 @@ static void NAME(col2im_add)(REAL *to, idx width, idx first, idx step, const REA
     for (; step == 1 && j < last && to + j + LANES <= end; j += LANES) {
         const vec y = NAME(load)(from + j), sum = NAME(load)(to + j);
         const mask in = NAME(iota)() + (WORD)j < (mask){0} + (WORD)last;
-        NAME(store)(to + j, j + LANES <= last ? sum + y : sum + (vec)((mask)y & in));
+        NAME(store)(to + j, j + LANES <= last ? sum + y : (vec)(((mask)(sum + y) & in) | ((mask)sum & ~in)));
     }
     for (; j < last; j++)
         to[j * step] += from[j];
@@ -25,7 +25,8 @@ typedef struct {
     idx y0, y1, x0, x1;
 } NAME(col2im_band);
 
-static void NAME(col2im_tap)(const conv_problem *p, const NAME(col2im_band) *band, const REAL *products, idx th, idx tw, REAL *plane, const REAL *end)
+static void NAME(col2im_tap)(const conv_problem *p, const NAME(col2im_band) *band, const REAL *products, idx th, idx tw, REAL *plane,
+                             const REAL *end)
 {
     const idx columns = band->x1 - band->x0, first = band->x0 * p->stride_w + tw * p->dil_w - p->pad_left;
     for (idx y = band->y0; y < band->y1; y++, products += columns) {
@@ -43,7 +44,7 @@ static void NAME(col2im_task)(const void *context, idx index, int worker)
     const idx parts = ceil_div(p->ic, plan->channels), c0 = index % parts * plan->channels, c1 = min_idx(c0 + plan->channels, p->ic);
     const idx image = index / parts, group = image % p->groups, taps = p->kh * p->kw, plane = p->ih * p->iw, positions = p->oh * p->ow;
     REAL *const products = (REAL *)(call->scratch + worker * plan->task_bytes + matmul_task_bytes(NV * LANES, sizeof(REAL)));
-    REAL *const dx = (REAL *)call->dst + (image * p->ic + c0) * plane;
+    REAL *const dx = (REAL *)call->dst + (image * p->ic + c0) * plane, *const end = dx + (c1 - c0) * plane;
     const REAL *const dy = (const REAL *)call->src + image * p->oc * positions;
     matrix_product product = {.m = (c1 - c0) * taps, .rows = (c1 - c0) * taps, .k = p->oc,
                               .a_row = 1, .a_col = p->ic * taps, .b_row = positions, .b_col = 1,
@@ -62,6 +63,6 @@ static void NAME(col2im_task)(const void *context, idx index, int worker)
             for (idx tile = 0; tile < ceil_div(product.n, NV * LANES); tile++)
                 NAME(matmul_task)(&product, tile, 0);
             for (idx m = 0; m < product.m; m++)
-                NAME(col2im_tap)(p, &band, products + m * product.n, m % taps / p->kw, m % p->kw, dx + m / taps * plane, dx + (c1 - c0) * plane);
+                NAME(col2im_tap)(p, &band, products + m * product.n, m % taps / p->kw, m % p->kw, dx + m / taps * plane, end);
         }
 }

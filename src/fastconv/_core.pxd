@@ -31,18 +31,6 @@ cdef extern from "conv.h" nogil:
 
     ctypedef enum conv_algorithm_id:
         CONV_AUTO
-        CONV_DIRECT
-        CONV_CHANNELS
-        CONV_BATCH
-        CONV_WINOGRAD
-        CONV_PLANES
-        CONV_SLIDE
-        CONV_STENCIL
-        CONV_GEMM
-        CONV_FFT
-        CONV_OUTER
-        CONV_DOT
-        CONV_REF
         CONV_ALGORITHMS
 
     ctypedef enum conv_status:

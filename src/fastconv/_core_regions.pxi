@@ -71,9 +71,11 @@ cdef list regions_of(conv_problem *p, conv_regions *regions):
 cdef Region longest_of(list regions):
     """That takes longest; None where none has taps."""
     cdef Region region, longest = None
+    cdef double cycles, most = 0
     for region in regions:
-        if not region.empty() and (longest is None or region.cycles() > longest.cycles()):
-            longest = region
+        cycles = region.cycles()
+        if cycles > most:
+            most, longest = cycles, region
     return longest
 
 
