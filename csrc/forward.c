@@ -226,7 +226,7 @@ static idx gemm_chunks(const conv_plan *plan)
 
 /* Measured over images of 3 to 112 pixels: */
 #define GEMM_PRODUCTS 1.1 /* of the cycles on paper: weights and panels are read from further away */
-#define GEMM_RUN 22       /* cycles to see where a run of a row comes from, for all channels of a tap */
+#define GEMM_RUN 22       /* cycles to see where a run of a row comes from, for the channels of a block */
 
 /* Cycles for a vector of elements `step` apart, into a panel and out of it. */
 static double panel_cycles(idx step)
@@ -244,7 +244,8 @@ static double gemm_cost(const conv_plan *plan)
     const double taps = (double)(lat.h.taps * lat.w.taps), k = (double)lat.source_channels * taps;
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double stores = points % nr == 0 ? 0 : (double)lat.result_channels * 15; /* of the tile that an image ends in */
-    const double packs = taps * runs * GEMM_RUN + k * (runs + vectors * panel_cycles(lat.w.step));
+    const double blocks = (double)ceil_div(lat.source_channels, plan->channels);
+    const double packs = blocks * taps * runs * GEMM_RUN + k * (runs + vectors * panel_cycles(lat.w.step));
     return lattices * (k * GEMM_PRODUCTS * row_cycles(plan, lat.result_channels, points, 0) + packs + vectors * tile_ends(plan, lat.result_channels) +
                        stores + TASK_CYCLES + panels * PANEL_CYCLES) +
            taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat);
