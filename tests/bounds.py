@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from problems import Problem
 
-from fastconv import _arguments, reference
+from fastconv import _conv_arguments, reference
 
 PASSES = ("fwd", "bwd_data", "bwd_weights", "bwd_bias")
-ALGORITHMS = _arguments.ALGORITHMS["fwd"]
+ALGORITHMS = _conv_arguments.ALGORITHMS["fwd"]
 TILE, PLANE = 4, 1 << 20  # outputs along an axis: of the largest Winograd transform; more than a plane of the tests has
 TRANSFORMS = {"auto": TILE, "winograd": TILE, "fft": PLANE}  # those that may be transforms, whose error belongs to a tile
 FFT_TAPS = 24  # from which on `auto` may take the FFT

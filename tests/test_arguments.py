@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv import _arguments, reference
+from fastconv import _arguments, _conv_arguments, reference
 
 BOTH = pytest.mark.parametrize("module", [fc, reference], ids=["library", "reference"])
 
@@ -265,7 +265,7 @@ def test_linear(module: Any, name: str) -> None:
     ids=repr,
 )
 def test_padding_forms_2d(padding: Any, expected: Any) -> None:
-    given = _arguments.conv_arguments(2, (1, 9, 9), (1, 1, 2, 3), None, 1, padding, 1, 1)
+    given = _conv_arguments.conv_arguments(2, (1, 9, 9), (1, 1, 2, 3), None, 1, padding, 1, 1)
     assert given.padding == expected
 
 
@@ -284,7 +284,7 @@ def test_padding_forms_2d(padding: Any, expected: Any) -> None:
 )
 def test_padding_forms_1d(padding: Any, expected: Any) -> None:
     """In 1-D two ints are the two sides of the one dimension."""
-    given = _arguments.conv_arguments(1, (1, 9), (1, 1, 4), None, (3,), padding, 2, 1)
+    given = _conv_arguments.conv_arguments(1, (1, 9), (1, 1, 4), None, (3,), padding, 2, 1)
     assert given.padding == (expected,)
 
 
@@ -294,7 +294,7 @@ def test_padding_forms_1d(padding: Any, expected: Any) -> None:
 def test_the_short_way_of_a_call_is_the_long_one_1d(padding: Any, stride: Any, dilation: Any) -> None:
     """Ints, tuples and words are read by the seam, lists by `_arguments`."""
     x, weight = random(1, 2, 11), random(3, 2, 4)
-    pairs = _arguments.conv_arguments(1, x.shape, weight.shape, None, stride, padding, dilation, 1).padding
+    pairs = _conv_arguments.conv_arguments(1, x.shape, weight.shape, None, stride, padding, dilation, 1).padding
     actual = fc.conv1d(x, weight, None, stride, padding, dilation)
     expected = fc.conv1d(x, weight, None, stride, [list(pair) for pair in pairs], dilation)
     np.testing.assert_array_equal(actual, expected)
@@ -305,12 +305,12 @@ def test_the_short_way_of_a_call_is_the_long_one_1d(padding: Any, stride: Any, d
 )
 @pytest.mark.parametrize("stride", [1, (1, 2), 4])
 @pytest.mark.parametrize("dilation", [1, (3, 2)])
-@pytest.mark.parametrize("padding_mode", _arguments.PADDING_MODES)
+@pytest.mark.parametrize("padding_mode", _conv_arguments.PADDING_MODES)
 def test_the_short_way_of_a_call_is_the_long_one_2d(
     padding: Any, stride: Any, dilation: Any, padding_mode: str
 ) -> None:
     x, weight = random(2, 9, 12), random(3, 2, 2, 3)
-    pairs = _arguments.conv_arguments(2, x.shape, weight.shape, None, stride, padding, dilation, 1).padding
+    pairs = _conv_arguments.conv_arguments(2, x.shape, weight.shape, None, stride, padding, dilation, 1).padding
     settings = {"stride": stride, "dilation": dilation, "padding_mode": padding_mode}
     actual = fc.conv2d(x, weight, padding=padding, **settings)
     expected = fc.conv2d(x, weight, padding=[list(pair) for pair in pairs], **settings)

@@ -21,7 +21,7 @@ from bounds import (
 from problems import CATALOGUE, Problem, parse
 
 import fastconv as fc
-from fastconv import _arguments, _core
+from fastconv import _conv_arguments, _core
 
 # Large enough that threads share the work, and that blocks and panels are cut more than once.
 LARGER = parse("""
@@ -70,7 +70,7 @@ def test_bwd_weights(problem: Problem, isa: str, dtype: str) -> None:
 
 @pytest.mark.parametrize(
     ("pass_", "algorithm"),
-    [(pass_, name) for pass_ in ("bwd_data", "bwd_weights") for name in _arguments.ALGORITHMS[pass_] if name != "auto"],
+    [(pass_, name) for pass_ in ("bwd_data", "bwd_weights") for name in _conv_arguments.ALGORITHMS[pass_] if name != "auto"],
 )
 @pytest.mark.parametrize("problem", CATALOGUE + LARGER[:5], ids=str)
 def test_every_kernel_of_backward(

@@ -13,7 +13,7 @@ from bounds import function, run
 from problems import CATALOGUE, Problem, parse
 
 import fastconv as fc
-from fastconv import _arguments, nn, reference
+from fastconv import _conv_arguments, nn, reference
 
 BOTH = pytest.mark.parametrize("module", [fc, reference], ids=["library", "reference"])
 PROBLEMS = pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_auto_is_the_cheapest_that_applies(pass_: str, isa: str) -> None:
     for problem in (*CATALOGUE, *map(Problem.parse, edge)):
         shapes, settings = (problem.x_shape, problem.weight_shape), problem.arguments()
         cycles = {}
-        for algorithm in _arguments.ALGORITHMS[pass_]:
+        for algorithm in _conv_arguments.ALGORITHMS[pass_]:
             try:
                 plan = fc.explain(*shapes, **settings, pass_=pass_, algorithm=algorithm)
             except ValueError:

@@ -15,7 +15,7 @@ from operators import Call, Transposed, linear_maps, pools, transposed
 from strategies import AVAILABLE_ISAS, LAYOUTS, layouts
 
 import fastconv as fc
-from fastconv import _arguments, reference
+from fastconv import _conv_arguments, reference
 
 every_isa = st.sampled_from(AVAILABLE_ISAS)
 dtypes = st.sampled_from((np.float32, np.float64))
@@ -152,7 +152,7 @@ def test_conv_transpose(call: Transposed, dtype: Any, isa: str) -> None:
         close(actual, value, size, y.size + terms, dtype)
 
 
-@pytest.mark.parametrize("algorithm", _arguments.ALGORITHMS["bwd_data"])
+@pytest.mark.parametrize("algorithm", _conv_arguments.ALGORITHMS["bwd_data"])
 def test_a_bias_in_every_kernel(algorithm: str, isa: str, dtype: str) -> None:
     """The bias of a transposed convolution is fused into the kernels of the gradient of the input."""
     from fastconv import _core

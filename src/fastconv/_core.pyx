@@ -16,7 +16,7 @@ from time import perf_counter
 
 import numpy as np
 
-from fastconv import _arguments, _plane_arguments
+from fastconv import _arguments, _conv_arguments, _plane_arguments
 
 cnp.import_array()
 

@@ -97,7 +97,7 @@ cdef object conv_images(int ndim, x, weight, bias, stride, padding, dilation, gr
     if activation is not None and (type(activation) is not str or activation not in ACTIVATIONS):
         _arguments.choice(activation, "activation", ACTIVATIONS)
     if algorithm != "auto":
-        chosen = ALGORITHMS[_arguments.choice(algorithm, "algorithm", _arguments.ALGORITHMS["fwd"])]
+        chosen = ALGORITHMS[_arguments.choice(algorithm, "algorithm", _conv_arguments.ALGORITHMS["fwd"])]
     problem_of(&p, ndim, xa, wa, ba, stride, padding, dilation, groups, padding_mode, workspace)
     p.pass_ = CONV_FWD
     p.dtype = dtype_of(type_num)

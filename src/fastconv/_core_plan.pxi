@@ -29,7 +29,7 @@ cdef class Plan:
             ba = np.array(as_dense(ba, "bias", self.type_num))  # of its own, like the weights
         if activation is not None:
             _arguments.choice(activation, "activation", ACTIVATIONS)
-        _arguments.choice(algorithm, "algorithm", _arguments.ALGORITHMS["fwd"])
+        _arguments.choice(algorithm, "algorithm", _conv_arguments.ALGORITHMS["fwd"])
         elaborate(&p, ndim, self.x_shape, shape_of(wa), None if ba is None else shape_of(ba), stride, padding, dilation,
                   groups, padding_mode)
         p.pass_ = CONV_FWD

@@ -128,7 +128,7 @@ cdef int elaborate(conv_problem *p, int ndim, tuple x_shape, tuple w_shape, tupl
     cdef cnp.npy_intp w[4]
     cdef conv_status status
     cdef int i
-    a = _arguments.conv_arguments(ndim, x_shape, w_shape, b_shape, stride, padding, dilation, groups, padding_mode)
+    a = _conv_arguments.conv_arguments(ndim, x_shape, w_shape, b_shape, stride, padding, dilation, groups, padding_mode)
     for i in range(len(x_shape)):
         x[i] = x_shape[i]
     for i in range(ndim + 2):

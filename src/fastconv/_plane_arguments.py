@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._arguments import Ints, _check_overflow, flag, int_tuple, integer
+from fastconv._arguments import Ints, check_overflow, flag, int_tuple, integer
 
 _LARGEST_WINDOW = 2**31 - 1
 
@@ -26,7 +26,7 @@ def check_planes(ndim: int, shape: Sequence[int], name: str) -> None:
 
 def check_result(shape: Sequence[int], what: str) -> None:
     """Check that the elements of a result can be counted."""
-    _check_overflow(math.prod(max(size, 1) for size in shape), what)
+    check_overflow(math.prod(max(size, 1) for size in shape), what)
 
 
 def check_same_planes(ndim: int, shape: Sequence[int], dy_shape: Sequence[int], name: str = "input_size") -> None:

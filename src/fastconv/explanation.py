@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastconv import _arguments, _core
+from fastconv import _arguments, _conv_arguments, _core
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def explain(x_shape: Sequence[int], weight_shape: Sequence[int], stride: Any = 1
     TypeError, ValueError
         As `conv1d`; and for a pass or dtype that there is not, or an algorithm that does not apply.
     """
-    _arguments.choice(pass_, "pass_", _arguments.ALGORITHMS)
-    _arguments.choice(algorithm, "algorithm", _arguments.ALGORITHMS[pass_])
+    _arguments.choice(pass_, "pass_", _conv_arguments.ALGORITHMS)
+    _arguments.choice(algorithm, "algorithm", _conv_arguments.ALGORITHMS[pass_])
     word = str(_arguments.float_dtype(dtype))
     x_shape = _arguments.shape_tuple(x_shape, "x_shape")
     weight_shape = _arguments.shape_tuple(weight_shape, "weight_shape")

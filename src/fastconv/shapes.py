@@ -8,7 +8,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from ._arguments import as_array, conv_arguments, int_tuple, spatial_arguments
+from ._arguments import as_array, int_tuple
+from ._conv_arguments import conv_arguments, spatial_arguments
 
 __all__ = ["conv_matrix", "conv_output_size"]
 

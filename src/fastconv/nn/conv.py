@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _core
 from fastconv import functional as F
-from fastconv._arguments import PADDING_MODES, check_padding, choice
+from fastconv._arguments import choice
+from fastconv._conv_arguments import PADDING_MODES, check_padding
 from fastconv.nn._checks import Size, check_activation, check_groups, per_axis, positive
 from fastconv.nn.init import RNG, weight_and_bias
 from fastconv.nn.module import Array, Gradient, Module, Parameter

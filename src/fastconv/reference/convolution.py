@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 
 from .._arguments import (
-    ALGORITHMS,
-    ConvArguments,
     Ints,
     Pairs,
     as_array,
@@ -25,8 +23,8 @@ from .._arguments import (
     check_summed_axis,
     choice,
     common_dtype,
-    conv_arguments,
 )
+from .._conv_arguments import ALGORITHMS, ConvArguments, conv_arguments
 from ..shapes import conv_matrix, conv_output_size
 
 __all__ = [
