@@ -113,7 +113,7 @@ static inline double tile_cycles(const conv_plan *plan, idx rows, int nv, double
     return tiles * max_double(LATENCY, max_double(products, loads));
 }
 
-#define PLANES_FAR 8388608 /* bytes of all sources and results of an example, beyond which they come from memory and go there */
+#define FAR_BYTES 10485760 /* bytes of all sources and results of an example, beyond which they come from memory and go there */
 
 /* Lines of a group's sources and results where they do; else none. */
 static inline double far_lines(const conv_plan *plan, const lattice *lat)
@@ -121,7 +121,7 @@ static inline double far_lines(const conv_plan *plan, const lattice *lat)
     const double source = (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size;
     const double result = (double)lat->result_channels * (double)lat->h.out_size * (double)lat->w.out_size;
     const double bytes = (source + result) * (double)element_bytes(plan);
-    return bytes * (double)plan->p.groups > PLANES_FAR ? bytes / ALIGNMENT : 0;
+    return bytes * (double)plan->p.groups > FAR_BYTES ? bytes / ALIGNMENT : 0;
 }
 
 #define APART_WEIGHT 4 /* cycles of a weight that lies apart from those of its lattice: a third of what one takes, since other images may follow */

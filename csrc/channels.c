@@ -6,8 +6,10 @@
 #define CHANNELS_TILE 50     /* cycles to begin with a tile and to end it */
 #define CHANNELS_FAR 8       /* cycles for a line of a source that is larger than the second-level cache */
 #define CHANNELS_TASK 1000   /* cycles to begin with an image */
+#define CHANNELS_PLANE 150   /* cycles to begin with a plane that is copied */
 #define CHANNELS_CALL 5      /* cycles for a line that is called before the tiles meet it */
 #define CHANNELS_LINE 6      /* cycles for a line of a tile's source that the first-level cache has lost */
+#define CHANNELS_SET 11      /* cycles for one that it has lost to those of other planes in the same sets, where each serves one term */
 #define CHANNELS_POINTS 1024 /* of a unit: its rows stay in cache until they are turned round */
 
 static void channels_block(conv_plan *plan)
@@ -56,6 +58,14 @@ static double channels_misses(const conv_plan *plan, const lattice *lat, double 
     return bytes > 8 * CACHE_BYTES ? points / CHANNELS_ROWS * lines * CHANNELS_FAR : 0;
 }
 
+/* Cycles of a term in which a tile waits for its source, where planes lie so far from each other that all have the same sets: measured. */
+static double channels_sets(const conv_plan *plan, const lattice *lat)
+{
+    const int lost = (lat->h.size * lat->w.size * element_bytes(plan)) % SETS_REPEAT == 0 && lat->source_channels > CACHE_WAYS;
+    const double lines = (double)(CHANNELS_ROWS * lat->w.step * element_bytes(plan)) / ALIGNMENT;
+    return lost && lat->h.taps * lat->w.taps == 1 && lattice_inside(&plan->envelope) ? lines * CHANNELS_SET : 0;
+}
+
 static double channels_cost(const conv_plan *plan)
 {
     const lattice lat = plan_lattice(plan, 0, 0), all = plan->envelope;
@@ -69,14 +79,14 @@ static double channels_cost(const conv_plan *plan)
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     /* of the weights, for an image: a share of it where they are small and other images follow; large ones come from further away */
     const double weights = columns * k * lattices * (double)element_bytes(plan);
-    const double packs = (points < CHANNELS_LEAST && weights <= CACHE_BYTES ? points / CHANNELS_LEAST : 1) * (weights > 4 * CACHE_BYTES ? 12 : 3);
+    const double packs = (points < CHANNELS_LEAST && weights <= CACHE_BYTES ? points / CHANNELS_LEAST : 1) * (weights > 16 * CACHE_BYTES ? 9 : 5);
     const double few = lat.source_channels > 1 ? 1 : small_tiles(plan) ? 1.15 : 1.7; /* which leaves a tile after a few products: measured */
     /* a small tile takes terms faster than they come where panel and lines of the source fill the first-level cache, and one of a single
      * vector always: measured */
     const double panel = k * (double)(tile_columns(plan) * element_bytes(plan));
     const double row = 1 + (double)((lat.w.taps - 1) * axis_distance(&lat.w) * element_bytes(plan)) / ALIGNMENT;
     const double lines = (double)(lat.source_channels * lat.h.taps) * min_double(row, (double)lat.w.taps) * ALIGNMENT;
-    const double lost = lines > FIRST_CACHE ? CHANNELS_LINE * lines / ALIGNMENT / k : 0;
+    const double lost = channels_sets(plan, &lat) + (lines > FIRST_CACHE && axis_reach(&all.w) * element_bytes(plan) > 2 * ALIGNMENT ? CHANNELS_LINE * lines / ALIGNMENT / k : 0);
     const double tight = plan->nv == 1 ? 0.85 : panel + lines > FIRST_CACHE ? 0.62 : 0.55;
     const double step = (small_tiles(plan) ? tight : 0.55) + lost / CHANNELS_ROWS / (double)plan->nv;
     const double tiles = boxes * points / CHANNELS_ROWS * columns / (double)tile_columns(plan);
@@ -87,7 +97,7 @@ static double channels_cost(const conv_plan *plan)
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
     return CHANNELS_TASK + called + taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
            few * (boxes * packs * columns / lanes * k * lattices + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE +
-                  boxes * points * columns * store + (lattice_inside(&all) ? 0 : rows * (16 + (double)axis_reach(&all.w) / lanes * 2)));
+                  boxes * points * columns * store + (lattice_inside(&all) ? 0 : CHANNELS_PLANE * (double)lat.source_channels + rows * (16 + (double)axis_reach(&all.w) / lanes * 2)));
 }
 
 /* Every output belongs to exactly one point. */

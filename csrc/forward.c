@@ -119,7 +119,7 @@ static double direct_cost(const conv_plan *plan)
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
     const double tiles = alone_in_rows ? (double)plan->chunk_h * row_cycles(plan, lat.result_channels, plan->chunk_w, 0.8)
                                        : row_cycles(plan, lat.result_channels, plan->chunk_h * pitch, 0.8);
-    const double products = 1.15 * boxes * tiles * (double)s.taps;
+    const double products = (alone && plan->in_place ? 1.6 : 1.15) * boxes * tiles * (double)s.taps;
     const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
     return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) + taken_apart(plan) +
            (plan->in_place ? edges + IN_PLACE_LINE * far_lines(plan, &lat) : COPIED_LINE * far_lines(plan, &lat));

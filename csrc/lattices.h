@@ -129,16 +129,18 @@ static inline idx gcd_idx(idx a, idx b)
 #define FAR_ROWS 12        /* of large tiles whose result goes to memory, whose pages are few: twice as many take twice the time */
 #define RESULT_FAR 8388608 /* bytes of such a result */
 #define CALLED_LINES 4     /* of a channel at least, to be called before tiles meet them: shorter ones follow each other as the prefetcher expects */
+#define CACHE_WAYS 8       /* of the first-level cache */
+#define SETS_REPEAT 4096   /* bytes after which its sets repeat */
 #define COLUMN_BYTES 16384 /* of columns that pass together for one tile of rows: half of the first-level cache */
 
 /* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks: cores with half the
  * registers have half of that cache, too. No more than have their lines of the result, `apart` bytes from row to row in each of n
- * images, in half of the eight ways of the first-level cache, whose sets repeat every 4096 bytes; but two tiles. */
+ * images, in half of the ways of the first-level cache; but two tiles. */
 static inline idx row_block(idx rows, idx k, idx mr, idx element, idx apart, idx n)
 {
-    const idx bytes = mr >= 14 ? 393216 : 131072, sets = 4096 / max_idx(ALIGNMENT, gcd_idx(apart, 4096));
+    const idx bytes = mr >= 14 ? 393216 : 131072, sets = SETS_REPEAT / max_idx(ALIGNMENT, gcd_idx(apart, SETS_REPEAT));
     const int far = mr >= 14 && k <= 256 && n * rows * apart > RESULT_FAR;
-    const idx most = min_idx(bytes / (k * element), far ? FAR_ROWS : max_idx(FAR_ROWS, min_idx(BLOCK_ROWS, 4 * sets)));
+    const idx most = min_idx(bytes / (k * element), far ? FAR_ROWS : max_idx(FAR_ROWS, min_idx(BLOCK_ROWS, CACHE_WAYS / 2 * sets)));
     return even(rows, max_idx(mr, most / mr * mr));
 }
 

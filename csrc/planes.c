@@ -83,7 +83,7 @@ static double stencil_task_bytes(const conv_plan *plan)
     return (double)stencil_box_of(plan, &plan->largest, lanes_of(plan)).total * (double)element_bytes(plan) + 2 * ALIGNMENT;
 }
 
-#define STENCIL_LINE 22   /* cycles of a line from memory or to it, measured */
+#define STENCIL_LINE 11   /* cycles of a line from memory or to it; as many again with a stride: measured */
 #define STENCIL_APART 1.5 /* cycles to store a result alone; every second one goes with its neighbours */
 
 static double stencil_cost(const conv_plan *plan)
@@ -95,7 +95,7 @@ static double stencil_cost(const conv_plan *plan)
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double apart = lat.w.out_step == 1 ? 0 : STENCIL_APART * (double)lat.w.grid / (lat.w.out_step == 2 ? 2 : 1);
     return lattices * ((stencil_plane(plan, &lat, (int)plan->depth, plan->nv) + apart * (double)lat.h.grid + plane) * (double)lat.result_channels +
-                       STENCIL_LINE * far_lines(plan, &lat) / lattices +
+                       STENCIL_LINE * (double)min_idx(2, lat.w.step) * far_lines(plan, &lat) / lattices +
                        rows * (8 + (double)box.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : lat.w.step == 2 ? 8 : 16)));
 }
 
@@ -118,7 +118,7 @@ const conv_algorithm stencil_algorithm = {
 #define SLIDE_LONGEST 64  /* results that a source row meets */
 #define SLIDE_AGAIN 56    /* rows, of a kernel that walks down more than once: a strip stays in the first-level cache */
 #define SLIDE_NEAR 6      /* cycles of a line of planes that the second-level cache keeps */
-#define SLIDE_LINE 25     /* cycles of a line from memory or to it, a strip's from every row; as many again with a stride: measured */
+#define SLIDE_LINE 25     /* cycles of a line from memory or to it, a strip's from every row: measured */
 #define SLIDE_TWICE 1.15  /* of the time, where several walks read planes that the first-level cache does not keep: measured */
 #define SLIDE_WALK 70 /* cycles to begin and end a strip, measured: 1-D is not for this */
 
@@ -193,7 +193,7 @@ static double slide_cost(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
     const slide_shape s = slide_shape_of(plan);
-    const double far = SLIDE_LINE * (double)min_idx(2, lat.w.step) * far_lines(plan, &lat), shuffles = lat.w.step > 1 ? 1.7 : 1; /* measured */
+    const double far = SLIDE_LINE * far_lines(plan, &lat), shuffles = lat.w.step > 1 ? 1.7 : 1; /* measured */
     const double plane = (double)lat.h.size * (double)lat.w.size + (double)lat.h.grid * (double)lat.w.grid;
     const double bytes = plane * (double)element_bytes(plan);
     const double lines = bytes > 2 * FIRST_CACHE ? SLIDE_NEAR * bytes / ALIGNMENT : 0;
@@ -230,6 +230,7 @@ const conv_algorithm slide_algorithm = {
 #define PLANES_TURN 6.5  /* cycles of a vector that is turned, with its load and its store: measured */
 #define PLANES_TILE 15   /* cycles to begin and end some results of a row; for each row of the kernel a third */
 #define PLANES_BLOCK 500 /* cycles to begin with a block */
+#define PLANES_LINE 4    /* cycles of a line from memory or to it, of which many are under way: measured */
 
 /* Cycles of the products of a lattice: a load for each, and one of weights for some. */
 static double planes_lattice_cycles(const conv_plan *plan, const lattice *lat)
@@ -295,7 +296,7 @@ static double planes_cost(const conv_plan *plan)
     const double lanes = (double)lanes_of(plan), results = (double)(plan->p.groups * all.result_channels);
     /* of one example: where it has fewer results than lanes, other images may fill them, or none */
     const double blocks = results < lanes ? 1 : (double)ceil_div((idx)results, lanes_of(plan));
-    return blocks * planes_block_cycles(plan) / (double)plan->p.groups + COPIED_LINE * far_lines(plan, &all);
+    return blocks * planes_block_cycles(plan) / (double)plan->p.groups + PLANES_LINE * far_lines(plan, &all);
 }
 
 static idx planes_chunks(const conv_plan *plan)

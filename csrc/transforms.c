@@ -47,7 +47,7 @@ static double winograd_cost(const conv_plan *plan)
     const double strips = (double)round_up(s.tiles_h * s.tiles_w, lanes_of(plan));
     /* cycles of a vector of a frequency, of the source's first group of taps and of each other, and of the result: measured */
     const int both = s.tile_h > 1 && s.tile_w > 1;
-    const double channels = (double)lat.source_channels, source = both ? 13 * k : 28 * channels + 5 * (k - channels), result = both ? 13 : 28;
+    const double first = both ? 13 : s.tile_w > 1 ? 15 : 28, other = both ? first : 5, channels = (double)lat.source_channels;
     const double vectors = (double)(s.tiles_h * (s.tiles_w / s.each_w)) * (double)ceil_div(s.each_w, lanes_of(plan));
     /* a dilated row is gathered and its results are put one by one: measured */
     const double apart = s.apart_w == 1 ? 0 : WINOGRAD_APART * (double)(s.tiles_h * s.tiles_w * s.tile_w) *
@@ -56,10 +56,10 @@ static double winograd_cost(const conv_plan *plan)
     const double spilled = f * k * (double)(plan->kernels->mr + 2 * tile_columns(plan)) * (double)element_bytes(plan) > 2 * WINOGRAD_BYTES;
     return far_source(plan, &lat) + apart
            + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
-           + (s.tiles_h * s.tiles_w <= tile_columns(plan) ? 1.3 : 1.5) * f * strips * rows * k / lanes / 2 /* products */
-           + f * vectors * source + result * f * strips / lanes * rows
+           + (both && s.tiles_h * s.tiles_w > tile_columns(plan) ? 1.5 : 1.3) * f * strips * rows * k / lanes / 2 /* products */
+           + f * vectors * (first * channels + other * (k - channels)) + first * f * strips / lanes * rows
            /* weights: made, even where a plan has kept them, so that it chooses as the function does */
-           + (channels * (40 + 3 * (double)(lat.h.taps * lat.w.taps)) + 2 * f * k) * rows / lanes;
+           + (channels * ((both ? 40 : 20) + 3 * (double)(lat.h.taps * lat.w.taps)) + 2 * f * k) * rows / lanes;
 }
 
 static void winograd_block(conv_plan *plan)
