@@ -156,8 +156,8 @@ static inline direct_shape direct_shape_of(const lattice *lat)
 /* Elements of one channel's box, over all residues. */
 static inline double direct_box(const conv_plan *plan, const direct_shape *s, idx n, idx h, idx w)
 {
-    return (double)s->planes * (double)n * (double)(h + s->span_h) *
-           (double)direct_pitch(w, s->span_w, tile_columns(plan), lanes_of(plan));
+    const double rows = (double)n * (double)(h + s->span_h), pitch = (double)direct_pitch(w, s->span_w, tile_columns(plan), lanes_of(plan));
+    return (double)s->planes * (rows * pitch + 2 * ALIGNMENT / (double)element_bytes(plan)); /* see task_box */
 }
 
 /* Elements of one channel's box as a padded copy without residues (view_tpl.h); none where nothing is padded. */

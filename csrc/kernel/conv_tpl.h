@@ -151,7 +151,7 @@ static NAME(box) NAME(task_box)(const conv_plan *plan, const NAME(task) *t)
     box.n = max_idx(0, min_idx(plan->chunk_n, plan->p.n - box.n0));
     box.rows = box.h + box.fh.span;
     box.pitch = plan->pitch;
-    box.area = box.n * box.rows * box.pitch;
+    box.area = line_pitch(box.n * box.rows * box.pitch, sizeof(REAL)); /* planes a power of two apart would share a few sets of the cache */
     return box;
 }
 
