@@ -153,10 +153,23 @@ static double outer_cost(const conv_plan *plan)
     const double k = (double)p->oh * (double)p->ow, m = (double)p->ic * (double)s.taps, lanes = (double)lanes_of(plan);
     const double columns = (double)round_up(p->oc, tile_columns(plan)), turns = (double)ceil_div(p->ic, plan->channels);
     const double copy = view_box(plan, &lat, 1, plan->chunk_h, plan->chunk_w), boxes = boxes_of(plan);
-    return m * k * columns / lanes / 2 + turns * k * columns / 2 + boxes * m * columns / lanes * 4 +
+    /* a tile of one vector waits for its loads; it begins and ends, and its sums are added: measured */
+    const double product = plan->nv == 1 ? 0.75 : 0.5, ends = 4 + 3.0 / plan->nv;
+    return m * k * columns / lanes * product + turns * k * columns / 2 + boxes * m * columns / lanes * ends +
            (double)outer_chunks(plan) * (double)p->ic * boxes * (double)plan->chunk_n *
                (copy / lanes * 2 + (copy > 0 ? 12.0 * (double)plan->chunk_h : 0));
 }
+
+/* Cycles of a product of vectors: of taps by output channels, loads of which those of rows cross lines, two a cycle. */
+static double dot_product(idx taps, idx oc)
+{
+    const idx wide = oc >= 4 ? 4 : oc >= 2 ? 2 : 1;
+    const double rows = (double)ceil_div(taps, ceil_div(taps, DOT_ROWS / wide)), products = rows * (double)wide;
+    return max_double(LATENCY, max_double(products, 1.6 * rows + (double)wide) / 2) / products;
+}
+
+#define DOT_SOME 3   /* vectors take as long as one of which only some lanes count: measured */
+#define DOT_FAR 1.35 /* of the time, where the second-level cache does not keep a box's rows of the gradient for the next channel: measured */
 
 static double dot_cost(const conv_plan *plan)
 {
@@ -165,7 +178,9 @@ static double dot_cost(const conv_plan *plan)
     const conv_problem *p = &plan->p;
     const double m = (double)p->ic * (double)s.taps * (double)p->oc;
     const double boxes = boxes_of(plan) * (double)plan->chunk_n;
-    return m * (double)p->oh * (double)ceil_div(p->ow, lanes_of(plan)) * (p->ow % lanes_of(plan) ? 1.5 : 1) +
+    const double vectors = (double)(p->ow / lanes_of(plan)) + (p->ow % lanes_of(plan) ? DOT_SOME : 0);
+    const double gradient = (double)(plan->chunk_n * plan->chunk_h * plan->chunk_w * p->oc) * (double)element_bytes(plan);
+    return (gradient > CACHE_BYTES ? DOT_FAR : 1) * dot_product(s.taps, p->oc) * m * (double)p->oh * vectors +
            boxes_of(plan) * m * 20 + (double)p->ic * rows_cost(plan, &s, &lat.w, boxes);
 }
 
@@ -176,13 +191,16 @@ static double slide_weights_cost(const conv_plan *plan)
            100 + 3 * (double)p->ih;
 }
 
+#define WEIGHTS_RUN 8 /* cycles to begin with a run of positions of a column: measured */
+
 static double weights_cost(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const double k = (double)p->oh * (double)p->ow;
     const double columns = (double)round_up(p->ic * p->kh * p->kw, tile_columns(plan));
     return (double)p->oc * columns / (double)lanes_of(plan) * k / 2 + k * columns * 1.5 +
-           (double)p->oc * columns / (double)lanes_of(plan) * 2 * k / (double)plan->depth;
+           (double)p->oc * columns / (double)lanes_of(plan) * 2 * k / (double)plan->depth +
+           WEIGHTS_RUN * (double)p->oh * columns;
 }
 
 /* One source channel to each result, rows of 3, 5 or 7 taps side by side, and with a stride of 2 squares that registers hold. */

@@ -5,6 +5,7 @@
 #define COL2IM_BYTES 131072 /* of products that wait in the second-level cache */
 #define COL2IM_ROWS 256     /* of them at most */
 #define COL2IM_TERM 8       /* cycles of a term's line of the gradient, which lies a plane from the one before: measured */
+#define COL2IM_NEAR 2048    /* bytes of a plane, to which the prefetcher goes on by itself: a quarter of that */
 #define COL2IM_ADD 4        /* cycles to add a vector of products; one by one where the stride puts them apart */
 #define COL2IM_APART 2.5
 #define COL2IM_RUN 12       /* cycles to begin with a row of it */
@@ -51,7 +52,8 @@ static double col2im_cost(const conv_plan *plan)
     const double rows = col2im_rows(plan), positions = (double)p->oh * (double)p->ow, lanes = (double)lanes_of(plan);
     const double bands = (double)ceil_div(p->oh, plan->chunk_h) * (double)ceil_div(p->ow, plan->chunk_w);
     const double tiles = bands * (double)ceil_div(plan->chunk_h * plan->chunk_w, tile_columns(plan));
-    const double product = 1.1 * tile_cycles(plan, (idx)rows, plan->nv, 0.8) + COL2IM_TERM * plan->nv;
+    const double term = positions * (double)element_bytes(plan) < COL2IM_NEAR ? COL2IM_TERM / 4.0 : COL2IM_TERM;
+    const double product = 1.1 * tile_cycles(plan, (idx)rows, plan->nv, 0.8) + term * plan->nv;
     const double ends = __builtin_ceil(rows / (double)highest_tile(plan)) * TILE_CYCLES + 2 * rows * plan->nv;
     const double add = p->stride_w == 1 ? COL2IM_ADD / lanes : COL2IM_APART, runs = rows * bands * (double)plan->chunk_h * COL2IM_RUN;
     const double tails = plan->chunk_h * plan->chunk_w % tile_columns(plan) == 0 ? 0 : bands * COL2IM_TAIL * ((double)p->oc + 2 * rows);

@@ -113,7 +113,7 @@ static double direct_cost(const conv_plan *plan)
     const double stores = (2 * blocks - 1) * boxes * (double)plan->chunk_h * pieces * (double)lat.result_channels * 16;
     const int alone = lat.source_channels == 1, small = alone && small_tiles(plan);
     const double moved = step_cycles(lat.w.step) + (s.taps == 1 ? DIRECT_ONCE : 0);
-    const double packs = packed_rows * (18 + (double)pitch / lanes * moved) * (alone ? 2 : 1);
+    const double packs = packed_rows * (18 + (double)pitch / lanes * moved) * (alone && lat.h.grid > 1 ? 2 : 1);
     const double ends = blocks * columns / lanes * tile_ends(plan, lat.result_channels);
     const double edges = lattice_inside(&lat) ? 0 : 4 * TASK_CYCLES + EDGE_CYCLES * (double)(lat.h.grid * lat.source_channels);
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
@@ -226,6 +226,7 @@ static idx gemm_chunks(const conv_plan *plan)
 
 /* Measured over images of 3 to 112 pixels: */
 #define GEMM_PRODUCTS 1.1 /* of the cycles on paper: weights and panels are read from further away */
+#define GEMM_APART 1.2    /* cycles to store a result alone */
 #define GEMM_RUN 22       /* cycles to see where a run of a row comes from, for the channels of a block */
 
 /* Cycles for a vector of elements `step` apart, into a panel and out of it. */
@@ -243,7 +244,8 @@ static double gemm_cost(const conv_plan *plan)
     const double runs = (double)points / (double)min_idx(nr, max_idx(1, lat.w.grid)) + (double)points / (double)nr;
     const double taps = (double)(lat.h.taps * lat.w.taps), k = (double)lat.source_channels * taps;
     const double lattices = (double)(plan->phases_h * plan->phases_w);
-    const double stores = points % nr == 0 ? 0 : (double)lat.result_channels * 15; /* of the tile that an image ends in */
+    const double apart = lat.w.out_step > 1 ? GEMM_APART * (double)points : 0, tail = points % nr == 0 ? 0 : 15; /* of the tile that an image ends in */
+    const double stores = (double)lat.result_channels * (apart + tail);
     const double blocks = (double)ceil_div(lat.source_channels, plan->channels);
     const double packs = blocks * taps * runs * GEMM_RUN + k * (runs + vectors * panel_cycles(lat.w.step));
     return lattices * (k * GEMM_PRODUCTS * row_cycles(plan, lat.result_channels, points, 0) + packs + vectors * tile_ends(plan, lat.result_channels) +
