@@ -33,7 +33,7 @@ struct conv_algorithm {
 };
 
 extern const conv_algorithm *const forward_algorithms[], *const backward_algorithms[]; /* they end with NULL */
-extern const conv_algorithm channels_algorithm, col2im_algorithm, winograd_algorithm, fft_algorithm, slide_algorithm, stencil_algorithm,
+extern const conv_algorithm channels_algorithm, col2im_algorithm, col2im_rows_algorithm, winograd_algorithm, fft_algorithm, slide_algorithm, stencil_algorithm,
     planes_algorithm, batch_algorithm, batch_weights_algorithm;
 
 static inline double max_double(double a, double b)

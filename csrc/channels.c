@@ -6,7 +6,7 @@
 #define CHANNELS_TILE 50     /* cycles to begin with a tile and to end it */
 #define CHANNELS_FAR 8       /* cycles for a line of a source that is larger than the second-level cache */
 #define CHANNELS_TASK 1000   /* cycles to begin with an image */
-#define CHANNELS_PLANE 150   /* cycles to begin with a plane that is copied */
+#define CHANNELS_PLANE 150   /* cycles to begin with a plane of long rows that is copied */
 #define CHANNELS_CALL 5      /* cycles for a line that is called before the tiles meet it */
 #define CHANNELS_LINE 6      /* cycles for a line of a tile's source that the first-level cache has lost */
 #define CHANNELS_SET 11      /* cycles for one that it has lost to those of other planes in the same sets, where each serves one term */
@@ -93,11 +93,12 @@ static double channels_cost(const conv_plan *plan)
     /* lines of long rows that are read in place are called before the tiles meet them */
     const double source = lattice_inside(&all) ? (double)(lat.source_channels * lat.h.size * lat.w.size * element_bytes(plan)) : 0;
     const double called = lat.h.size * lat.w.size * element_bytes(plan) < CALLED_LINES * ALIGNMENT ? 0 : CHANNELS_CALL * source / ALIGNMENT;
+    const double begins = axis_reach(&all.w) > VIEW_VECTORS * lanes_of(plan) ? CHANNELS_PLANE : 0;
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
     return CHANNELS_TASK + called + taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
            few * (boxes * packs * columns / lanes * k * lattices + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE +
-                  boxes * points * columns * store + (lattice_inside(&all) ? 0 : CHANNELS_PLANE * (double)lat.source_channels + rows * (16 + (double)axis_reach(&all.w) / lanes * 2)));
+                  boxes * points * columns * store + (lattice_inside(&all) ? 0 : begins * (double)lat.source_channels + rows * (16 + (double)axis_reach(&all.w) / lanes * 2)));
 }
 
 /* Every output belongs to exactly one point. */

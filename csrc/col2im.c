@@ -61,26 +61,104 @@ static double col2im_cost(const conv_plan *plan)
            (double)(p->ic * p->ih) * (double)p->iw / lanes + COPIED_LINE * far_lines(plan, &plan->envelope);
 }
 
-/* Layers of small images, but for the first, lie batch-last in training, if nothing sums in another order there; and a few positions fill no vector,
- * while the weights of lattices serve other images. */
-static int col2im_leaves(const conv_plan *plan)
+/* Layers of small images, but for the first, lie batch-last in training, if nothing sums in another order there. */
+static int batch_layer(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const double bytes = (double)p->oc * (double)(p->oh * p->ow) * ALIGNMENT;
-    return (p->ic > 3 && p->oc <= 64 && bytes < CACHE_BYTES) || (plan->phases_h * plan->phases_w > 1 && p->oh * p->ow < lanes_of(plan));
+    return p->ic > 3 && p->oc <= 64 && (double)p->oc * (double)(p->oh * p->ow) * ALIGNMENT < CACHE_BYTES;
 }
 
-/* What is added after the sums over channels keeps the bound: their blocks and the taps are no more than accumulation_block allows. */
+/* Whether `added` sums over channels keep the bound when they are added: with the blocks of those sums they are no more than
+ * accumulation_block allows. */
+static int keeps_bound(const conv_problem *p, double added)
+{
+    const double taps = (double)(p->kh * p->kw), channels = (double)p->oc;
+    return added == 1 || added <= 5.5 * (__builtin_sqrt(channels * taps) - __builtin_sqrt(channels));
+}
+
+/* A few positions fill no vector, while the weights of lattices serve other images. */
 static int col2im_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const double taps = (double)(p->kh * p->kw), channels = (double)p->oc;
-    return p->pass == CONV_BWD_DATA && p->pad_mode == CONV_ZEROS && !col2im_leaves(plan) &&
-           (taps == 1 || taps <= 5.5 * (__builtin_sqrt(channels * taps) - __builtin_sqrt(channels)));
+    const int few = plan->phases_h * plan->phases_w > 1 && p->oh * p->ow < lanes_of(plan);
+    return p->pass == CONV_BWD_DATA && p->pad_mode == CONV_ZEROS && !few && !batch_layer(plan) && keeps_bound(p, (double)(p->kh * p->kw));
 }
 
 const conv_algorithm col2im_algorithm = {
     .id = CONV_COL2IM, .kernel = KERNEL_COL2IM, .reason = "gradient of few channels from many: products of all positions, added where they meet",
     .applicable = col2im_applies, .block = col2im_block, .cost = col2im_cost, .chunks = col2im_chunks, .task_bytes = col2im_task_bytes,
     .limit = DIRECT_LIMIT, .regroups = 1, .share = col2im_share, .spans = 1, .task = EVERY_LATTICE,
+};
+
+/* ---- positions are the rows of the product ---- */
+
+#define ROWS_POSITIONS 16 /* of an image, at most */
+#define ROWS_TOGETHER 48  /* of some images */
+#define ROWS_TURN 1.5     /* cycles to turn an element of dy */
+#define ROWS_LINE 5       /* cycles of a line of the weights, which lie rows apart */
+
+static void rows_block(conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const idx positions = max_idx(1, p->oh * p->ow);
+    plan->nv = plan->kernels->nv;
+    plan->chunk_n = max_idx(1, min_idx(p->n, ROWS_TOGETHER / positions));
+    plan->chunk_h = p->oh;
+    plan->chunk_w = p->ow;
+    const double row = (double)(plan->chunk_n * positions) * (double)(p->kh * p->kw) * (double)element_bytes(plan);
+    plan->channels = even(p->ic, (idx)min_double(COL2IM_BYTES / row, (double)p->ic));
+}
+
+static idx rows_chunks(const conv_plan *plan)
+{
+    return ceil_div(plan->p.n, plan->chunk_n) * plan->p.groups * ceil_div(plan->p.ic, plan->channels);
+}
+
+/* Fewer channels at a time, then images, where there are not enough of both. */
+static void rows_share(conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const idx others = ceil_div(p->n, plan->chunk_n) * p->groups;
+    plan->channels = even(p->ic, min_idx(plan->channels, p->ic * others / plan->threads));
+    while (plan->chunk_n > 1 && rows_chunks(plan) < plan->threads)
+        plan->chunk_n = ceil_div(plan->chunk_n, 2);
+}
+
+static double rows_task_bytes(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const double rows = (double)(plan->chunk_n * p->oh * p->ow), columns = (double)plan->channels * (double)(p->kh * p->kw);
+    const double turned = (rows + (double)lanes_of(plan)) * (double)line_pitch(p->oc, element_bytes(plan));
+    return (turned + rows * columns) * (double)element_bytes(plan) + 2 * ALIGNMENT +
+           (double)matmul_task_bytes(tile_columns(plan), element_bytes(plan));
+}
+
+static double rows_cost(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const idx positions = p->oh * p->ow, taps = p->kh * p->kw;
+    const double columns = (double)p->ic * (double)taps, lanes = (double)lanes_of(plan), rows = (double)positions;
+    const double tiles = __builtin_ceil(columns / (double)tile_columns(plan));
+    const double product = max_double(ROWS_LINE, 1.1 * tile_cycles(plan, positions, plan->nv, 0));
+    const int joined = p->ow == 1 && p->kw == p->iw && p->pad_left == 0;
+    const double runs = joined ? rows * (double)p->ic : rows * (double)p->ic * (double)p->kh;
+    return tiles * ((double)p->oc * product + (double)ceil_div(positions, highest_tile(plan)) * TILE_CYCLES + 2 * rows) +
+           ROWS_TURN * rows * (double)p->oc + runs * COL2IM_RUN + rows * columns * COL2IM_ADD / lanes +
+           (double)(p->ic * p->ih) * (double)p->iw / lanes + COPIED_LINE * far_lines(plan, &plan->envelope);
+}
+
+/* Of a batch-last layer, the few positions of a large kernel. */
+static int rows_apply(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const idx positions = p->oh * p->ow;
+    return p->pass == CONV_BWD_DATA && p->pad_mode == CONV_ZEROS && positions <= ROWS_POSITIONS &&
+           !(batch_layer(plan) && 4 * positions > p->kh * p->kw) &&
+           keeps_bound(p, (double)(min_idx(p->kh, p->oh) * min_idx(p->kw, p->ow)));
+}
+
+const conv_algorithm col2im_rows_algorithm = {
+    .id = CONV_COL2IM, .kernel = KERNEL_COL2IM_ROWS, .reason = "gradient from few positions: products of all taps, added where they meet",
+    .applicable = rows_apply, .block = rows_block, .cost = rows_cost, .chunks = rows_chunks, .task_bytes = rows_task_bytes,
+    .limit = DIRECT_LIMIT, .regroups = 1, .share = rows_share, .spans = 1, .task = EVERY_LATTICE,
 };

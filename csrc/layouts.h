@@ -29,6 +29,8 @@ static inline even_tiles weights_tiles(const conv_plan *plan)
     return tiles_of(plan->m_rows, ceil_div(plan->m_rows, plan->nv <= k->nv ? k->mr : k->mr * k->nv / plan->nv));
 }
 
+#define VIEW_VECTORS 4 /* of a padded row that is moved whole */
+
 /* ---- channels: units of images, and the tables of one ---- */
 
 #define CHANNELS_ROWS 10 /* of a tile: so many positions of the source stay in general registers */

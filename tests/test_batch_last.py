@@ -20,7 +20,7 @@ CASES: dict[str, tuple[type[nn.Module], int, int, dict[str, Any], tuple[int, ...
     "longer_than_its_input": (nn.Conv1d, 4, 4, {"kernel_size": 5, "padding": 3}, (2,)),
     "samples_left_over": (nn.Conv1d, 7, 9, {"kernel_size": 3, "stride": 3}, (11,)),
     "dilated": (nn.Conv1d, 4, 17, {"kernel_size": 3, "dilation": 2, "padding": 2}, (9,)),
-    "many_terms": (nn.Conv1d, 40, 33, {"kernel_size": 3, "padding": 1, "stride": 2}, (9,)),
+    "many_terms": (nn.Conv1d, 40, 33, {"kernel_size": 3, "padding": 1, "stride": 2}, (5,)),
     "grouped": (nn.Conv1d, 12, 9, {"kernel_size": 3, "groups": 3, "padding": [(0, 2)]}, (7,)),
     "one_point": (nn.Conv1d, 9, 5, {"kernel_size": 1}, (4,)),
     "two_dimensions": (nn.Conv2d, 4, 6, {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1}, (5, 4)),

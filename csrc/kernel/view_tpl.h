@@ -18,9 +18,6 @@ static inline conv_axis NAME(unit_axis)(const conv_axis *axis)
     return unit;
 }
 
-/* Vectors of a padded row that is moved whole. */
-#define VIEW_VECTORS 4
-
 /* pack_rows of step 1 and zeros for short rows: whole vectors, what lies before and behind the row cleared. What they hold
  * past the end of a padded row, the next overwrites. */
 static void NAME(pack_short_rows)(REAL *dst, const NAME(source) *src, const lattice *lat, const NAME(box) *box, idx c0,
