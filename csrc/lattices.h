@@ -133,12 +133,18 @@ static inline idx gcd_idx(idx a, idx b)
 #define SETS_REPEAT 4096   /* bytes after which its sets repeat */
 #define COLUMN_BYTES 16384 /* of columns that pass together for one tile of rows: half of the first-level cache */
 
+/* Sets of the first-level cache that lines `apart` bytes from each other use. */
+static inline idx cache_sets(idx apart)
+{
+    return SETS_REPEAT / max_idx(ALIGNMENT, gcd_idx(apart, SETS_REPEAT));
+}
+
 /* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks: cores with half the
  * registers have half of that cache, too. No more than have their lines of the result, `apart` bytes from row to row in each of n
  * images, in half of the ways of the first-level cache; but two tiles. */
 static inline idx row_block(idx rows, idx k, idx mr, idx element, idx apart, idx n)
 {
-    const idx bytes = mr >= 14 ? 393216 : 131072, sets = SETS_REPEAT / max_idx(ALIGNMENT, gcd_idx(apart, SETS_REPEAT));
+    const idx bytes = mr >= 14 ? 393216 : 131072, sets = cache_sets(apart);
     const int far = mr >= 14 && k <= 256 && n * rows * apart > RESULT_FAR;
     const idx most = min_idx(bytes / (k * element), far ? FAR_ROWS : max_idx(FAR_ROWS, min_idx(BLOCK_ROWS, CACHE_WAYS / 2 * sets)));
     return even(rows, max_idx(mr, most / mr * mr));

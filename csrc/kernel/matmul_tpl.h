@@ -1,7 +1,8 @@
 /* matmul -- c (m, n) = act(a (m, k) b (k, n) + bias (n)): the linear layer and its gradients.
  *
  * a lies by rows (a_col = 1) or by columns (a_row = 1) and is never copied. A task is a range of rows and one column tile:
- * nv vectors, or one where no more are left. b is read in place where its rows hold the whole tile, else packed.
+ * nv vectors, or one where no more are left. b is read in place where its rows hold the whole tile and, for many rows of a, stay in the
+ * first-level cache; else packed.
  */
 static void NAME(matmul_task)(const void *context, idx index, int worker)
 {
@@ -13,7 +14,8 @@ static void NAME(matmul_task)(const void *context, idx index, int worker)
     const idx tiles = ceil_div(p->n, NR), j0 = index % tiles * NR;
     const idx m0 = index / tiles * p->rows, m1 = min_idx(m0 + p->rows, p->m);
     const int count = (int)min_idx(NR, p->n - j0), nv = count <= LANES ? 1 : NV, nr = nv * LANES;
-    const int whole = count == nr, in_place = whole && p->b_col == 1 && p->b_row < INT32_MAX / MATMUL_DEPTH;
+    const int kept = min_idx(p->k, MATMUL_DEPTH) <= CACHE_WAYS * cache_sets(p->b_row * (idx)sizeof(REAL)) || m1 - m0 <= 6 * NAME(tile_rows)(nv);
+    const int whole = count == nr, in_place = whole && p->b_col == 1 && kept && p->b_row < INT32_MAX / MATMUL_DEPTH;
     const REAL *b = (const REAL *)p->b + j0 * p->b_col, *bias = p->bias;
     const REAL *b_end = (const REAL *)p->b + (p->k - 1) * p->b_row + (p->n - 1) * p->b_col + 1;
     REAL *const c = (REAL *)p->c + j0;

@@ -372,8 +372,12 @@ static void NAME(pack_matrix)(REAL *restrict dst, idx width, const REAL *restric
 {
     enum { LINE = ALIGNMENT / sizeof(REAL) };
     if (col == 1) {
-        for (idx i = 0; i < rows; i++)
-            NAME(copy)(dst + i * width, src + i * row, columns);
+        const idx whole = columns / LANES * LANES;
+        for (idx i = 0; i < rows; i++, dst += width, src += row) {
+            for (idx j = 0; j < whole; j += LANES)
+                NAME(store)(dst + j, NAME(load)(src + j));
+            NAME(copy)(dst + whole, src + whole, columns - whole);
+        }
         return;
     }
     /* a whole line of LANES columns before the next: more of them than the first-level cache has ways may share a set */
