@@ -4,6 +4,7 @@
 
 #define COL2IM_BYTES 131072 /* of products that wait in the second-level cache */
 #define COL2IM_ROWS 256     /* of them at most */
+#define COL2IM_TASK 450     /* cycles to begin with some channels of an image */
 #define COL2IM_TERM 8       /* cycles of a term's line of the gradient, which lies a plane from the one before: measured */
 #define COL2IM_NEAR 2048    /* bytes of a plane, to which the prefetcher goes on by itself: a quarter of that */
 #define COL2IM_ADD 4        /* cycles to add a vector of products; one by one where the stride puts them apart */
@@ -57,7 +58,7 @@ static double col2im_cost(const conv_plan *plan)
     const double ends = __builtin_ceil(rows / (double)highest_tile(plan)) * TILE_CYCLES + 2 * rows * plan->nv;
     const double add = p->stride_w == 1 ? COL2IM_ADD / lanes : COL2IM_APART, runs = rows * bands * (double)plan->chunk_h * COL2IM_RUN;
     const double tails = plan->chunk_h * plan->chunk_w % tile_columns(plan) == 0 ? 0 : bands * COL2IM_TAIL * ((double)p->oc + 2 * rows);
-    return (double)ceil_div(p->ic, plan->channels) * (tiles * ((double)p->oc * product + ends) + rows * positions * add + runs + tails) +
+    return (double)ceil_div(p->ic, plan->channels) * (COL2IM_TASK + tiles * ((double)p->oc * product + ends) + rows * positions * add + runs + tails) +
            (double)(p->ic * p->ih) * (double)p->iw / lanes + COPIED_LINE * far_lines(plan, &plan->envelope);
 }
 
@@ -142,7 +143,7 @@ static double rows_cost(const conv_plan *plan)
     const double product = max_double(ROWS_LINE, 1.1 * tile_cycles(plan, positions, plan->nv, 0));
     const int joined = p->ow == 1 && p->kw == p->iw && p->pad_left == 0;
     const double runs = joined ? rows * (double)p->ic : rows * (double)p->ic * (double)p->kh;
-    return tiles * ((double)p->oc * product + (double)ceil_div(positions, highest_tile(plan)) * TILE_CYCLES + 2 * rows) +
+    return COL2IM_TASK + tiles * ((double)p->oc * product + (double)ceil_div(positions, highest_tile(plan)) * TILE_CYCLES + 2 * rows) +
            ROWS_TURN * rows * (double)p->oc + runs * COL2IM_RUN + rows * columns * COL2IM_ADD / lanes +
            (double)(p->ic * p->ih) * (double)p->iw / lanes + COPIED_LINE * far_lines(plan, &plan->envelope);
 }
