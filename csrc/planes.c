@@ -120,6 +120,7 @@ const conv_algorithm stencil_algorithm = {
 #define SLIDE_NEAR 6      /* cycles of a line of planes that the second-level cache keeps */
 #define SLIDE_LINE 25     /* cycles of a line from memory or to it, a strip's from every row: measured */
 #define SLIDE_TWICE 1.15  /* of the time, where several walks read planes that the first-level cache does not keep: measured */
+#define SLIDE_TAP 6  /* cycles to go on to a tap that does not lie beside the one before, measured */
 #define SLIDE_WALK 70 /* cycles to begin and end a strip, measured: 1-D is not for this */
 
 /* Cycles of a strip's step: products, two vectors a cycle and eight in flight; or loads, likewise, of two lines for most. */
@@ -130,7 +131,8 @@ static double slide_step(const conv_plan *plan, const slide_shape *s, double vec
     const double chains = vectors * (double)s->part, parts = __builtin_ceil((double)s->across / (double)s->part);
     const double products = vectors * kw * (double)lat.h.taps * (chains < 8 ? 8 / chains : 1);
     const double loads = parts * rows * kw * (vectors * (s->edges == s->strips ? 2.9 : 1.9)) + (double)lat.h.taps * kw / 2;
-    return ((products > loads ? products : loads) + 3 * vectors * parts) / 2 + 8 * parts + 2 * rows * kw;
+    const double tap = axis_distance(&lat.w) > 1 ? SLIDE_TAP : 2;
+    return ((products > loads ? products : loads) + 3 * vectors * parts) / 2 + 8 * parts + tap * rows * kw;
 }
 
 /* Cycles of one result plane's row. */
