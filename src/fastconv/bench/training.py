@@ -23,6 +23,7 @@ from fastconv.bench.timing import Call, seconds
 from fastconv.bench.training_peers import BATCH, PEERS, STEPS, fastconv
 from fastconv.mnist1d.models import MODELS, build
 
+WARM = 3  # calls that bring code and data back into the caches, after which times stay as they are
 ONE = "whole step on one example"  # what a step costs beside the arithmetic
 
 
@@ -79,7 +80,8 @@ def _turns(calls: Mapping[str, Call], limit: float) -> dict[str, list[float]]:
     names, end = deque(calls), time.perf_counter() + limit
     while time.perf_counter() < end or not samples[names[0]]:
         for name in names:
-            calls[name]()  # brings its own code and data back into the caches
+            for _ in range(WARM):
+                calls[name]()
             samples[name].append(seconds(calls[name]))
         names.rotate()
     return samples
