@@ -43,8 +43,9 @@ static void col2im_share(conv_plan *plan)
 
 static double col2im_task_bytes(const conv_plan *plan)
 {
+    const matrix_product product = col2im_product(plan, plan->channels, plan->chunk_h * plan->chunk_w);
     return col2im_rows(plan) * (double)(plan->chunk_h * plan->chunk_w) * (double)element_bytes(plan) + 2 * ALIGNMENT +
-           (double)matmul_task_bytes(tile_columns(plan), element_bytes(plan));
+           (double)matmul_task_bytes(&product, tile_columns(plan), element_bytes(plan));
 }
 
 static double col2im_cost(const conv_plan *plan)
@@ -129,9 +130,10 @@ static double rows_task_bytes(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const double rows = (double)(plan->chunk_n * p->oh * p->ow), columns = (double)plan->channels * (double)(p->kh * p->kw);
+    const matrix_product product = {.m = plan->chunk_n * p->oh * p->ow, .n = plan->channels * p->kh * p->kw, .k = p->oc, .a_col = 1};
     const double turned = (rows + (double)lanes_of(plan)) * (double)line_pitch(p->oc, element_bytes(plan));
     return (turned + rows * columns) * (double)element_bytes(plan) + 2 * ALIGNMENT +
-           (double)matmul_task_bytes(tile_columns(plan), element_bytes(plan));
+           (double)matmul_task_bytes(&product, tile_columns(plan), element_bytes(plan));
 }
 
 static double rows_cost(const conv_plan *plan)

@@ -13,11 +13,49 @@
 #define DOTS_LEAST 512    /* terms of a product of rows with rows, from which on lanes run along them */
 #define DOTS_BYTES 131072 /* of columns that stay in the second-level cache while rows pass */
 #define MATMUL_DEPTH 512 /* of the reduction, at a time: a packed column tile of it stays in cache */
+#define MATMUL_BYTES 262144 /* of rows of a */
+#define MATMUL_ROWS 72
+#define MATMUL_FAR 1048576 /* bytes of b, beyond which its lines are called for few rows */
 
-static inline idx matmul_task_bytes(idx nr, idx element)
+/* Rows of a at a time: they stay in the second-level cache while the columns pass. */
+static inline idx matmul_rows(const matrix_product *p, idx element)
 {
-    idx bytes = (BUFFER_ROWS + 1 + MATMUL_DEPTH + 16) * nr * element + MATMUL_DEPTH * (idx)sizeof(int32_t);
-    return (bytes + 63) / 64 * 64;
+    return min_idx(p->m, max_idx(MATMUL_ROWS, MATMUL_BYTES / (min_idx(p->k, MATMUL_DEPTH) * element)));
+}
+
+/* Whether a, which lies by columns, is packed: its lines would share a few sets of the first-level cache, and many columns want them. */
+static inline int matmul_packs(const matrix_product *p, idx nr, idx element)
+{
+    return p->a_col != 1 && p->n >= 4 * nr && min_idx(p->k, MATMUL_DEPTH) > CACHE_WAYS * cache_sets(p->a_col * element);
+}
+
+/* Elements from one packed row of a to the next. */
+static inline idx matmul_pitch(const matrix_product *p, idx element)
+{
+    return line_pitch(min_idx(p->k, MATMUL_DEPTH), element);
+}
+
+/* A tile's results, its bias, its panel, offsets. */
+static inline idx matmul_tile_bytes(idx nr, idx element)
+{
+    return round_up((BUFFER_ROWS + 1 + MATMUL_DEPTH + 16) * nr * element + MATMUL_DEPTH * (idx)sizeof(int32_t), ALIGNMENT);
+}
+
+/* That, then packed rows with room for whole squares. */
+static inline idx matmul_task_bytes(const matrix_product *p, idx nr, idx element)
+{
+    const idx rows = matmul_packs(p, nr, element) ? (matmul_rows(p, element) + 16) * matmul_pitch(p, element) : 0;
+    return matmul_tile_bytes(nr, element) + rows * element;
+}
+
+/* ---- col2im ---- */
+
+/* The product of a band, but for where its operands lie. */
+static inline matrix_product col2im_product(const conv_plan *plan, idx channels, idx positions)
+{
+    const idx taps = plan->p.kh * plan->p.kw;
+    return (matrix_product){.m = channels * taps, .rows = channels * taps, .n = positions, .columns = positions, .k = plan->p.oc,
+                            .a_row = 1, .a_col = plan->p.ic * taps};
 }
 
 /* ---- weights that are packed tile by tile ---- */

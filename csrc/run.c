@@ -134,16 +134,10 @@ static int matmul_by_dots(const matrix_product *p)
     return p->a_col == 1 && p->b_row == 1 && p->k >= DOTS_LEAST;
 }
 
-/* Of a task, before tasks are made for every thread. */
-static idx matmul_columns(const matrix_product *p)
-{
-    return matmul_by_dots(p) ? p->n : (idx)cpu_kernels()->nv * cpu_kernels()->set[p->dtype]->lanes;
-}
-
 idx matmul_scratch_bytes(const matrix_product *p, int max_threads)
 {
-    const idx element = dtype_bytes(p->dtype);
-    return matmul_by_dots(p) ? 0 : matmul_threads(p, max_threads) * matmul_task_bytes(matmul_columns(p), element);
+    const idx nr = (idx)cpu_kernels()->nv * cpu_kernels()->set[p->dtype]->lanes;
+    return matmul_by_dots(p) ? 0 : matmul_threads(p, max_threads) * matmul_task_bytes(p, nr, dtype_bytes(p->dtype));
 }
 
 /* An empty sum: rows of the bias. */
@@ -167,12 +161,12 @@ void matmul_run(matrix_product *p, int max_threads)
     const int threads = matmul_threads(p, max_threads), dots = matmul_by_dots(p);
     const kernel_set *set = cpu_kernels()->set[p->dtype];
     p->rows = p->m;
-    p->columns = matmul_columns(p);
+    p->columns = p->n;
     if (p->k == 0 || p->m == 0)
         matmul_bias(p);
     else {
-        if (dots && threads > 1)
-            p->columns = round_up(even(p->n, ceil_div(p->n, 4 * threads)), set->lanes);
+        if (threads > 1)
+            p->columns = round_up(even(p->n, ceil_div(p->n, 4 * threads)), dots ? set->lanes : 2 * (idx)cpu_kernels()->nv * set->lanes);
         const idx tiles = ceil_div(p->n, p->columns);
         if (threads > 1 && tiles < 4 * threads)
             p->rows = ceil_div(p->m, min_idx(ceil_div(p->m, 32), ceil_div(4 * threads, tiles)));

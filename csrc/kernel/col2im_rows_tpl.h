@@ -30,17 +30,18 @@ static void NAME(col2im_rows_task)(const void *context, idx index, int worker)
     const idx group = index / parts % p->groups, n0 = index / parts / p->groups * plan->chunk_n, n1 = min_idx(n0 + plan->chunk_n, p->n);
     const idx taps = p->kh * p->kw, plane = p->ih * p->iw, positions = p->oh * p->ow, pitch = line_pitch(p->oc, sizeof(REAL));
     const idx columns = (c1 - c0) * taps, rows = (n1 - n0) * positions;
-    REAL *const turned = (REAL *)(call->scratch + worker * plan->task_bytes + matmul_task_bytes(NV * LANES, sizeof(REAL)));
+    matrix_product product = {.m = rows, .rows = rows, .n = columns, .columns = columns, .k = p->oc, .a_row = pitch, .a_col = 1,
+                              .b = (const REAL *)call->weights + (group * p->oc * p->ic + c0) * taps, .b_row = p->ic * taps, .b_col = 1,
+                              .c_row = columns, .scratch = call->scratch + worker * plan->task_bytes};
+    REAL *const turned = (REAL *)(product.scratch + matmul_task_bytes(&product, NV * LANES, sizeof(REAL)));
     REAL *const products = turned + (plan->chunk_n * positions + LANES) * pitch;
     const REAL *const dy_end = (const REAL *)call->src + p->n * p->groups * p->oc * positions;
     for (idx n = n0; n < n1; n++)
         NAME(pack_matrix)(turned + (n - n0) * positions * pitch, pitch, (const REAL *)call->src + (n * p->groups + group) * p->oc * positions,
                           1, positions, positions, p->oc, dy_end);
-    const matrix_product product = {.m = rows, .rows = rows, .n = columns, .k = p->oc, .a_row = pitch, .a_col = 1, .b_row = p->ic * taps, .b_col = 1,
-                                    .a = turned, .b = (const REAL *)call->weights + (group * p->oc * p->ic + c0) * taps,
-                                    .c = products, .c_row = columns, .scratch = call->scratch + worker * plan->task_bytes};
-    for (idx tile = 0; tile < ceil_div(columns, NV * LANES); tile++)
-        NAME(matmul_task)(&product, tile, 0);
+    product.a = turned;
+    product.c = products;
+    NAME(matmul_task)(&product, 0, 0);
     const REAL *row = products;
     for (idx n = n0; n < n1; n++) {
         REAL *const dx = (REAL *)call->dst + ((n * p->groups + group) * p->ic + c0) * plane, *const end = dx + (c1 - c0) * plane;

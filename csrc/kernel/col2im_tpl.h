@@ -43,13 +43,10 @@ static void NAME(col2im_task)(const void *context, idx index, int worker)
     const conv_problem *p = &plan->p;
     const idx parts = ceil_div(p->ic, plan->channels), c0 = index % parts * plan->channels, c1 = min_idx(c0 + plan->channels, p->ic);
     const idx image = index / parts, group = image % p->groups, taps = p->kh * p->kw, plane = p->ih * p->iw, positions = p->oh * p->ow;
-    REAL *const products = (REAL *)(call->scratch + worker * plan->task_bytes + matmul_task_bytes(NV * LANES, sizeof(REAL)));
+    const matrix_product largest = col2im_product(plan, plan->channels, plan->chunk_h * plan->chunk_w);
+    REAL *const products = (REAL *)(call->scratch + worker * plan->task_bytes + matmul_task_bytes(&largest, NV * LANES, sizeof(REAL)));
     REAL *const dx = (REAL *)call->dst + (image * p->ic + c0) * plane, *const end = dx + (c1 - c0) * plane;
     const REAL *const dy = (const REAL *)call->src + image * p->oc * positions;
-    matrix_product product = {.m = (c1 - c0) * taps, .rows = (c1 - c0) * taps, .k = p->oc,
-                              .a_row = 1, .a_col = p->ic * taps, .b_row = positions, .b_col = 1,
-                              .a = (const REAL *)call->weights + (group * p->oc * p->ic + c0) * taps, .c = products,
-                              .scratch = call->scratch + worker * plan->task_bytes};
     for (idx c = c0; c < c1; c++)
         for (idx i = 0; i < plane; i++)
             dx[(c - c0) * plane + i] = call->bias ? ((const REAL *)call->bias)[group * p->ic + c] : 0;
@@ -58,10 +55,15 @@ static void NAME(col2im_task)(const void *context, idx index, int worker)
         for (band.x0 = 0; band.x0 < p->ow; band.x0 = band.x1) {
             band.y1 = min_idx(band.y0 + plan->chunk_h, p->oh);
             band.x1 = min_idx(band.x0 + plan->chunk_w, p->ow);
+            matrix_product product = col2im_product(plan, c1 - c0, (band.y1 - band.y0) * (band.x1 - band.x0));
+            product.a = (const REAL *)call->weights + (group * p->oc * p->ic + c0) * taps;
             product.b = dy + band.y0 * p->ow + band.x0;
-            product.n = product.c_row = (band.y1 - band.y0) * (band.x1 - band.x0);
-            for (idx tile = 0; tile < ceil_div(product.n, NV * LANES); tile++)
-                NAME(matmul_task)(&product, tile, 0);
+            product.b_row = positions;
+            product.b_col = 1;
+            product.c = products;
+            product.c_row = product.n;
+            product.scratch = call->scratch + worker * plan->task_bytes;
+            NAME(matmul_task)(&product, 0, 0);
             for (idx m = 0; m < product.m; m++)
                 NAME(col2im_tap)(p, &band, products + m * product.n, m % taps / p->kw, m % p->kw, dx + m / taps * plane, end);
         }

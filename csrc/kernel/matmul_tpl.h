@@ -1,54 +1,115 @@
 /* matmul -- c (m, n) = act(a (m, k) b (k, n) + bias (n)): the linear layer and its gradients.
  *
- * a lies by rows (a_col = 1) or by columns (a_row = 1) and is never copied. A task is a range of rows and one column tile:
- * nv vectors, or one where no more are left. b is read in place where its rows hold the whole tile and, for many rows of a, stay in the
- * first-level cache; else packed.
+ * A task is a range of rows and one of columns. a lies by rows (a_col = 1) or by columns (a_row = 1) and is read in place, unless that loses
+ * lines of it (matmul_packs). b is read in place where its rows hold a whole tile and, for many rows of a, stay in the first-level
+ * cache; else a tile is packed. Every sum has one order, whatever the tiles.
  */
+typedef struct {
+    const matrix_product *p;
+    REAL *buffer, *start, *panel; /* a tile's results; its bias; its columns of b */
+    int32_t *at;                  /* where rows of the tile's columns are, `apart` from each other */
+    idx apart;
+    idx k0, depth;                /* terms at hand */
+    idx m0, m1;                   /* rows at hand */
+    const REAL *a;                /* of row m0, term k0 */
+    idx lda;
+    int from_a;
+} NAME(product);
+
+/* Columns of b from j on, as a tile of nv vectors wants them: in place or packed. */
+static const REAL *NAME(product_columns)(NAME(product) *t, idx j, idx count, int nv, int in_place)
+{
+    const matrix_product *p = t->p;
+    const idx nr = nv * LANES, apart = in_place ? p->b_row : nr;
+    const REAL *b = (const REAL *)p->b + t->k0 * p->b_row + j * p->b_col;
+    const REAL *end = (const REAL *)p->b + (p->k - 1) * p->b_row + (p->n - 1) * p->b_col + 1;
+    for (idx k = 0; apart != t->apart && k < t->depth; k++)
+        t->at[k] = (int32_t)(k * apart);
+    t->apart = apart;
+    for (int i = 0; p->bias && i < nr; i++)
+        t->start[i] = i < count ? ((const REAL *)p->bias)[j + i] : 0;
+    if (in_place)
+        return b;
+    NAME(pack_matrix)(t->panel, nr, b, p->b_row, p->b_col, t->depth, count, end);
+    return t->panel;
+}
+
+/* The rows at hand times a tile of columns. */
+static void NAME(product_tile)(NAME(product) *t, idx j, idx count, int nv, int in_place)
+{
+    const matrix_product *p = t->p;
+    const idx nr = nv * LANES;
+    const int whole = count == nr;
+    const REAL *const b = NAME(product_columns)(t, j, count, nv, in_place);
+    NAME(tile_run) *const tile = NAME(tile_of)(nv, t->from_a, NAME(TABLE_B));
+    const int highest = t->from_a == NAME(ROWS_A) ? rows_together(t->lda * (idx)sizeof(REAL), NAME(tile_rows)(nv)) : NAME(tile_rows)(nv);
+    /* few rows wait for b, which no prefetcher follows row by row: the next tile's lines are called */
+    const int far = in_place && t->m1 - t->m0 <= 2 * highest && p->k * p->n * (idx)sizeof(REAL) > MATMUL_FAR;
+    for (idx k = 0; far && k < t->depth; k++)
+        for (idx i = 0; i < nr; i += ALIGNMENT / (idx)sizeof(REAL))
+            __builtin_prefetch(b + t->at[k] + nr + i);
+    for (idx m = t->m0, rows; m < t->m1; m += rows) {
+        rows = min_idx(t->m1 - m, whole ? t->m1 - m : BUFFER_ROWS);
+        REAL *const c = (REAL *)p->c + m * p->c_row + j, *const out = whole ? c : t->buffer;
+        const idx ldout = whole ? p->c_row : nr;
+        for (idx i = 0; !whole && t->k0 > 0 && i < rows; i++)
+            NAME(copy)(out + i * nr, c + i * p->c_row, count);
+        NAME(tile_args) args = {.k = t->depth, .kblock = even(t->depth, accumulation_block(p->k)), .b = b, .at = t->at,
+                                .lda = t->lda, .ldout = ldout, .ldprev = t->k0 == 0 ? 0 : ldout,
+                                .relu = t->k0 + t->depth == p->k && p->relu};
+        for (idx i = 0, height; i < rows; i += height) {
+            height = ceil_div(rows - i, ceil_div(rows - i, highest));
+            args.a = t->a + (m - t->m0 + i) * (t->from_a == NAME(ROWS_A) ? t->lda : 1);
+            args.out = out + i * ldout;
+            args.prev = t->k0 > 0 ? args.out : p->bias ? t->start : NULL;
+            tile(&args, (int)height);
+        }
+        for (idx i = 0; !whole && i < rows; i++)
+            NAME(copy)(c + i * p->c_row, out + i * nr, count);
+    }
+}
+
+/* The rows at hand times columns [j, end): wide tiles where there are few rows. */
+static void NAME(product_rows)(NAME(product) *t, idx j, idx end)
+{
+    const matrix_product *p = t->p;
+    const idx rows = t->m1 - t->m0;
+    const int kept = t->depth <= CACHE_WAYS * cache_sets(p->b_row * (idx)sizeof(REAL)) || rows <= MR;
+    const int in_place = p->b_col == 1 && kept && p->b_row < INT32_MAX / MATMUL_DEPTH;
+    const int wide = !in_place || t->from_a != NAME(ROWS_A) ? NV : rows <= MR / 4 ? 4 * NV : rows <= MR / 2 ? 2 * NV : NV;
+    for (idx count; j < end; j += count) {
+        const int nv = end - j >= wide * LANES ? wide : end - j > LANES ? NV : 1;
+        count = min_idx(nv * LANES, end - j);
+        NAME(product_tile)(t, j, count, nv, in_place && count == nv * LANES);
+    }
+}
+
 static void NAME(matmul_task)(const void *context, idx index, int worker)
 {
     const matrix_product *p = context;
     enum { NR = NV * LANES };
-    REAL *buffer = (REAL *)(p->scratch + worker * matmul_task_bytes(NR, sizeof(REAL)));
-    REAL *start = buffer + BUFFER_ROWS * NR, *panel = start + NR;
-    int32_t *at = (int32_t *)(panel + (MATMUL_DEPTH + LANES) * NR);
-    const idx tiles = ceil_div(p->n, NR), j0 = index % tiles * NR;
-    const idx m0 = index / tiles * p->rows, m1 = min_idx(m0 + p->rows, p->m);
-    const int count = (int)min_idx(NR, p->n - j0), nv = count <= LANES ? 1 : NV, nr = nv * LANES;
-    const int kept = min_idx(p->k, MATMUL_DEPTH) <= CACHE_WAYS * cache_sets(p->b_row * (idx)sizeof(REAL)) || m1 - m0 <= 6 * NAME(tile_rows)(nv);
-    const int whole = count == nr, in_place = whole && p->b_col == 1 && kept && p->b_row < INT32_MAX / MATMUL_DEPTH;
-    const REAL *b = (const REAL *)p->b + j0 * p->b_col, *bias = p->bias;
-    const REAL *b_end = (const REAL *)p->b + (p->k - 1) * p->b_row + (p->n - 1) * p->b_col + 1;
-    REAL *const c = (REAL *)p->c + j0;
-    NAME(tile_run) *const tile = NAME(tile_of)(nv, p->a_col == 1 ? NAME(ROWS_A) : NAME(COLUMNS_A), NAME(TABLE_B));
-    const int highest = p->a_col == 1 ? rows_together(p->a_row * (idx)sizeof(REAL), NAME(tile_rows)(nv)) : NAME(tile_rows)(nv);
-
-    for (int j = 0; bias && j < nr; j++)
-        start[j] = j < count ? bias[j0 + j] : 0;
-    for (idx k = 0; k < min_idx(p->k, MATMUL_DEPTH); k++)
-        at[k] = (int32_t)(k * (in_place ? p->b_row : nr));
-    for (idx k0 = 0; k0 < p->k; k0 += MATMUL_DEPTH) {
-        const idx depth = min_idx(MATMUL_DEPTH, p->k - k0);
-        if (!in_place)
-            NAME(pack_matrix)(panel, nr, b + k0 * p->b_row, p->b_row, p->b_col, depth, count, b_end);
-        for (idx m = m0, rows; m < m1; m += rows) {
-            rows = min_idx(m1 - m, whole ? m1 - m : BUFFER_ROWS);
-            REAL *const out = whole ? c + m * p->c_row : buffer;
-            const idx ldout = whole ? p->c_row : nr;
-            for (idx i = 0; !whole && k0 > 0 && i < rows; i++)
-                NAME(copy)(out + i * nr, c + (m + i) * p->c_row, count);
-            NAME(tile_args) t = {.k = depth, .kblock = even(depth, accumulation_block(p->k)),
-                                 .b = in_place ? b + k0 * p->b_row : panel, .at = at,
-                                 .lda = p->a_col == 1 ? p->a_row : p->a_col, .ldout = ldout, .ldprev = k0 == 0 ? 0 : ldout,
-                                 .relu = k0 + depth == p->k && p->relu};
-            for (idx i = 0, height; i < rows; i += height) {
-                height = ceil_div(rows - i, ceil_div(rows - i, highest));
-                t.a = (const REAL *)p->a + (m + i) * p->a_row + k0 * p->a_col;
-                t.out = out + i * ldout;
-                t.prev = k0 > 0 ? t.out : bias ? start : NULL;
-                tile(&t, (int)height);
+    const idx parts = ceil_div(p->n, p->columns), j0 = index % parts * p->columns, j1 = min_idx(j0 + p->columns, p->n);
+    const idx m0 = index / parts * p->rows, m1 = min_idx(m0 + p->rows, p->m), pitch = matmul_pitch(p, sizeof(REAL));
+    const int packs = matmul_packs(p, NR, sizeof(REAL));
+    NAME(product) t = {.p = p, .buffer = (REAL *)(p->scratch + worker * matmul_task_bytes(p, NR, sizeof(REAL)))};
+    t.start = t.buffer + BUFFER_ROWS * NR;
+    t.panel = t.start + NR;
+    t.at = (int32_t *)(t.panel + (MATMUL_DEPTH + LANES) * NR);
+    REAL *const packed = (REAL *)((char *)t.buffer + matmul_tile_bytes(NR, sizeof(REAL)));
+    for (t.k0 = 0; t.k0 < p->k; t.k0 += MATMUL_DEPTH, t.apart = 0) {
+        t.depth = min_idx(MATMUL_DEPTH, p->k - t.k0);
+        for (t.m0 = m0; t.m0 < m1; t.m0 = t.m1) {
+            t.m1 = min_idx(t.m0 + even(m1 - m0, matmul_rows(p, sizeof(REAL))), m1);
+            t.a = (const REAL *)p->a + t.m0 * p->a_row + t.k0 * p->a_col;
+            t.lda = p->a_col == 1 ? p->a_row : p->a_col;
+            t.from_a = p->a_col == 1 ? NAME(ROWS_A) : NAME(COLUMNS_A);
+            if (packs) {
+                NAME(pack_matrix)(packed, pitch, t.a, 1, p->a_col, t.m1 - t.m0, t.depth, (const REAL *)p->a + (p->k - 1) * p->a_col + p->m);
+                t.a = packed;
+                t.lda = pitch;
+                t.from_a = NAME(ROWS_A);
             }
-            for (idx i = 0; !whole && i < rows; i++)
-                NAME(copy)(c + (m + i) * p->c_row, out + i * nr, count);
+            NAME(product_rows)(&t, j0, j1);
         }
     }
 }
