@@ -160,16 +160,18 @@ static double outer_cost(const conv_plan *plan)
                (copy / lanes * 2 + (copy > 0 ? 12.0 * (double)plan->chunk_h : 0));
 }
 
-/* Cycles of a product of vectors: of taps by output channels, loads of which those of rows cross lines, two a cycle. */
-static double dot_product(idx taps, idx oc)
+#define DOT_ROW 9    /* cycles to begin with a row of a tile */
+#define DOT_SOME 5   /* vectors take as long as one of which only some lanes count: measured */
+#define DOT_FAR 1.35 /* of the time, where the second-level cache does not keep a box's rows of the gradient for the next channel: measured */
+
+/* Cycles of a product of two rows of so many vectors: of taps by output channels, loads of which those of rows cross lines, two a cycle; rows
+ * begin. */
+static double dot_rows(idx taps, idx oc, double vectors)
 {
     const idx wide = oc >= 4 ? 4 : oc >= 2 ? 2 : 1;
     const double rows = (double)ceil_div(taps, ceil_div(taps, DOT_ROWS / wide)), products = rows * (double)wide;
-    return max_double(LATENCY, max_double(products, 1.6 * rows + (double)wide) / 2) / products;
+    return (vectors * max_double(LATENCY, max_double(products, 1.6 * rows + (double)wide) / 2) + DOT_ROW) / products;
 }
-
-#define DOT_SOME 3   /* vectors take as long as one of which only some lanes count: measured */
-#define DOT_FAR 1.35 /* of the time, where the second-level cache does not keep a box's rows of the gradient for the next channel: measured */
 
 static double dot_cost(const conv_plan *plan)
 {
@@ -180,7 +182,7 @@ static double dot_cost(const conv_plan *plan)
     const double boxes = boxes_of(plan) * (double)plan->chunk_n;
     const double vectors = (double)(p->ow / lanes_of(plan)) + (p->ow % lanes_of(plan) ? DOT_SOME : 0);
     const double gradient = (double)(plan->chunk_n * plan->chunk_h * plan->chunk_w * p->oc) * (double)element_bytes(plan);
-    return (gradient > CACHE_BYTES ? DOT_FAR : 1) * dot_product(s.taps, p->oc) * m * (double)p->oh * vectors +
+    return (gradient > CACHE_BYTES ? DOT_FAR : 1) * dot_rows(s.taps, p->oc, vectors) * m * (double)p->oh +
            boxes_of(plan) * m * 20 + (double)p->ic * rows_cost(plan, &s, &lat.w, boxes);
 }
 

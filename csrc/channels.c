@@ -5,7 +5,7 @@
 #define CHANNELS_LEAST 32    /* points of a task, below which packing all the weights for it weighs */
 #define CHANNELS_TILE 50     /* cycles to begin with a tile and to end it */
 #define CHANNELS_FAR 8       /* cycles for a line of a source that is larger than the second-level cache */
-#define CHANNELS_TASK 1000   /* cycles to begin with an image */
+#define CHANNELS_TASK 800    /* cycles to begin with an image: less than it takes, since others share it */
 #define CHANNELS_PLANE 150   /* cycles to begin with a plane of long rows that is copied */
 #define CHANNELS_CALL 5      /* cycles for a line that is called before the tiles meet it */
 #define CHANNELS_LINE 6      /* cycles for a line of a tile's source that the first-level cache has lost */

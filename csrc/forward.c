@@ -35,6 +35,7 @@ static double tile_ends(const conv_plan *plan, idx rows)
 /* ---- direct: a box of source rows packed once or read where it lies, every tap a shift of it ---- */
 
 #define DIRECT_SUMS 131072 /* bytes of results that wait for the rest of their channels */
+#define DIRECT_LONG 512 /* elements of a packed row, from which on it is packed as fast as the rows of many channels */
 #define DIRECT_ONCE 3 /* cycles more for a vector that is packed for one tap: measured */
 #define IN_PLACE_LINE 8 /* cycles of a line from memory or to it: measured */
 #define IN_PLACE_LIMIT 536870912.0 /* offsets have 32 bits */
@@ -113,7 +114,7 @@ static double direct_cost(const conv_plan *plan)
     const double stores = (2 * blocks - 1) * boxes * (double)plan->chunk_h * pieces * (double)lat.result_channels * 16;
     const int alone = lat.source_channels == 1, small = alone && small_tiles(plan);
     const double moved = step_cycles(lat.w.step) + (s.taps == 1 ? DIRECT_ONCE : 0);
-    const double packs = packed_rows * (18 + (double)pitch / lanes * moved) * (alone && lat.h.grid > 1 ? 2 : 1);
+    const double packs = packed_rows * (18 + (double)pitch / lanes * moved) * (alone && pitch < DIRECT_LONG ? 2 : 1);
     const double ends = blocks * columns / lanes * tile_ends(plan, lat.result_channels);
     const double edges = lattice_inside(&lat) ? 0 : 4 * TASK_CYCLES + EDGE_CYCLES * (double)(lat.h.grid * lat.source_channels);
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */

@@ -136,7 +136,8 @@ static inline idx gcd_idx(idx a, idx b)
 /* Sets of the first-level cache that lines `apart` bytes from each other use. */
 static inline idx cache_sets(idx apart)
 {
-    return SETS_REPEAT / max_idx(ALIGNMENT, gcd_idx(apart, SETS_REPEAT));
+    const idx power = apart & -apart; /* of two, the greatest that divides it */
+    return power == 0 || power >= SETS_REPEAT ? 1 : SETS_REPEAT / max_idx(ALIGNMENT, power);
 }
 
 /* Rows of a block of weights that stay in the second-level cache while the columns pass, in even blocks: cores with half the

@@ -6,7 +6,8 @@
 
 /* to[first + j * step] += from[j] for those of `count` columns that lie in the row. What follows it before `end` may be stored as it is,
  * to the last bit, and behind the last of from there is room for a vector. */
-static void NAME(col2im_add)(REAL *to, idx width, idx first, idx step, const REAL *from, idx count, const REAL *end)
+__attribute__((always_inline)) static inline void NAME(col2im_add)(REAL *to, idx width, idx first, idx step, const REAL *from, idx count,
+                                                                   const REAL *end)
 {
     idx j = first < 0 ? ceil_div(-first, step) : 0;
     const idx last = first < width ? min_idx(count, (width - 1 - first) / step + 1) : 0;
