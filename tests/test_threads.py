@@ -101,3 +101,19 @@ def test_fork_after_use() -> None:
         [sys.executable, "-c", FORK], capture_output=True, check=False, text=True, timeout=60
     )
     assert done.stdout.split() == ["done"], done.stderr
+
+
+def test_laying_out_the_weights_of_groups_at_once() -> None:
+    """Of 1 x 1 kernels they are moved in squares, and the last rows of a group are no multiple of one: nothing may be written to the next group's."""
+    rng = np.random.default_rng(0)
+    weight, grad_output = rng.standard_normal((74, 33, 1)), rng.standard_normal((8, 74, 378))
+    x = np.empty((8, 66, 754))
+
+    def gradient() -> np.ndarray:
+        return fc.conv1d_backward(grad_output, x, weight, stride=2, padding=[(0, 1)], groups=2, padding_mode="replicate", need=(True, False, False))[0]
+
+    with fc.threads(1):
+        expected = gradient()
+    with fc.threads(4):
+        for _ in range(300):
+            np.testing.assert_array_equal(gradient(), expected)

@@ -19,8 +19,9 @@ static void NAME(prepare_task)(const void *context, idx index, int worker)
             const idx count = lat.h.taps * lat.w.taps, pitch = weights_pitch(plan, p->oc * count);
             REAL *const dst = prepared + weights_before(plan, ph, pw);
             if (taps == 1) {
-                for (idx c = c0; c < c1; c += LANES) /* the pitch has room for whole squares */
-                    NAME(pack_matrix)(dst + c * pitch, pitch, w + c, 1, p->ic, min_idx(LANES, c1 - c), p->oc, end);
+                /* the pitch has room for whole squares; behind the last row begins another task's group, and nothing is moved in squares there */
+                for (idx c = c0; c < c1; c += LANES)
+                    NAME(pack_matrix)(dst + c * pitch, pitch, w + c, 1, p->ic, min_idx(LANES, c1 - c), p->oc, c + LANES <= c1 ? end : w);
                 continue;
             }
             for (idx o = 0; o < p->oc; o++) {
