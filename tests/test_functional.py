@@ -176,6 +176,23 @@ def test_linear_of_long_rows(rows: int, size: int, isa: str, dtype: str) -> None
     np.testing.assert_array_equal(layer(x), y)
 
 
+@pytest.mark.parametrize("sizes", [(1, 1024, 256), (3, 512, 320), (5, 1024, 130), (9, 2048, 64), (40, 1024, 96), (100, 512, 130), (130, 100, 256)])
+def test_gradients_of_linear_whatever_is_packed(sizes: tuple[int, int, int], isa: str, dtype: str) -> None:
+    """Few rows, many rows, rows that share sets of the cache: inside the error bound, the same for any batch and number of threads."""
+    rows, features, results = sizes
+    rng = np.random.default_rng(0)
+    x, w, dy = (rng.standard_normal(s).astype(dtype) for s in ((rows, features), (results, features), (rows, results)))
+    dx, dw, _ = fc.linear_backward(dy, x, w)
+    with fc.threads(2):
+        for ours, one_thread in zip(fc.linear_backward(dy, x, w)[:2], (dx, dw), strict=True):
+            np.testing.assert_array_equal(ours, one_thread)
+    np.testing.assert_array_equal(fc.linear_backward(dy[:1], x[:1], w)[0], dx[:1])
+    wide = [a.astype(np.longdouble) for a in (x, w, dy)]
+    for actual, terms, product in ((dx, results, lambda x, w, dy: dy @ w), (dw, rows, lambda x, w, dy: dy.T @ x)):
+        bound = (6 * np.sqrt(terms) + 12) * np.finfo(dtype).eps / 2 * product(*map(np.abs, wide))
+        assert np.all(np.abs(actual - product(*wide)) <= bound)
+
+
 @pytest.mark.parametrize("shape", [(5, 7), (7,), (2, 3, 7), (0, 7), (1, 7)])
 def test_linear(shape: tuple[int, ...], isa: str, dtype: str) -> None:
     rng = np.random.default_rng(0)
