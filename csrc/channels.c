@@ -86,7 +86,8 @@ static double channels_cost(const conv_plan *plan)
     const double panel = k * (double)(tile_columns(plan) * element_bytes(plan));
     const double row = 1 + (double)((lat.w.taps - 1) * axis_distance(&lat.w) * element_bytes(plan)) / ALIGNMENT;
     const double lines = (double)(lat.source_channels * lat.h.taps) * min_double(row, (double)lat.w.taps) * ALIGNMENT;
-    const double lost = channels_sets(plan, &lat) + (lines > FIRST_CACHE && axis_reach(&all.w) * element_bytes(plan) > 2 * ALIGNMENT ? CHANNELS_LINE * lines / ALIGNMENT / k : 0);
+    const int spread = lines > FIRST_CACHE && axis_reach(&all.w) * element_bytes(plan) > 2 * ALIGNMENT;
+    const double lost = channels_sets(plan, &lat) + (spread ? CHANNELS_LINE * lines / ALIGNMENT / k : 0);
     const double tight = plan->nv == 1 ? 0.85 : panel + lines > FIRST_CACHE ? 0.62 : 0.55;
     const double step = (small_tiles(plan) ? tight : 0.55) + lost / CHANNELS_ROWS / (double)plan->nv;
     const double tiles = boxes * points / CHANNELS_ROWS * columns / (double)tile_columns(plan);
@@ -94,11 +95,12 @@ static double channels_cost(const conv_plan *plan)
     const double source = lattice_inside(&all) ? (double)(lat.source_channels * lat.h.size * lat.w.size * element_bytes(plan)) : 0;
     const double called = lat.h.size * lat.w.size * element_bytes(plan) < CALLED_LINES * ALIGNMENT ? 0 : CHANNELS_CALL * source / ALIGNMENT;
     const double begins = axis_reach(&all.w) > VIEW_VECTORS * lanes_of(plan) ? CHANNELS_PLANE : 0;
+    const double copies = begins * (double)lat.source_channels + rows * (16 + (double)axis_reach(&all.w) / lanes * 2);
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
     return CHANNELS_TASK + called + taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
            few * (boxes * packs * columns / lanes * k * lattices + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE +
-                  boxes * points * columns * store + (lattice_inside(&all) ? 0 : begins * (double)lat.source_channels + rows * (16 + (double)axis_reach(&all.w) / lanes * 2)));
+                  boxes * points * columns * store + (lattice_inside(&all) ? 0 : copies));
 }
 
 /* Every output belongs to exactly one point. */

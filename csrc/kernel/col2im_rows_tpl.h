@@ -45,9 +45,7 @@ static void NAME(col2im_rows_task)(const void *context, idx index, int worker)
     const REAL *row = products;
     for (idx n = n0; n < n1; n++) {
         REAL *const dx = (REAL *)call->dst + ((n * p->groups + group) * p->ic + c0) * plane, *const end = dx + (c1 - c0) * plane;
-        for (idx c = c0; c < c1; c++)
-            for (idx i = 0; i < plane; i++)
-                dx[(c - c0) * plane + i] = call->bias ? ((const REAL *)call->bias)[group * p->ic + c] : 0;
+        NAME(col2im_blank)(call, dx, group, c0, c1);
         for (idx y = 0; y < p->oh; y++)
             for (idx x = 0; x < p->ow; x++, row += columns)
                 NAME(col2im_window)(p, row, y * p->stride_h - p->pad_top, x * p->stride_w - p->pad_left, dx, c1 - c0, end);

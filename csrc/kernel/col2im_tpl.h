@@ -21,6 +21,15 @@ __attribute__((always_inline)) static inline void NAME(col2im_add)(REAL *to, idx
         to[j * step] += from[j];
 }
 
+/* Planes of channels [c0, c1) of a group as no product has met them. */
+static void NAME(col2im_blank)(const conv_call *call, REAL *dx, idx group, idx c0, idx c1)
+{
+    const conv_problem *p = &call->plan->p;
+    for (idx c = c0; c < c1; c++)
+        for (idx i = 0; i < p->ih * p->iw; i++)
+            *dx++ = call->bias ? ((const REAL *)call->bias)[group * p->ic + c] : 0;
+}
+
 /* Rows [y0, y1) and columns [x0, x1) of dy: their products with tap (th, tw) lie in a row of `products`. */
 typedef struct {
     idx y0, y1, x0, x1;
@@ -48,9 +57,7 @@ static void NAME(col2im_task)(const void *context, idx index, int worker)
     REAL *const products = (REAL *)(call->scratch + worker * plan->task_bytes + matmul_task_bytes(&largest, NV * LANES, sizeof(REAL)));
     REAL *const dx = (REAL *)call->dst + (image * p->ic + c0) * plane, *const end = dx + (c1 - c0) * plane;
     const REAL *const dy = (const REAL *)call->src + image * p->oc * positions;
-    for (idx c = c0; c < c1; c++)
-        for (idx i = 0; i < plane; i++)
-            dx[(c - c0) * plane + i] = call->bias ? ((const REAL *)call->bias)[group * p->ic + c] : 0;
+    NAME(col2im_blank)(call, dx, group, c0, c1);
     NAME(col2im_band) band;
     for (band.y0 = 0; band.y0 < p->oh; band.y0 = band.y1)
         for (band.x0 = 0; band.x0 < p->ow; band.x0 = band.x1) {

@@ -9,7 +9,7 @@ typedef struct {
     REAL *buffer, *start, *panel; /* a tile's results; its bias; its columns of b */
     int32_t *at;                  /* where rows of the tile's columns are, `apart` from each other */
     idx apart;
-    idx k0, depth;                /* terms at hand */
+    idx k0, depth, kblock;        /* terms at hand; so many are summed at once */
     idx m0, m1;                   /* rows at hand */
     const REAL *a;                /* of row m0, term k0 */
     idx lda;
@@ -54,7 +54,7 @@ static void NAME(product_tile)(NAME(product) *t, idx j, idx count, int nv, int i
         const idx ldout = whole ? p->c_row : nr;
         for (idx i = 0; !whole && t->k0 > 0 && i < rows; i++)
             NAME(copy)(out + i * nr, c + i * p->c_row, count);
-        NAME(tile_args) args = {.k = t->depth, .kblock = even(t->depth, accumulation_block(p->k)), .b = b, .at = t->at,
+        NAME(tile_args) args = {.k = t->depth, .kblock = t->kblock, .b = b, .at = t->at,
                                 .lda = t->lda, .ldout = ldout, .ldprev = t->k0 == 0 ? 0 : ldout,
                                 .relu = t->k0 + t->depth == p->k && p->relu};
         for (idx i = 0, height; i < rows; i += height) {
@@ -98,6 +98,7 @@ static void NAME(matmul_task)(const void *context, idx index, int worker)
     REAL *const packed = (REAL *)((char *)t.buffer + matmul_tile_bytes(NR, sizeof(REAL)));
     for (t.k0 = 0; t.k0 < p->k; t.k0 += MATMUL_DEPTH, t.apart = 0) {
         t.depth = min_idx(MATMUL_DEPTH, p->k - t.k0);
+        t.kblock = even(t.depth, accumulation_block(p->k));
         for (t.m0 = m0; t.m0 < m1; t.m0 = t.m1) {
             t.m1 = min_idx(t.m0 + even(m1 - m0, matmul_rows(p, sizeof(REAL))), m1);
             t.a = (const REAL *)p->a + t.m0 * p->a_row + t.k0 * p->a_col;
