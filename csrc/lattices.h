@@ -93,21 +93,27 @@ static inline int rows_together(idx bytes_apart, int mr)
     return apart < 64 || apart > 960 ? (mr < 7 ? mr : 7) : mr;
 }
 
-/* Source index of position i of a padded axis, or -1 for a zero. |padding| has been checked against the mode. */
+/* Source index of position i of a padded axis, or -1 for a zero. |padding| has been checked against the mode; before and behind it,
+ * where the residues of a stride may lie and no tap looks, any index of the axis will do. */
 static inline idx pad_index(conv_pad_mode mode, idx i, idx size)
 {
+    idx found;
     if (i >= 0 && i < size)
         return i;
     switch (mode) {
     case CONV_REFLECT:
-        return i < 0 ? -i : 2 * (size - 1) - i;
+        found = i < 0 ? -i : 2 * (size - 1) - i;
+        break;
     case CONV_REPLICATE:
-        return i < 0 ? 0 : size - 1;
+        found = i;
+        break;
     case CONV_CIRCULAR:
-        return i < 0 ? i + size : i - size;
+        found = i < 0 ? i + size : i - size;
+        break;
     default:
         return -1;
     }
+    return max_idx(0, min_idx(found, size - 1));
 }
 
 static inline idx floor_div(idx a, idx b)

@@ -67,6 +67,7 @@ CATALOGUE = parse("""
     n1ic2oc3_ih3kh3ph5  n1ic2oc3_ih8kh3pb1  n1ic3oc4_ih9iw8kh3kw5pt2pl1pr3  n2ic3oc5_ih10kh3sh2pb1
     n1ic3oc4_ih8kh3ph1_reflect  n1ic2oc3_ih7iw9kh5pt4pb1pl2pr3_reflect  n1ic3oc4_ih8kh3sh2ph2_replicate
     n1ic17oc3_ih6kh3ph1_circular  n2g2ic4oc4_ih6kh3pt3pb2pl1pr6dh2_circular
+    n1ic2oc3_ih5iw6kh2kw5sh2sw3pt3pb4pl0pr2_reflect  n1ic2oc3_ih3kh3kw1sh2sw3pt0pb2pl2pr2dh1dw2_reflect
 
     n3ic7oc5_ih7iw8kh3sh4ph10dh10  n1g5ic10oc10_ih5iw19kh16ph67dh9  n2ic3oc4_ih5kh7ph9  n1ic2oc3_iw3kw5pw8dw2
     n1ic3oc2_ih3kh4pt12pb1dh4  n2g2ic2oc4_iw1kw9pw4
