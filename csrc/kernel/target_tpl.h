@@ -1,6 +1,6 @@
 /* target -- everything compiled once for an ISA: both dtypes, and the one table that leaves the object.
  *
- * The includer defines ISA, VECTOR_BYTES, MR and NV.
+ * The includer defines ISA, VECTOR_BYTES, MR and NV; and LARGER_f32 and LARGER_f64 where one instruction gives a > b ? a : b.
  */
 #define STENCIL_WIDE (MR >= 14 ? 8 : 4) /* vectors: two rows of them and the source are registers */
 

@@ -40,22 +40,26 @@ static inline void NAME(store)(REAL *p, vec v)
     *(mem *)p = v;
 }
 
-/* max(v, 0) that keeps a NaN: the lanes below zero are cleared. A comparison gives all ones where it holds. */
-static inline vec NAME(relu)(vec v)
-{
-    return (vec)((mask)v & ~(v < 0));
-}
-
 static inline vec NAME(size)(vec v)
 {
     return (vec)((mask)v & ~(mask)(-(vec){0}));
 }
 
-/* The larger; b where one is a NaN. */
+/* a > b ? a : b, which is b where one is a NaN. A comparison gives all ones where it holds. */
 static inline vec NAME(larger)(vec a, vec b)
 {
+#ifdef LARGER_f32
+    return NAME(LARGER)(a, b);
+#else
     const mask first = a > b;
     return (vec)(((mask)a & first) | ((mask)b & ~first));
+#endif
+}
+
+/* max(v, 0) that keeps a NaN. */
+static inline vec NAME(relu)(vec v)
+{
+    return NAME(larger)((vec){0}, v);
 }
 
 /* The first `count` lanes of p, zeros after; reads nothing at or beyond `end`. */

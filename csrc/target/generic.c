@@ -3,4 +3,9 @@
 #define VECTOR_BYTES 16
 #define MR 6
 #define NV 2
+#ifdef __SSE2__
+#include <emmintrin.h>
+#define LARGER_f32 _mm_max_ps
+#define LARGER_f64 _mm_max_pd
+#endif
 #include "../kernel/target_tpl.h"
