@@ -152,7 +152,7 @@ int conv_plan_serves(const conv_plan *plan, const conv_problem *p)
            p->pad_bottom == q->pad_bottom && p->pad_left == q->pad_left && p->pad_right == q->pad_right &&
            p->pass == q->pass && p->dtype == q->dtype && p->pad_mode == q->pad_mode && p->activation == q->activation &&
            p->algorithm == q->algorithm && p->packed == q->packed && p->strict == q->strict &&
-           p->layout == q->layout;
+           p->layout == q->layout && p->oh == q->oh && p->ow == q->ow;
 }
 
 void conv_plan_threads(conv_plan *plan, int max_threads)

@@ -56,37 +56,46 @@ typedef struct {
     int relu;
 } NAME(batch_point);
 
-/* M rows of a point from m on, images [j, end) by V vectors, terms [k0, k1) of their sums: out = gate(relu(out + sum_k a[m][k] * b[k] +
- * bias)), where the first block finds no out and adds the bias, as `channels` does, and the last alone applies what follows the sum. A run of tiles, because one alone
- * ends after a few products. */
-__attribute__((always_inline)) static inline void NAME(batch_body)(const int M, const int V, const NAME(batch_point) *restrict t, idx m,
-                                                                   idx j, idx end, idx k0, idx k1)
+/* Sums where the gate is positive, elsewhere zero. */
+__attribute__((always_inline)) static inline void NAME(batch_gate)(const int M, const int V, vec acc[MR][4 * NV], const REAL *gate, idx row)
 {
-    const int relu = k1 == t->k && t->relu;
-    const idx lda = t->k * (idx)sizeof(REAL), row = t->row;
-    const REAL *const weights = t->a + m * t->k + k0, *const bias = k0 == 0 && t->bias ? t->bias + m : NULL;
-    const REAL *gate = k1 == t->k && t->gate ? t->gate + m * row + j : NULL, *b = t->b + j;
-    REAL *out = t->out + m * row + j;
-    for (; j < end; j += V * LANES, b += V * LANES, out += V * LANES) {
-        NAME(tile_at) at = {.b = b, .at = t->at + k0, .lda = lda, .lda3 = 3 * lda};
-        vec acc[MR][4 * NV];
 #pragma GCC unroll 16
-        for (int i = 0; i < M; i++)
-            at.a[i] = (const char *)(weights + ROWS_PER_POINTER * i * t->k); /* if it is used */
-        NAME(tile_zero)(M, V, acc);
-        NAME(tile_sum)(M, V, NAME(ROWS_A), NAME(TABLE_B), 1, acc, &at, k1 - k0); /* sums are short, and each loop ends with a wrong guess */
-        if (k0 > 0)
-            NAME(tile_add)(M, V, acc, out, row);
-        NAME(tile_end)(M, V, acc, bias, relu);
-        if (gate) {
+    for (int i = 0; i < M; i++, gate += row) {
+        __asm__("" : "+r"(gate));
+#pragma GCC unroll 8
+        for (int v = 0; v < V; v++)
+            acc[i][v] = (vec)((mask)acc[i][v] & (NAME(load)(gate + v * LANES) > 0));
+    }
+}
+
+/* Rows [m, m1) of a point, M at a time, images [j0, j1) by V vectors, terms [k0, k1) of their sums:
+ * out = gate(relu(out + sum_k a[m][k] * b[k] + bias)), where the first block finds no out and adds the bias, as `channels` does, and the
+ * last alone applies what follows the sum. A run of tiles, because one alone ends after a few products. */
+__attribute__((always_inline)) static inline void NAME(batch_body)(const int M, const int V, const NAME(batch_point) *restrict t, idx m,
+                                                                   idx m1, idx j0, idx j1, idx k0, idx k1)
+{
+    const int relu = k1 == t->k && t->relu, gated = k1 == t->k && t->gate;
+    const idx lda = t->k * (idx)sizeof(REAL), row = t->row;
+    for (; m < m1; m += M) {
+        const REAL *const weights = t->a + m * t->k + k0, *const bias = k0 == 0 && t->bias ? t->bias + m : NULL;
+        for (idx j = j0; j < j1; j += V * LANES) {
+            REAL *const out = t->out + m * row + j;
+            const REAL *b = t->b + j;
+            __asm__("" : "+r"(b)); /* a pointer: j would be added to every tap */
+            NAME(tile_at) at = {.b = b, .at = t->at + k0, .lda = lda, .lda3 = 3 * lda};
+            vec acc[MR][4 * NV];
 #pragma GCC unroll 16
             for (int i = 0; i < M; i++)
-#pragma GCC unroll 8
-                for (int v = 0; v < V; v++)
-                    acc[i][v] = (vec)((mask)acc[i][v] & (NAME(load)(gate + i * row + v * LANES) > 0));
-            gate += V * LANES;
+                at.a[i] = (const char *)(weights + ROWS_PER_POINTER * i * t->k); /* if it is used */
+            NAME(tile_zero)(M, V, acc);
+            NAME(tile_sum)(M, V, NAME(ROWS_A), NAME(TABLE_B), 1, acc, &at, k1 - k0); /* sums are short, and each loop ends with a wrong guess */
+            if (k0 > 0)
+                NAME(tile_add)(M, V, acc, out, row);
+            NAME(tile_end)(M, V, acc, bias, relu);
+            if (gated)
+                NAME(batch_gate)(M, V, acc, t->gate + m * row + j, row);
+            NAME(tile_store)(M, V, acc, out, row);
         }
-        NAME(tile_store)(M, V, acc, out, row);
     }
 }
 
@@ -95,9 +104,9 @@ __attribute__((always_inline)) static inline void NAME(batch_body)(const int M, 
 #define BATCH_TRIPLES min_idx(MR, MR * NV / 3)
 
 /* One run of whole tiles, and one of single vectors. */
-#define BATCH_CASE(M) case M: if (M <= highest) NAME(batch_body)(M, V, t, m, j, end, k0, k1); break;
+#define BATCH_CASE(M) case M: if (M <= highest) NAME(batch_body)(M, V, t, m, m1, j, end, k0, k1); break;
 __attribute__((always_inline)) static inline void NAME(batch_heights)(const NAME(batch_point) *t, int height, const int V,
-                                                                      const int highest, idx m, idx j, idx end, idx k0, idx k1)
+                                                                      const int highest, idx m, idx m1, idx j, idx end, idx k0, idx k1)
 {
     switch (height) {
         CASES_MR(BATCH_CASE)
@@ -105,33 +114,35 @@ __attribute__((always_inline)) static inline void NAME(batch_heights)(const NAME
 }
 #undef BATCH_CASE
 
-static void NAME(batch_ones)(const NAME(batch_point) *t, int height, idx m, idx j, idx end, idx k0, idx k1)
+typedef void NAME(batch_run)(const NAME(batch_point) *t, int height, idx m, idx m1, idx j, idx end, idx k0, idx k1);
+
+static void NAME(batch_ones)(const NAME(batch_point) *t, int height, idx m, idx m1, idx j, idx end, idx k0, idx k1)
 {
-    NAME(batch_heights)(t, height, 1, MR, m, j, end, k0, k1);
+    NAME(batch_heights)(t, height, 1, MR, m, m1, j, end, k0, k1);
 }
 
-static void NAME(batch_pairs)(const NAME(batch_point) *t, int height, idx m, idx j, idx end, idx k0, idx k1)
+static void NAME(batch_pairs)(const NAME(batch_point) *t, int height, idx m, idx m1, idx j, idx end, idx k0, idx k1)
 {
-    NAME(batch_heights)(t, height, 2, BATCH_PAIRS, m, j, end, k0, k1);
+    NAME(batch_heights)(t, height, 2, BATCH_PAIRS, m, m1, j, end, k0, k1);
 }
 
-static void NAME(batch_triples)(const NAME(batch_point) *t, int height, idx m, idx j, idx end, idx k0, idx k1)
+static void NAME(batch_triples)(const NAME(batch_point) *t, int height, idx m, idx m1, idx j, idx end, idx k0, idx k1)
 {
-    NAME(batch_heights)(t, height, 3, BATCH_TRIPLES, m, j, end, k0, k1);
+    NAME(batch_heights)(t, height, 3, BATCH_TRIPLES, m, m1, j, end, k0, k1);
 }
 
 /* Images [j, end) of a point, all rows. */
-static void NAME(batch_columns_run)(const NAME(batch_point) *t, void (*run)(const NAME(batch_point) *, int, idx, idx, idx, idx, idx),
-                                    idx highest, idx j, idx end)
+static void NAME(batch_columns_run)(const NAME(batch_point) *t, NAME(batch_run) *run, idx highest, idx j, idx end)
 {
-    const idx high = even(t->rows, highest);
+    const idx high = even(t->rows, highest), whole = t->rows / high * high;
     idx k0 = 0;
     if (j >= end)
         return;
     do {
         const idx k1 = min_idx(k0 + t->kblock, t->k);
-        for (idx m = 0; m < t->rows; m += high)
-            run(t, (int)min_idx(high, t->rows - m), m, j, end, k0, k1);
+        run(t, (int)high, 0, whole, j, end, k0, k1);
+        if (whole < t->rows)
+            run(t, (int)(t->rows - whole), whole, t->rows, j, end, k0, k1);
         k0 = k1;
     } while (k0 < t->k);
 }

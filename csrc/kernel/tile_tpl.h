@@ -136,10 +136,12 @@ __attribute__((always_inline)) static inline void NAME(tile_sum)(const int M, co
 __attribute__((always_inline)) static inline void NAME(tile_add)(const int M, const int V, vec acc[MR][4 * NV], const REAL *from, idx row)
 {
 #pragma GCC unroll 16
-    for (int i = 0; i < M; i++)
+    for (int i = 0; i < M; i++, from += row) {
+        __asm__("" : "+r"(from)); /* one pointer that goes from row to row; the compiler would keep one for each, in memory */
 #pragma GCC unroll 16
         for (int v = 0; v < V; v++)
-            acc[i][v] += NAME(load)(from + i * row + v * LANES);
+            acc[i][v] += NAME(load)(from + v * LANES);
+    }
 }
 
 /* One branch for the whole tile, not one for every register. */
@@ -162,10 +164,12 @@ __attribute__((always_inline)) static inline void NAME(tile_end)(const int M, co
 __attribute__((always_inline)) static inline void NAME(tile_store)(const int M, const int V, vec acc[MR][4 * NV], REAL *to, idx row)
 {
 #pragma GCC unroll 16
-    for (int i = 0; i < M; i++)
+    for (int i = 0; i < M; i++, to += row) {
+        __asm__("" : "+r"(to));
 #pragma GCC unroll 16
         for (int v = 0; v < V; v++)
-            NAME(store)(to + i * row + v * LANES, acc[i][v]);
+            NAME(store)(to + v * LANES, acc[i][v]);
+    }
 }
 
 __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, const int V, const int from_a, const int from_b,

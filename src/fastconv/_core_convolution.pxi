@@ -22,8 +22,30 @@ cdef void run_whole(conv_problem *p, const void *x, const void *w, cnp.ndarray b
     execute(&plan, x, w, b, y, workspace, gate)
 
 
+cdef enum:
+    RECENT = 64  # plans that are kept, of a kilobyte each
+    QUICK = 10000  # cycles, of which letting another thread have the interpreter and taking it back would be some percent
+
+cdef conv_plan recent[RECENT]
+
+
+cdef conv_status recent_plan(conv_plan *plan, conv_problem *p):
+    """conv_plan_init, or what it gave of late for the same problem: of a tiny call it is a quarter."""
+    cdef size_t mixed = p.n
+    for size in (p.groups, p.ic, p.oc, p.ih, p.iw, p.kh, p.kw, p.stride_w, p.pad_left, <idx>p.pass_, <idx>p.dtype, <idx>p.activation):
+        mixed = mixed * 31 + <size_t>size
+    cdef conv_plan *kept = &recent[(mixed ^ mixed >> 6) & (RECENT - 1)]
+    if OWNS_THREAD and kept.max_threads == max_threads and conv_plan_serves(kept, p):
+        plan[0] = kept[0]
+        return CONV_OK
+    cdef conv_status status = conv_plan_init(plan, p, max_threads)
+    if OWNS_THREAD and status == CONV_OK:
+        kept[0] = plan[0]
+    return status
+
+
 cdef void init_plan(conv_plan *plan, conv_problem *p, Workspace workspace=None) except *:
-    cdef conv_status status = conv_plan_init(plan, p, max_threads) if workspace is None else workspace.plan(plan, p)
+    cdef conv_status status = recent_plan(plan, p) if workspace is None else workspace.plan(plan, p)
     if status != CONV_OK:
         raise ValueError(f"algorithm {conv_algorithm_name(p.algorithm).decode()!r} is not applicable to this problem; "
                          "'auto' always is")
@@ -55,8 +77,11 @@ cdef void execute(conv_plan *plan, const void *x, const void *w, cnp.ndarray b, 
     cdef const void *besides = NULL if other is None else cnp.PyArray_DATA(other)
     cdef void *memory = scratch(plan.scratch_bytes, workspace)
     started = perf_counter() if report is not None else 0.0
-    with nogil:
+    if conv_plan_cycles(plan) < QUICK:
         conv_run(plan, x, w, bias, besides, py, align(memory))
+    else:
+        with nogil:
+            conv_run(plan, x, w, bias, besides, py, align(memory))
     release(memory, workspace)
     if report is not None:
         report(problem_numbers(&plan.p), plan.threads, conv_algorithm_name(conv_plan_algorithm(plan)).decode(),

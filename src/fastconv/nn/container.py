@@ -48,6 +48,8 @@ class Sequential(Module):
         steps = iter(self._forward_steps)
         folded: list[tuple[Module, Module]] = []
         forget, added = not _grad_enabled.get(), False
+        for layer in self._layers:  # what the pass before left is the memory of this one, and in the cache
+            layer._saved = None
         for layer, relu, norm, relu_behind, chain, last in steps:
             fold = None if norm is None else layer._folded(norm, x)  # type: ignore[attr-defined]
             if last and beside is not None and (norm is None or fold is not None):
