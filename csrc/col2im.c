@@ -136,7 +136,7 @@ static double rows_task_bytes(const conv_plan *plan)
            (double)matmul_task_bytes(&product, tile_columns(plan), element_bytes(plan));
 }
 
-static double rows_cost(const conv_plan *plan)
+static double few_rows_cost(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const idx positions = p->oh * p->ow, taps = p->kh * p->kw;
@@ -162,6 +162,6 @@ static int rows_apply(const conv_plan *plan)
 
 const conv_algorithm col2im_rows_algorithm = {
     .id = CONV_COL2IM, .kernel = KERNEL_COL2IM_ROWS, .reason = "gradient from few positions: products of all taps, added where they meet",
-    .applicable = rows_apply, .block = rows_block, .cost = rows_cost, .chunks = rows_chunks, .task_bytes = rows_task_bytes,
+    .applicable = rows_apply, .block = rows_block, .cost = few_rows_cost, .chunks = rows_chunks, .task_bytes = rows_task_bytes,
     .limit = DIRECT_LIMIT, .regroups = 1, .share = rows_share, .spans = 1, .task = EVERY_LATTICE,
 };

@@ -57,7 +57,8 @@ static void share(conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const int folded = p->pass == CONV_BWD_DATA && p->pad_mode != CONV_ZEROS;
-    const idx wanted = 4 * plan->threads, others = (folded ? 1 : plan->phases_h * plan->phases_w) * p->groups;
+    /* Some for each thread, so that they end together; but a task of bwd_weights reads both of its arrays whole. */
+    const idx wanted = (p->pass == CONV_BWD_WEIGHTS ? 1 : 4) * plan->threads, others = (folded ? 1 : plan->phases_h * plan->phases_w) * p->groups;
     const int kernel = plan->algorithm->kernel;
     plan->m_chunks = 1;
     if (plan->algorithm->share && plan->threads > 1)
