@@ -96,6 +96,13 @@ static inline int vectors_for(const conv_plan *plan, const lattice *lat)
     return vectors_for_rows(plan->kernels, min_idx(lat->result_channels, rows_together(apart, plan->kernels->mr)));
 }
 
+/* Of a tile whose lanes are over channels: three where they hold so many with less left empty. */
+static inline int vectors_for_channels(const conv_plan *plan, idx channels)
+{
+    const idx lanes = lanes_of(plan), usual = plan->kernels->nv;
+    return channels <= lanes ? 1 : round_up(channels, 3 * lanes) < round_up(channels, usual * lanes) ? 3 : (int)usual;
+}
+
 #define TILE_CYCLES 40 /* to begin with a tile and to end it, beside its stores */
 
 static inline idx highest_tile(const conv_plan *plan)

@@ -20,7 +20,7 @@ static void outer_block(conv_plan *plan)
     const lattice lat = plan->largest;
     const conv_problem *p = &plan->p;
     const idx budget = CACHE_BYTES / element_bytes(plan), positions = p->n * p->oh * p->ow;
-    plan->nv = p->oc <= lanes_of(plan) ? 1 : plan->kernels->nv;
+    plan->nv = vectors_for_channels(plan, p->oc);
     plan->m_rows = p->ic;
     plan->depth = round_up(even(p->oc, 256), tile_columns(plan));
     box_of(plan, min_idx(accumulation_block(positions) * (positions > 2000000 ? 8 : 1), 2 * budget / plan->depth));

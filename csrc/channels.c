@@ -17,7 +17,7 @@ static void channels_block(conv_plan *plan)
     const lattice lat = plan->largest, all = plan->envelope;
     const double budget = CACHE_BYTES / (double)element_bytes(plan);
     const int whole = plan->p.pass == CONV_BWD_DATA;
-    plan->nv = lat.result_channels <= lanes_of(plan) ? 1 : plan->kernels->nv;
+    plan->nv = vectors_for_channels(plan, lat.result_channels);
     plan->m_rows = lat.result_channels;
     plan->channels = lat.source_channels;
     plan->chunk_w = whole ? max_idx(1, lat.w.grid) : even(lat.w.grid, CHANNELS_POINTS);

@@ -54,6 +54,7 @@ TILES(tiled_panel, TILED_A, PANEL_B)
 TILES(tiled_table, TILED_A, TABLE_B)
 TILE(listed_1, 1, MR, LISTED_A, PANEL_B)
 TILE(listed_2, NV, MR, LISTED_A, PANEL_B)
+TILE(listed_3, 3, NV < 3 ? MR * NV / 3 : MR, LISTED_A, PANEL_B)
 TILE(columns_1, 1, MR, COLUMNS_A, TABLE_B)
 TILE(columns_2, NV, MR, COLUMNS_A, TABLE_B)
 #undef TILES
@@ -75,7 +76,7 @@ static NAME(tile_run) *NAME(tile_of)(int nv, int from_a, int from_b)
     static NAME(tile_run) *const instances[][2][4] = {
         [NAME(ROWS_A)] = {[NAME(PANEL_B)] = TILES(rows_panel), [NAME(TABLE_B)] = TILES(rows_table)},
         [NAME(TILED_A)] = {[NAME(PANEL_B)] = TILES(tiled_panel), [NAME(TABLE_B)] = TILES(tiled_table)},
-        [NAME(LISTED_A)] = {[NAME(PANEL_B)] = {NAME(listed_1), NAME(listed_2)}},
+        [NAME(LISTED_A)] = {[NAME(PANEL_B)] = {NAME(listed_1), NAME(listed_2), [3] = NAME(listed_3)}},
         [NAME(COLUMNS_A)] = {[NAME(TABLE_B)] = {NAME(columns_1), NAME(columns_2)}},
     };
 #undef TILES
