@@ -96,11 +96,18 @@ static inline int vectors_for(const conv_plan *plan, const lattice *lat)
     return vectors_for_rows(plan->kernels, min_idx(lat->result_channels, rows_together(apart, plan->kernels->mr)));
 }
 
-/* Of a tile whose lanes are over channels: three where they hold so many with less left empty. */
+/* Of the widest tile whose lanes are over channels: three where the number of their vectors is odd, or where three leave fewer empty. */
 static inline int vectors_for_channels(const conv_plan *plan, idx channels)
 {
-    const idx lanes = lanes_of(plan), usual = plan->kernels->nv;
-    return channels <= lanes ? 1 : round_up(channels, 3 * lanes) < round_up(channels, usual * lanes) ? 3 : (int)usual;
+    const idx vectors = ceil_div(channels, lanes_of(plan)), usual = plan->kernels->nv;
+    const int three = usual == 2 ? vectors % 2 == 1 : round_up(vectors, 3) < round_up(vectors, usual);
+    return vectors == 1 ? 1 : three ? 3 : (int)usual;
+}
+
+/* Lanes of all those tiles. */
+static inline idx lanes_for_channels(const conv_plan *plan, idx channels)
+{
+    return round_up(channels, plan->nv == 3 && plan->kernels->nv == 2 ? lanes_of(plan) : tile_columns(plan));
 }
 
 #define TILE_CYCLES 40 /* to begin with a tile and to end it, beside its stores */

@@ -151,7 +151,7 @@ static double outer_cost(const conv_plan *plan)
     const direct_shape s = direct_shape_of(&lat);
     const conv_problem *p = &plan->p;
     const double k = (double)p->oh * (double)p->ow, m = (double)p->ic * (double)s.taps, lanes = (double)lanes_of(plan);
-    const double columns = (double)round_up(p->oc, tile_columns(plan)), turns = (double)ceil_div(p->ic, plan->channels);
+    const double columns = (double)lanes_for_channels(plan, p->oc), turns = (double)ceil_div(p->ic, plan->channels);
     const double copy = view_box(plan, &lat, 1, plan->chunk_h, plan->chunk_w), boxes = boxes_of(plan);
     /* a tile of one vector waits for its loads; it begins and ends, and its sums are added: measured */
     const double product = plan->nv == 1 ? 0.75 : 0.5, ends = 4 + 3.0 / plan->nv;

@@ -71,7 +71,7 @@ static double channels_cost(const conv_plan *plan)
     const lattice lat = plan_lattice(plan, 0, 0), all = plan->envelope;
     const double lanes = (double)lanes_of(plan);
     const double points = (double)(channels_unit_points(plan) / plan->depth); /* of one image: the choice knows no batch */
-    const double columns = (double)round_up(lat.result_channels, tile_columns(plan));
+    const double columns = (double)lanes_for_channels(plan, lat.result_channels);
     /* every lattice of a gradient has its own taps: together those of the kernel */
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double k = (double)lat.source_channels * (double)(plan->p.kh * plan->p.kw) / lattices;
@@ -88,9 +88,10 @@ static double channels_cost(const conv_plan *plan)
     const double lines = (double)(lat.source_channels * lat.h.taps) * min_double(row, (double)lat.w.taps) * ALIGNMENT;
     const int spread = lines > FIRST_CACHE && axis_reach(&all.w) * element_bytes(plan) > 2 * ALIGNMENT;
     const double lost = channels_sets(plan, &lat) + (spread ? CHANNELS_LINE * lines / ALIGNMENT / k : 0);
-    const double tight = plan->nv == 1 ? 0.85 : panel + lines > FIRST_CACHE ? 0.62 : 0.55;
+    const int low = plan->nv == 3 && lat.h.taps * lat.w.taps == 1; /* a line of the source for four points of a tile, not for six: measured */
+    const double tight = plan->nv == 1 ? 0.85 : low || panel + lines > FIRST_CACHE ? 0.62 : 0.55;
     const double step = (small_tiles(plan) ? tight : 0.55) + lost / CHANNELS_ROWS / (double)plan->nv;
-    const double tiles = boxes * points / CHANNELS_ROWS * columns / (double)tile_columns(plan);
+    const double tiles = boxes * points / CHANNELS_ROWS * columns / lanes / (double)min_idx(plan->nv, plan->kernels->nv);
     /* lines of long rows that are read in place are called before the tiles meet them */
     const double source = lattice_inside(&all) ? (double)(lat.source_channels * lat.h.size * lat.w.size * element_bytes(plan)) : 0;
     const double called = lat.h.size * lat.w.size * element_bytes(plan) < CALLED_LINES * ALIGNMENT ? 0 : CHANNELS_CALL * source / ALIGNMENT;

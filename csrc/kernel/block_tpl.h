@@ -69,6 +69,13 @@ static int NAME(tile_rows)(int nv)
     return nv <= NV ? MR : MR * NV / nv;
 }
 
+/* Vectors of the next tile of those whose lanes are over channels, `left` of which are to come (vectors_for_channels). */
+static int NAME(tile_vectors)(int widest, idx left)
+{
+    const idx vectors = ceil_div(left, LANES);
+    return vectors == 1 ? 1 : widest == 3 && NV == 2 && vectors % 2 == 0 ? 2 : widest;
+}
+
 /* The instance for rows of nv vectors. */
 static NAME(tile_run) *NAME(tile_of)(int nv, int from_a, int from_b)
 {

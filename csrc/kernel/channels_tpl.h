@@ -20,8 +20,9 @@ typedef struct {
 typedef struct {
     NAME(channels_part) *part;
     int parts;
-    REAL *rows;           /* (row, nr) */
-    REAL *bias;           /* nr */
+    idx pitch;            /* elements of a row: the widest tile's */
+    REAL *rows;           /* (row, pitch) */
+    REAL *bias;           /* pitch */
     idx *order;           /* by output: where its row is in `rows` */
     NAME(segment) *segment; /* of each LANES outputs, from LANES * block on: where they belong */
     int *segments;
@@ -42,7 +43,6 @@ static idx NAME(channels_output)(const conv_plan *plan, const lattice *lat, cons
 static void NAME(channels_tables)(NAME(channels_unit) *u, const conv_plan *plan, const NAME(view) *view, idx images)
 {
     const int whole = plan->p.pass == CONV_BWD_DATA;
-    const idx nr = plan->nv * LANES;
     idx row = 0;
     for (int q = 0; q < u->parts; q++) {
         NAME(channels_part) *part = u->part + q;
@@ -58,7 +58,7 @@ static void NAME(channels_tables)(NAME(channels_unit) *u, const conv_plan *plan,
                     order = u->order + n * plane + (lat->h.out_first + y * lat->h.out_step) * pitch + lat->w.out_first;
                 for (idx x = 0; x < part->w; x++, order += step) {
                     *point++ = NAME(view_point)(view, n, y, x);
-                    *order = nr * row++;
+                    *order = u->pitch * row++;
                 }
             }
     }
@@ -88,13 +88,13 @@ static void NAME(channels_segments)(NAME(channels_unit) *u, const conv_plan *pla
 static void NAME(channels_rows)(const NAME(channels_unit) *u, const NAME(channels_part) *part, int nv, idx images,
                                 const REAL *source, const REAL *bias, int relu)
 {
-    const idx count = images * part->h * part->w, kblock = lattice_block(&part->lat), nr = nv * LANES;
+    const idx count = images * part->h * part->w, kblock = lattice_block(&part->lat);
     NAME(tile_run) *const run = NAME(tile_of)(nv, NAME(LISTED_A), NAME(PANEL_B));
     const idx tiles = max_idx(1, ceil_div(count, min_idx(NAME(tile_rows)(nv), CHANNELS_ROWS))), low = count / tiles, higher = (low + 1) * (count % tiles);
     for (idx i = 0, height; i < count; i += height) {
-        REAL *rows = u->rows + (part->first + i) * nr;
+        REAL *rows = u->rows + (part->first + i) * u->pitch;
         const NAME(tile_args) args = {.k = part->k, .kblock = kblock, .a = source + part->shift, .row = part->point + i,
-                                      .b = part->panel, .at = part->at, .out = rows, .ldout = nr, .prev = bias, .relu = relu};
+                                      .b = part->panel, .at = part->at, .out = rows, .ldout = u->pitch, .prev = bias, .relu = relu};
         height = low + (i < higher);
         run(&args, (int)height);
     }
@@ -173,6 +173,7 @@ static REAL *NAME(channels_parts)(NAME(channels_unit) *u, const conv_plan *plan,
     int32_t *at;
     REAL *panel = (REAL *)scratch;
     u->parts = (int)(plan->phases_h * plan->phases_w);
+    u->pitch = nr;
     u->rows = panel + (k + u->parts * LANES) * nr;
     u->bias = u->rows + units * nr;
     u->part = (NAME(channels_part) *)(u->bias + nr);
@@ -221,7 +222,6 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
     joined.lat.h = all.h;
     joined.lat.w = all.w;
     const NAME(box) box = NAME(task_box)(plan, &joined);
-    const int nr = plan->nv * LANES;
     if (box.n <= 0 || box.h <= 0 || box.w <= 0 || t.m0 >= t.m1)
         return;
 
@@ -238,8 +238,10 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
 
     /* units of whole images; and nothing between two of them but what this loop writes */
     const int whole = channels_unit_points(plan) == plan->depth * g.dst_row;
-    const int alone = plan->p.groups == 1 && t.m1 - t.m0 == all.result_channels && all.result_channels <= nr;
-    for (idx o = t.m0; o < t.m1; o += nr) {
+    const int alone = plan->p.groups == 1 && t.m1 - t.m0 == all.result_channels && all.result_channels <= u.pitch;
+    for (idx o = t.m0, nr; o < t.m1; o += nr) {
+        const int nv = NAME(tile_vectors)(plan->nv, t.m1 - o);
+        nr = nv * LANES;
         const idx channels = min_idx(nr, t.m1 - o);
         for (int q = 0; q < u.parts; q++) {
             const NAME(channels_part) *part = u.part + q;
@@ -266,7 +268,7 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
             if (anew && !whole)
                 NAME(channels_segments)(&u, plan, &box);
             for (int q = 0; q < u.parts; q++)
-                NAME(channels_rows)(&u, u.part + q, plan->nv, unit.n, view.base, g.bias ? u.bias : NULL, g.relu);
+                NAME(channels_rows)(&u, u.part + q, nv, unit.n, view.base, g.bias ? u.bias : NULL, g.relu);
             REAL *const first = g.dst + (box.n0 + n) * image, *const dst = first + o * g.dst_row;
             const REAL *const end = first + t.m1 * g.dst_row;
             if (!whole)

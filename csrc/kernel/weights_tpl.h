@@ -33,14 +33,15 @@ static void NAME(view_tables)(int32_t *at, idx *row, const NAME(view) *view, con
                 *row++ = NAME(view_tap)(view, c, th, tw);
 }
 
-/* The gradient at the box's positions as panels of lanes over output channels [o0, o1): panel (position, nr) each. */
-static void NAME(outer_panels)(REAL *panels, idx nr, const REAL *dy, idx image, idx channel, idx row, const NAME(box) *box,
+/* The gradient at the box's positions as panels of lanes over output channels [o0, o1): panel (position, nr) for each tile. */
+static void NAME(outer_panels)(REAL *panels, int widest, const REAL *dy, idx image, idx channel, idx row, const NAME(box) *box,
                                idx o0, idx o1, const REAL *end)
 {
     const idx rows = box->w == row ? 1 : box->h, run = box->w == row ? box->h * box->w : box->w; /* side by side in dy */
     const idx positions = box->n * box->h * box->w;
-    for (idx o = o0; o < o1; o += nr, panels += positions * nr) {
+    for (idx o = o0, nr; o < o1; o += nr, panels += positions * nr) {
         REAL *panel = panels;
+        nr = NAME(tile_vectors)(widest, o1 - o) * LANES;
         for (idx n = box->n0; n < box->n0 + box->n; n++)
             for (idx y = 0; y < rows; y++, panel += run * nr)
                 NAME(pack_matrix)(panel, nr, dy + n * image + o * channel + (box->h0 + y) * row + box->w0, 1, channel, run,
@@ -74,13 +75,12 @@ static void NAME(outer_task)(const void *context, idx index, int worker)
     NAME(task) t = NAME(task_decode)(plan, index);
     const idx taps = p->kh * p->kw, columns = p->ic * taps, points = p->oh * p->ow;
     const idx o0 = t.chunk * plan->depth, o1 = min_idx(o0 + plan->depth, p->oc);
-    const int nr = plan->nv * LANES;
     if (o0 >= o1 || t.m0 >= t.m1)
         return;
 
     const idx most = plan->chunk_n * plan->chunk_h * plan->chunk_w, kblock = accumulation_block(p->n * points);
     REAL *const panels = (REAL *)(call->scratch + worker * plan->task_bytes);
-    REAL *const sums = panels + (plan->depth * most + LANES * nr);
+    REAL *const sums = panels + (plan->depth * most + LANES * plan->nv * LANES);
     idx *row = (idx *)(sums + (plan->channels * taps + LANES) * plan->depth);
     int32_t *at = (int32_t *)(row + plan->channels * taps);
     REAL *packed = (REAL *)((char *)at + round_up(most * (idx)sizeof *at, ALIGNMENT));
@@ -98,16 +98,21 @@ static void NAME(outer_task)(const void *context, idx index, int worker)
             if (positions != known) /* boxes of one size look alike: a smaller one is cut from one axis */
                 NAME(view_tables)(at, row, &view, &t.lat, &box, rows / taps);
             known = positions;
-            NAME(outer_panels)(panels, nr, dy, dy_image, points, p->ow, &box, o0, o1, end);
-            for (idx o = o0; o < o1; o += nr)
+            NAME(outer_panels)(panels, plan->nv, dy, dy_image, points, p->ow, &box, o0, o1, end);
+            for (idx o = o0, nv; o < o1; o += nv * LANES) {
+                nv = NAME(tile_vectors)(plan->nv, o1 - o);
                 NAME(outer_rows)(sums + (o - o0) * rows, view.base, row, rows, at, panels + (o - o0) * positions, positions,
-                                 kblock, plan->nv, b == 0);
+                                 kblock, (int)nv, b == 0);
+            }
         }
-        for (idx o = o0; o < o1; o++) {
-            const REAL *from = sums + (o - o0) / nr * nr * rows + (o - o0) % nr;
-            REAL *to = (REAL *)call->dst + (t.group * p->oc + o) * columns + c * taps;
-            for (idx m = 0; m < rows; m++)
-                to[m] = from[m * nr];
+        for (idx o = o0, nr; o < o1; o += nr) {
+            nr = NAME(tile_vectors)(plan->nv, o1 - o) * LANES;
+            for (idx i = 0; i < min_idx(nr, o1 - o); i++) {
+                const REAL *from = sums + (o - o0) * rows + i;
+                REAL *to = (REAL *)call->dst + (t.group * p->oc + o + i) * columns + c * taps;
+                for (idx m = 0; m < rows; m++)
+                    to[m] = from[m * nr];
+            }
         }
     }
 }
