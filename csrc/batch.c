@@ -28,7 +28,7 @@ static int same_order(const conv_plan *images)
     const conv_algorithm_id id = images->algorithm->id;
     const lattice lat = plan_lattice(images, 0, 0); /* of the most taps */
     const idx taps = lat.h.taps * lat.w.taps, k = lat.source_channels * taps;
-    return id == CONV_CHANNELS ? lattice_block(&lat) >= taps : id != CONV_WINOGRAD && id != CONV_FFT && id != CONV_COL2IM && accumulation_block(k) == k;
+    return id == CONV_CHANNELS ? lattice_block(&lat) >= taps : id != CONV_WINOGRAD && id != CONV_FFT && id != CONV_COL2IM && id != CONV_DOT && accumulation_block(k) == k;
 }
 
 /* Whether the gradients can follow y, and with the same bits as in small batches, which do not lie batch-last. */

@@ -20,7 +20,7 @@ from fastconv._arguments import (
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 # What each pass can be asked to use, besides "auto" (csrc/forward.c, backward.c).
 ALGORITHMS = {
-    "fwd": ("auto", "direct", "channels", "winograd", "planes", "slide", "stencil", "gemm", "fft", "ref"),
+    "fwd": ("auto", "direct", "channels", "winograd", "planes", "slide", "stencil", "gemm", "dot", "fft", "ref"),
     "bwd_data": ("auto", "direct", "channels", "winograd", "planes", "slide", "stencil", "gemm", "col2im", "fft"),
     "bwd_weights": ("auto", "outer", "dot", "slide", "gemm"),
 }
