@@ -82,6 +82,15 @@ def test_layers_called_many_times_give_each_caller_his_own(layer: nn.Module) -> 
     assert len({y.ctypes.data for y in outputs + gradients}) == 40
 
 
+def test_a_pass_uses_the_memory_of_the_one_before() -> None:
+    """Without the gradients of a step between them."""
+    network, x = nn.Sequential(nn.Conv1d(2, 3, 3, rng=0), nn.ReLU(), nn.Conv1d(3, 3, 3, rng=1)), np.ones((2, 2, 9), np.float32)
+    network(x)
+    address = network[1]._saved.ctypes.data
+    network(x)
+    assert network[1]._saved.ctypes.data == address
+
+
 def test_results_that_nobody_holds_are_used_again() -> None:
     training = Training(conv())
     addresses = [{result.ctypes.data for result in training.step()} for _ in range(8)]
