@@ -46,7 +46,7 @@ def conv1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, strid
         Applied as the output is stored.
     out : ndarray, optional
         Written in place and returned: the result's shape and dtype, no memory shared with an input.
-    algorithm : {"auto", "direct", "channels", "winograd", "planes", "slide", "stencil", "gemm", "fft", "ref"}
+    algorithm : {"auto", "direct", "channels", "winograd", "planes", "slide", "stencil", "gemm", "dot", "fft", "ref"}
         ``"auto"`` is what `explain` says; a named algorithm that does not apply is an error.
 
     Returns
