@@ -181,10 +181,72 @@ static inline void NAME(copy)(REAL *dst, const REAL *src, idx n)
         }
 }
 
+/* ---- pieces: the lanes that one shuffle of two vectors reaches. A target whose shuffles do not cross the middle of a vector
+ * defines LOAD_HALVES and STORE_HALVES; what is to be shuffled is then loaded with its halves `apart`, wherever they have to be. ---- */
+#ifdef LOAD_HALVES_f32
+#define PIECE (LANES / 2)
+#else
+#define PIECE LANES
+#endif
+
+static inline vec NAME(load_pieces)(const REAL *p, idx apart)
+{
+#ifdef LOAD_HALVES_f32
+    return NAME(LOAD_HALVES)(p, p + apart);
+#else
+    (void)apart;
+    return NAME(load)(p);
+#endif
+}
+
+static inline void NAME(store_pieces)(REAL *p, idx apart, vec v)
+{
+#ifdef LOAD_HALVES_f32
+    NAME(STORE_HALVES)(p, p + apart, v);
+#else
+    (void)apart;
+    NAME(store)(p, v);
+#endif
+}
+
+/* The lane of its piece that each is, and the first of that. */
+#define LANE_OF_PIECE (NAME(iota)() & (PIECE - 1))
+#define FIRST_OF_PIECE (NAME(iota)() & -PIECE)
+
+/* Of each piece: the even lanes of a, then of b; the odd ones. */
+__attribute__((always_inline)) static inline vec NAME(evens)(vec a, vec b)
+{
+    const mask lane = 2 * LANE_OF_PIECE;
+    return __builtin_shuffle(a, b, FIRST_OF_PIECE + lane + ((lane >= PIECE) & (LANES - PIECE)));
+}
+
+__attribute__((always_inline)) static inline vec NAME(odds)(vec a, vec b)
+{
+    const mask lane = 2 * LANE_OF_PIECE;
+    return __builtin_shuffle(a, b, FIRST_OF_PIECE + lane + 1 + ((lane >= PIECE) & (LANES - PIECE)));
+}
+
+/* Of each piece: lanes of a and b in turn, from its lower half; from the upper one. */
+__attribute__((always_inline)) static inline vec NAME(turns_low)(vec a, vec b)
+{
+    return __builtin_shuffle(a, b, FIRST_OF_PIECE + LANE_OF_PIECE / 2 + (NAME(iota)() & 1) * LANES);
+}
+
+__attribute__((always_inline)) static inline vec NAME(turns_high)(vec a, vec b)
+{
+    return __builtin_shuffle(a, b, FIRST_OF_PIECE + LANE_OF_PIECE / 2 + PIECE / 2 + (NAME(iota)() & 1) * LANES);
+}
+
+/* Of each piece: the lanes of v from the second on, then lane `from` of `last`. */
+__attribute__((always_inline)) static inline vec NAME(moved)(vec v, vec last, const int from)
+{
+    return __builtin_shuffle(v, last, NAME(iota)() + 1 + ((LANE_OF_PIECE == PIECE - 1) & (LANES - PIECE + from)));
+}
+
 /* The even elements of 2 * LANES of them. */
 static inline vec NAME(load_even)(const REAL *p)
 {
-    return __builtin_shuffle(NAME(load)(p), NAME(load)(p + LANES), 2 * NAME(iota)());
+    return NAME(evens)(NAME(load_pieces)(p, 2 * PIECE), NAME(load_pieces)(p + PIECE, 2 * PIECE));
 }
 
 #define SHUFFLED_STEP 4 /* elements that are no further apart are shuffled, others are loaded one by one */

@@ -44,28 +44,27 @@ __attribute__((always_inline)) static inline void NAME(winograd_in)(const int a,
  * stored them, and the points that two tiles share are moved over by a lane. */
 __attribute__((always_inline)) static inline void NAME(winograd_points)(const int a, const REAL *p, vec *d)
 {
-    const mask even = 2 * NAME(iota)(), odd = even + 1;
-    const mask next = NAME(iota)() + 1, after = next - (NAME(iota)() == LANES - 1);
-    const vec first = NAME(load)(p);
+    const idx apart = (a == 1 ? 1 : a - 2) * PIECE;
+    const vec first = NAME(load_pieces)(p, apart);
     if (a == 1) {
         d[0] = first;
     } else if (a == 4) {
-        const vec second = NAME(load)(p + LANES), last = NAME(load)(p + 2 * LANES);
-        d[0] = __builtin_shuffle(first, second, even);
-        d[1] = __builtin_shuffle(first, second, odd);
-        d[2] = __builtin_shuffle(d[0], last, next);
-        d[3] = __builtin_shuffle(d[1], last, after);
+        const vec second = NAME(load_pieces)(p + PIECE, apart), last = NAME(load_pieces)(p + 2 * PIECE, apart);
+        d[0] = NAME(evens)(first, second);
+        d[1] = NAME(odds)(first, second);
+        d[2] = NAME(moved)(d[0], last, 0);
+        d[3] = NAME(moved)(d[1], last, 1);
     } else {
-        const vec second = NAME(load)(p + LANES), third = NAME(load)(p + 2 * LANES);
-        const vec fourth = NAME(load)(p + 3 * LANES), last = NAME(load)(p + 4 * LANES);
-        const vec low0 = __builtin_shuffle(first, second, even), low1 = __builtin_shuffle(first, second, odd);
-        const vec high0 = __builtin_shuffle(third, fourth, even), high1 = __builtin_shuffle(third, fourth, odd);
-        d[0] = __builtin_shuffle(low0, high0, even);
-        d[1] = __builtin_shuffle(low1, high1, even);
-        d[2] = __builtin_shuffle(low0, high0, odd);
-        d[3] = __builtin_shuffle(low1, high1, odd);
-        d[4] = __builtin_shuffle(d[0], last, next);
-        d[5] = __builtin_shuffle(d[1], last, after);
+        const vec second = NAME(load_pieces)(p + PIECE, apart), third = NAME(load_pieces)(p + 2 * PIECE, apart);
+        const vec fourth = NAME(load_pieces)(p + 3 * PIECE, apart), last = NAME(load_pieces)(p + 4 * PIECE, apart);
+        const vec low0 = NAME(evens)(first, second), low1 = NAME(odds)(first, second);
+        const vec high0 = NAME(evens)(third, fourth), high1 = NAME(odds)(third, fourth);
+        d[0] = NAME(evens)(low0, high0);
+        d[1] = NAME(evens)(low1, high1);
+        d[2] = NAME(odds)(low0, high0);
+        d[3] = NAME(odds)(low1, high1);
+        d[4] = NAME(moved)(d[0], last, 0);
+        d[5] = NAME(moved)(d[1], last, 1);
     }
 }
 
@@ -154,52 +153,55 @@ __attribute__((always_inline)) static inline void NAME(winograd_down_apart)(cons
     }
 }
 
-/* Along the rows: `count` tiles of one strip to v[f][k], from `column` on. The lanes after them belong to tiles, or to
- * terms, that are stored later; not so those from `end` on, which are left alone. What only the
- * `spare` taps of the last group would read is not read: it belongs to no output of the tile. */
-__attribute__((always_inline)) static inline void NAME(winograd_along)(const int ah, const int aw,
-                                                                       const NAME(winograd) *w, const REAL *rows,
-                                                                       idx pitch, int spare, REAL *v, int column,
-                                                                       int count, int end)
+/* Along the rows: `count` tiles from tile `first` of the task's on, to v[strip][f][term][column]. The lanes after them belong to tiles, or
+ * to terms, that are stored later; not so those after the row where `last`, which are left alone. What only the `spare` taps of the last
+ * group would read is not read: it belongs to no output of the tile. */
+__attribute__((always_inline)) static inline void NAME(winograd_along)(const int ah, const int aw, const NAME(winograd) *w,
+                                                                       const REAL *rows, idx pitch, int spare, idx term, int last,
+                                                                       idx first, idx count)
 {
     const int m = aw == 1 ? 1 : aw - 2;
-    const idx frequency = w->lay.next_v;
-    for (int i = 0; i < ah; i++, rows += pitch)
-        for (int q = 0; q < count; q += LANES) {
-            REAL *to = v + i * aw * frequency + column + q;
-            vec d[WINOGRAD_MOST], t[WINOGRAD_MOST];
-            NAME(winograd_points)(aw, rows + q * m, d);
-            if (spare > 0)
-                d[aw - 1] = (vec){0};
-            if (spare > 1)
-                d[aw - 2] = (vec){0};
-            NAME(winograd_in)(aw, d, t);
-            const int over = column + q + LANES > end;
-            const mask own = NAME(iota)() < (mask){0} + (count - q);
+    const idx frequency = w->lay.next_v, most = w->plan->nv * LANES;
+    idx strip = first / most, column = first % most;
+    for (idx done = 0, nr; done < count; done += nr - column, strip++, column = 0) {
+        nr = NAME(winograd_vectors)(w, w->j0 + strip * most) * LANES;
+        const int tiles = (int)min_idx(count - done, nr - column), room = last ? (int)(nr - column) : INT32_MAX;
+        REAL *const v = w->v + strip * w->lay.strip + term * nr + column;
+        const REAL *row = rows + done * m;
+        for (int i = 0; i < ah; i++, row += pitch)
+            for (int q = 0; q < tiles; q += LANES) {
+                REAL *to = v + i * aw * frequency + q;
+                vec d[WINOGRAD_MOST], t[WINOGRAD_MOST];
+                NAME(winograd_points)(aw, row + q * m, d);
+                if (spare > 0)
+                    d[aw - 1] = (vec){0};
+                if (spare > 1)
+                    d[aw - 2] = (vec){0};
+                NAME(winograd_in)(aw, d, t);
+                const mask own = NAME(iota)() < (mask){0} + (tiles - q);
 #pragma GCC unroll 6
-            for (int j = 0; j < aw; j++, to += frequency) {
-                if (over)
-                    t[j] = (vec)(((mask)t[j] & own) | ((mask)NAME(load)(to) & ~own));
-                NAME(store)(to, t[j]);
+                for (int j = 0; j < aw; j++, to += frequency) {
+                    if (q + LANES > room)
+                        t[j] = (vec)(((mask)t[j] & own) | ((mask)NAME(load)(to) & ~own));
+                    NAME(store)(to, t[j]);
+                }
             }
-        }
+    }
 }
 
+#define WINOGRAD_RUN 64 /* tiles of a row at a time: their points stay in the first-level cache */
+
 /* The source of tiles [w->j0, w->j1): channel by channel, so that the rows of v are finished while they are near. */
-__attribute__((always_inline)) static inline void NAME(winograd_source)(const int ah, const int aw,
-                                                                        const NAME(winograd) *w)
+__attribute__((always_inline)) static inline void NAME(winograd_source)(const int ah, const int aw, const NAME(winograd) *w)
 {
     const winograd_shape *s = &w->shape;
     const lattice *lat = w->lat;
-    const idx channels = lat->source_channels, most = w->plan->nv * LANES;
+    const idx channels = lat->source_channels;
     const REAL *row[WINOGRAD_MOST];
     for (idx c = 0; c < channels; c++)
         for (idx j = w->j0, count; j < w->j1; j += count) {
             const winograd_place at = winograd_place_of(s, j);
-            const idx strip = (j - w->j0) / most, column = (j - w->j0) % most;
-            const int nr = NAME(winograd_vectors)(w, j - column) * LANES;
-            REAL *const v = w->v + strip * w->lay.strip;
-            count = min_idx(min_idx(w->j1 - j, at.side), nr - column);
+            count = min_idx(min_idx(w->j1 - j, at.side), WINOGRAD_RUN);
             const idx x0 = at.x + w->low_w, width = count * s->tile_w + aw - s->tile_w + 3 * (s->groups_w - 1);
             const idx pitch = round_up(width, LANES) + 5 * LANES; /* what winograd_points reads past the last tile */
             const REAL *plane = w->src.first + at.n * w->src.image + c * w->src.plane;
@@ -219,8 +221,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_source)(const in
                     NAME(winograd_down)(ah, w, row, pitch, x0, width);
                 for (idx gw = 0; gw < s->groups_w; gw++)
                     NAME(winograd_along)(ah, aw, w, w->rows + 3 * gw, pitch, gw + 1 < s->groups_w ? 0 : (int)s->spare_w,
-                                         v + ((gh * s->groups_w + gw) * channels + c) * nr, (int)column, (int)count,
-                                         c + 1 == channels ? nr : INT32_MAX);
+                                         (gh * s->groups_w + gw) * channels + c, c + 1 == channels, j - w->j0, count);
             }
         }
 }

@@ -56,19 +56,19 @@ static int NAME(winograd_runs)(NAME(winograd_segment) *run, const NAME(winograd)
 /* The lanes of m vectors in turn: a[0][0], a[1][0], ... */
 __attribute__((always_inline)) static inline void NAME(store_every)(const int m, REAL *p, const vec *a)
 {
-    const mask low = NAME(iota)() / 2 + (NAME(iota)() & 1) * LANES, high = low + LANES / 2;
+    const idx apart = m * PIECE;
     if (m == 1) {
         NAME(store)(p, a[0]);
     } else if (m == 2) {
-        NAME(store)(p, __builtin_shuffle(a[0], a[1], low));
-        NAME(store)(p + LANES, __builtin_shuffle(a[0], a[1], high));
+        NAME(store_pieces)(p, apart, NAME(turns_low)(a[0], a[1]));
+        NAME(store_pieces)(p + PIECE, apart, NAME(turns_high)(a[0], a[1]));
     } else {
-        const vec even0 = __builtin_shuffle(a[0], a[2], low), even1 = __builtin_shuffle(a[0], a[2], high);
-        const vec odd0 = __builtin_shuffle(a[1], a[3], low), odd1 = __builtin_shuffle(a[1], a[3], high);
-        NAME(store)(p, __builtin_shuffle(even0, odd0, low));
-        NAME(store)(p + LANES, __builtin_shuffle(even0, odd0, high));
-        NAME(store)(p + 2 * LANES, __builtin_shuffle(even1, odd1, low));
-        NAME(store)(p + 3 * LANES, __builtin_shuffle(even1, odd1, high));
+        const vec even0 = NAME(turns_low)(a[0], a[2]), even1 = NAME(turns_high)(a[0], a[2]);
+        const vec odd0 = NAME(turns_low)(a[1], a[3]), odd1 = NAME(turns_high)(a[1], a[3]);
+        NAME(store_pieces)(p, apart, NAME(turns_low)(even0, odd0));
+        NAME(store_pieces)(p + PIECE, apart, NAME(turns_high)(even0, odd0));
+        NAME(store_pieces)(p + 2 * PIECE, apart, NAME(turns_low)(even1, odd1));
+        NAME(store_pieces)(p + 3 * PIECE, apart, NAME(turns_high)(even1, odd1));
     }
 }
 
