@@ -106,7 +106,7 @@ static NAME(slide_strip) NAME(slide_strip_of)(const NAME(slide_band) *b, idx str
     return t;
 }
 
-/* The lanes that lie in the source: of each tap and vector of a strip, or of the three vectors that slide_row_known loads
+/* The lanes that lie in the source: of each tap and vector of a strip, or of the three vectors that slide_pairs loads
  * for each with a stride of 2. */
 static void NAME(slide_mask)(const NAME(slide_band) *b, const NAME(slide_strip) *strip, vec *keep, int square)
 {
@@ -177,7 +177,7 @@ static void NAME(slide_task)(const void *context, idx index, int worker)
     b.columns = min_idx(plan->chunk_w, w->grid - b.w0);
     /* the squares of slide_any, where padding meets the first and the last vector of a strip alone */
     const int known = s.in_place && s.unit == 1 && w->delta * w->delta == 1 && h->taps == w->taps && h->step == w->step &&
-                      (w->taps == 3 || (w->taps == 5 && w->step == 2)) && w->taps - 2 <= LANES &&
+                      (w->taps == 3 || (w->taps == 5 && w->step == 2)) && w->taps - 2 <= PIECE &&
                       s.lowest >= -LANES && (w->grid - 1) * w->step + s.highest - w->size < LANES;
     NAME(slide) t = {.ldrow = s.step * s.unit, .unit = s.unit, .depth = s.depth, .at = b.at, .taps = w->taps,
                      .stride = s.in_place ? (int)w->step : 1, .pairs = w->delta == 1,

@@ -49,38 +49,42 @@ __attribute__((always_inline)) static inline vec NAME(slide_and)(vec x, const ve
     return keep ? (vec)((mask)x & (mask)*keep) : x;
 }
 
-/* A source row into the A results that it meets, K taps side by side, columns S apart, all known when this is compiled:
- * three vectors hold what all taps of a vector of results read with S = 2. `ldw`: from the weights of a tap to the next's.
- * Padding is met by the first and the last vector alone. */
+/* x[tap] of a vector of columns two apart, for K taps side by side: three vectors from p on, of which `keep` may leave some lanes alone, hold
+ * what all of them read. */
+__attribute__((always_inline)) static inline void NAME(slide_pairs)(const int K, const REAL *p, const vec *keep, vec *x)
+{
+    vec part[3];
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; i++) {
+        part[i] = NAME(load_pieces)(p + i * PIECE, 2 * PIECE);
+        if (keep)
+            part[i] = (vec)((mask)part[i] & (mask)NAME(load_pieces)((const REAL *)keep + i * PIECE, 2 * PIECE));
+    }
+    x[0] = NAME(evens)(part[0], part[1]);
+    x[1] = NAME(odds)(part[0], part[1]);
+#pragma GCC unroll 8
+    for (int tap = 2; tap < K; tap++)
+        x[tap] = NAME(moved)(x[tap % 2], part[2], tap / 2, tap % 2);
+}
+
+/* A source row into the A results that it meets, K taps side by side, columns S apart, all known when this is compiled. `ldw`: from the
+ * weights of a tap to the next's. Padding is met by the first and the last vector alone. */
 __attribute__((always_inline)) static inline void NAME(slide_row_known)(const int A, const int V, const int S,
                                                                         const int K, const REAL *from, idx last,
                                                                         const vec *keep, const REAL *w, const int ldw,
                                                                         vec (*acc)[4])
 {
-    const mask lane = NAME(iota)();
-    vec x[4], low[4], even[4], odd[4];
+    vec x[4], taps[4][5];
     if (S == 2)
 #pragma GCC unroll 8
-        for (int v = 0; v < V; v++) {
-            const REAL *p = from + (v < V - 1 ? 2 * v * LANES : last);
-            const vec *k = keep && (v == 0 || v == V - 1) ? keep + 3 * v : NULL;
-            const vec first = NAME(slide_and)(NAME(load)(p), k), second = NAME(slide_and)(NAME(load)(p + LANES), k ? k + 1 : k);
-            even[v] = __builtin_shuffle(first, second, 2 * lane);
-            odd[v] = __builtin_shuffle(first, second, 2 * lane + 1);
-            low[v] = K > 2 ? NAME(slide_and)(NAME(load)(p + 2 * LANES), k ? k + 2 : k) : first;
-        }
+        for (int v = 0; v < V; v++)
+            NAME(slide_pairs)(K, from + (v < V - 1 ? 2 * v * LANES : last), keep && (v == 0 || v == V - 1) ? keep + 3 * v : NULL, taps[v]);
 #pragma GCC unroll 8
     for (int tap = 0; tap < K; tap++) {
-        const int m = tap / 2;
-        /* lanes m and on, then from the third vector those that follow */
-        const mask next = lane + m, index = next + ((next >= LANES) & (next - LANES + tap % 2));
 #pragma GCC unroll 8
         for (int v = 0; v < V; v++) {
             const vec *k = keep && (v == 0 || v == V - 1) ? keep + tap * V + v : NULL;
-            if (S == 2)
-                x[v] = tap == 0 ? even[v] : tap == 1 ? odd[v] : __builtin_shuffle(tap % 2 ? odd[v] : even[v], low[v], index);
-            else
-                x[v] = NAME(slide_and)(NAME(load)(from + tap + (v < V - 1 ? v * LANES : last)), k);
+            x[v] = S == 2 ? taps[v][tap] : NAME(slide_and)(NAME(load)(from + tap + (v < V - 1 ? v * LANES : last)), k);
         }
         NAME(slide_products)(A, V, x, w + tap * ldw, acc);
     }
@@ -92,7 +96,6 @@ __attribute__((always_inline)) static inline void NAME(slide_row_any)(const int 
                                                                       const vec *keep, const REAL *w, const int ldw,
                                                                       vec (*acc)[4])
 {
-    const mask even = 2 * NAME(iota)();
     vec x[4], y[4];
     for (idx tap = 0, step; tap < t->taps; tap += step, w += step * ldw) {
         const int two = S == 2 && t->pairs && tap + 1 < t->taps;
@@ -101,11 +104,12 @@ __attribute__((always_inline)) static inline void NAME(slide_row_any)(const int 
 #pragma GCC unroll 8
         for (int v = 0; v < V; v++) {
             const REAL *p = from + (v < V - 1 ? S * v * LANES : t->last);
-            x[v] = NAME(load)(p);
             if (S == 2) {
-                const vec low = x[v], high = NAME(load)(p + LANES);
-                x[v] = __builtin_shuffle(low, high, even);
-                y[v] = __builtin_shuffle(low, high, even + 1);
+                const vec low = NAME(load_pieces)(p, 2 * PIECE), high = NAME(load_pieces)(p + PIECE, 2 * PIECE);
+                x[v] = NAME(evens)(low, high);
+                y[v] = NAME(odds)(low, high);
+            } else {
+                x[v] = NAME(load)(p);
             }
         }
         if (keep)
@@ -253,7 +257,7 @@ __attribute__((always_inline)) static inline void NAME(slide_any)(const int A, c
     const int square = t->square;
     if (square && t->stride == 1 && A == 3)
         NAME(slide_widths)(A, 1, A, t, vectors);
-    else if (square && t->stride == 2 && (A == 2 || A == 3) && 2 * A - 3 <= LANES)
+    else if (square && t->stride == 2 && (A == 2 || A == 3) && 2 * A - 3 <= PIECE)
         NAME(slide_widths)(A, 2, 2 * A - 1, t, vectors);
     else if (t->stride == 1)
         NAME(slide_widths)(A, 1, 0, t, vectors);

@@ -23,23 +23,13 @@ typedef struct {
 __attribute__((always_inline)) static inline void NAME(slide_taps)(const int S, const int K, const NAME(slide_grad) *t,
                                                                    const REAL *from, vec *x)
 {
-    const mask lane = NAME(iota)();
     const vec *keep = t->keep;
-    if (S == 1) {
+    if (S == 2)
+        NAME(slide_pairs)(K, from, keep, x);
 #pragma GCC unroll 8
-        for (int tap = 0; tap < K; tap++)
-            x[tap] = NAME(slide_and)(NAME(load)(from + tap), keep ? keep + tap : NULL);
-        return;
-    }
-    const vec first = NAME(slide_and)(NAME(load)(from), keep), second = NAME(slide_and)(NAME(load)(from + LANES), keep ? keep + 1 : NULL);
-    const vec third = NAME(slide_and)(NAME(load)(from + 2 * LANES), keep ? keep + 2 : NULL);
-    const vec even = __builtin_shuffle(first, second, 2 * lane), odd = __builtin_shuffle(first, second, 2 * lane + 1);
-#pragma GCC unroll 8
-    for (int tap = 0; tap < K; tap++) {
-        const mask next = lane + tap / 2, index = next + ((next >= LANES) & (next - LANES + tap % 2));
-        x[tap] = tap == 0 ? even : tap == 1 ? odd : __builtin_shuffle(tap % 2 ? odd : even, third, index);
-        x[tap] = NAME(slide_and)(x[tap], keep ? &t->own : NULL);
-    }
+    for (int tap = 0; tap < K; tap++)
+        x[tap] = S == 2 ? NAME(slide_and)(x[tap], keep ? &t->own : NULL)
+                        : NAME(slide_and)(NAME(load)(from + tap), keep ? keep + tap : NULL);
 }
 
 /* `rows` tap rows of K taps; with a stride of 2 all K of them. */

@@ -237,10 +237,11 @@ __attribute__((always_inline)) static inline vec NAME(turns_high)(vec a, vec b)
     return __builtin_shuffle(a, b, FIRST_OF_PIECE + LANE_OF_PIECE / 2 + PIECE / 2 + (NAME(iota)() & 1) * LANES);
 }
 
-/* Of each piece: the lanes of v from the second on, then lane `from` of `last`. */
-__attribute__((always_inline)) static inline vec NAME(moved)(vec v, vec last, const int from)
+/* Of each piece: the lanes of v from lane `by` on, then every second one of `more` from lane `odd` on. */
+__attribute__((always_inline)) static inline vec NAME(moved)(vec v, vec more, const int by, const int odd)
 {
-    return __builtin_shuffle(v, last, NAME(iota)() + 1 + ((LANE_OF_PIECE == PIECE - 1) & (LANES - PIECE + from)));
+    const mask lane = LANE_OF_PIECE + by;
+    return __builtin_shuffle(v, more, NAME(iota)() + by + ((lane >= PIECE) & (LANES - 2 * PIECE + odd + lane)));
 }
 
 /* The even elements of 2 * LANES of them. */

@@ -52,8 +52,8 @@ __attribute__((always_inline)) static inline void NAME(winograd_points)(const in
         const vec second = NAME(load_pieces)(p + PIECE, apart), last = NAME(load_pieces)(p + 2 * PIECE, apart);
         d[0] = NAME(evens)(first, second);
         d[1] = NAME(odds)(first, second);
-        d[2] = NAME(moved)(d[0], last, 0);
-        d[3] = NAME(moved)(d[1], last, 1);
+        d[2] = NAME(moved)(d[0], last, 1, 0);
+        d[3] = NAME(moved)(d[1], last, 1, 1);
     } else {
         const vec second = NAME(load_pieces)(p + PIECE, apart), third = NAME(load_pieces)(p + 2 * PIECE, apart);
         const vec fourth = NAME(load_pieces)(p + 3 * PIECE, apart), last = NAME(load_pieces)(p + 4 * PIECE, apart);
@@ -63,8 +63,8 @@ __attribute__((always_inline)) static inline void NAME(winograd_points)(const in
         d[1] = NAME(evens)(low1, high1);
         d[2] = NAME(odds)(low0, high0);
         d[3] = NAME(odds)(low1, high1);
-        d[4] = NAME(moved)(d[0], last, 0);
-        d[5] = NAME(moved)(d[1], last, 1);
+        d[4] = NAME(moved)(d[0], last, 1, 0);
+        d[5] = NAME(moved)(d[1], last, 1, 1);
     }
 }
 
