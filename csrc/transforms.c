@@ -6,6 +6,7 @@
 
 #define WINOGRAD_BYTES 1572864 /* of transformed source and weights in a task, where those are made once */
 #define WINOGRAD_SOURCE 5242880 /* of transformed source, where weights are made block by block for all of it */
+#define WINOGRAD_NEAR 524288   /* of both, where weights are kept and few */
 #define WINOGRAD_APART 2.0     /* cycles to gather an element, or to put one */
 #define WINOGRAD_LINE 80       /* cycles to write a line of transforms to memory and to read it */
 #define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
@@ -22,9 +23,11 @@ static void winograd_tile(conv_plan *plan, const lattice *lat, idx tile)
     const idx each = s.frequencies * s.k * element_bytes(plan), most = WINOGRAD_BYTES / each; /* columns and rows together */
     plan->nv = tiles <= lanes_of(plan) ? 1 : plan->kernels->nv;
     const idx nr = tile_columns(plan);
-    const int resident = !winograd_keeps(plan) && rows + 2 * nr <= most;
-    plan->block_rows = resident ? rows : even(rows, max_idx(mr, min_idx(5 * mr, most / 3)));
-    plan->chunk_h = max_idx(2 * nr, (resident ? most - rows : WINOGRAD_SOURCE / each) / nr * nr);
+    const idx near = WINOGRAD_NEAR / each;
+    const int keeps = winograd_keeps(plan), resident = !keeps && rows + 2 * nr <= most;
+    const int small = keeps && rows + 4 * nr <= near && tiles > 4 * near; /* whose transforms would leave the second-level cache */
+    plan->block_rows = resident || small ? rows : even(rows, max_idx(mr, min_idx(5 * mr, most / 3)));
+    plan->chunk_h = max_idx(2 * nr, (small ? near - rows : resident ? most - rows : WINOGRAD_SOURCE / each) / nr * nr);
     plan->chunk_h = tiles <= plan->chunk_h ? tiles : round_up(even(tiles, plan->chunk_h), nr);
     plan->chunk_w = resident ? min_idx(tiles, WINOGRAD_TILES) : plan->chunk_h;
 }
