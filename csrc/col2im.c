@@ -7,7 +7,7 @@
 #define COL2IM_TASK 450     /* cycles to begin with some channels of an image */
 #define COL2IM_TERM 8       /* cycles of a term's line of the gradient, which lies a plane from the one before: measured */
 #define COL2IM_NEAR 2048    /* bytes of a plane, to which the prefetcher goes on by itself: a quarter of that */
-#define COL2IM_ADD 4        /* cycles to add a vector of products; one by one where the stride puts them apart */
+#define COL2IM_ADD 4        /* cycles to add a vector of products, with a stride of two of two taps side by side; else one by one */
 #define COL2IM_APART 2.5
 #define COL2IM_RUN 12       /* cycles to begin with a row of it */
 #define COL2IM_TAIL 20      /* cycles of a row, of dy and of products, where a band's last tile is not whole: measured */
@@ -57,7 +57,9 @@ static double col2im_cost(const conv_plan *plan)
     const double term = positions * (double)element_bytes(plan) < COL2IM_NEAR ? COL2IM_TERM / 4.0 : COL2IM_TERM;
     const double product = 1.1 * tile_cycles(plan, (idx)rows, plan->nv, 0.8) + term * plan->nv;
     const double ends = __builtin_ceil(rows / (double)highest_tile(plan)) * TILE_CYCLES + 2 * rows * plan->nv;
-    const double add = p->stride_w == 1 ? COL2IM_ADD / lanes : COL2IM_APART, runs = rows * bands * (double)plan->chunk_h * COL2IM_RUN;
+    const double apart = p->stride_w > 2 ? COL2IM_APART : p->stride_w * COL2IM_ADD / lanes;
+    const double alone = p->stride_w == 2 && p->dil_w == 1 ? (double)(p->kw % 2) / (double)p->kw : 1; /* taps */
+    const double add = apart * (p->stride_w == 2 ? (1 + alone) / 2 : 1), runs = rows * bands * (double)plan->chunk_h * COL2IM_RUN;
     const double tails = plan->chunk_h * plan->chunk_w % tile_columns(plan) == 0 ? 0 : bands * COL2IM_TAIL * ((double)p->oc + 2 * rows);
     return (double)ceil_div(p->ic, plan->channels) * (COL2IM_TASK + tiles * ((double)p->oc * product + ends) + rows * positions * add + runs + tails) +
            (double)(p->ic * p->ih) * (double)p->iw / lanes + COPIED_LINE * far_lines(plan, &plan->envelope);

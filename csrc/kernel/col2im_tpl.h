@@ -21,6 +21,25 @@ __attribute__((always_inline)) static inline void NAME(col2im_add)(REAL *to, idx
         to[j * step] += from[j];
 }
 
+/* The same with a step of two: to[first + 2 * j] += even[j], and to[first + 2 * j + 1] += odd[j] if there is an odd. */
+static inline void NAME(col2im_add_turns)(REAL *to, idx width, idx first, const REAL *even, const REAL *odd, idx count, const REAL *end)
+{
+    const idx begin = min_idx(count, first < 0 ? ceil_div(-first, 2) : 0);
+    const idx whole = min_idx(count - begin, (width - first) / 2 - begin) & -(idx)LANES, after = begin + max_idx(0, whole);
+    NAME(col2im_add)(to, width, first, 2, even, begin, end);
+    if (odd)
+        NAME(col2im_add)(to, width, first + 1, 2, odd, begin, end);
+    for (idx j = begin; j < after; j += LANES) {
+        REAL *const at = to + first + 2 * j;
+        const vec a = NAME(load)(even + j), b = odd ? NAME(load)(odd + j) : -(vec){0}; /* which changes nothing, not even a zero */
+        NAME(store_pieces)(at, 2 * PIECE, NAME(load_pieces)(at, 2 * PIECE) + NAME(turns_low)(a, b));
+        NAME(store_pieces)(at + PIECE, 2 * PIECE, NAME(load_pieces)(at + PIECE, 2 * PIECE) + NAME(turns_high)(a, b));
+    }
+    NAME(col2im_add)(to, width, first + 2 * after, 2, even + after, count - after, end);
+    if (odd)
+        NAME(col2im_add)(to, width, first + 2 * after + 1, 2, odd + after, count - after, end);
+}
+
 /* Planes of channels [c0, c1) of a group as no product has met them. */
 static void NAME(col2im_blank)(const conv_call *call, REAL *dx, idx group, idx c0, idx c1)
 {
@@ -30,19 +49,24 @@ static void NAME(col2im_blank)(const conv_call *call, REAL *dx, idx group, idx c
             *dx++ = call->bias ? ((const REAL *)call->bias)[group * p->ic + c] : 0;
 }
 
-/* Rows [y0, y1) and columns [x0, x1) of dy: their products with tap (th, tw) lie in a row of `products`. */
+/* Rows [y0, y1) and columns [x0, x1) of dy: their products with tap (th, tw) lie in a row of `products`, those with the next one, which is
+ * added too, in `beside`. */
 typedef struct {
     idx y0, y1, x0, x1;
 } NAME(col2im_band);
 
-static void NAME(col2im_tap)(const conv_problem *p, const NAME(col2im_band) *band, const REAL *products, idx th, idx tw, REAL *plane,
-                             const REAL *end)
+static void NAME(col2im_tap)(const conv_problem *p, const NAME(col2im_band) *band, const REAL *products, const REAL *beside, idx th,
+                             idx tw, REAL *plane, const REAL *end)
 {
     const idx columns = band->x1 - band->x0, first = band->x0 * p->stride_w + tw * p->dil_w - p->pad_left;
-    for (idx y = band->y0; y < band->y1; y++, products += columns) {
+    for (idx y = band->y0, done = 0; y < band->y1; y++, done += columns) {
         const idx row = y * p->stride_h + th * p->dil_h - p->pad_top;
-        if (row >= 0 && row < p->ih)
-            NAME(col2im_add)(plane + row * p->iw, p->iw, first, p->stride_w, products, columns, end);
+        if (row < 0 || row >= p->ih)
+            continue;
+        if (p->stride_w == 2)
+            NAME(col2im_add_turns)(plane + row * p->iw, p->iw, first, products + done, beside ? beside + done : NULL, columns, end);
+        else
+            NAME(col2im_add)(plane + row * p->iw, p->iw, first, p->stride_w, products + done, columns, end);
     }
 }
 
@@ -72,7 +96,10 @@ static void NAME(col2im_task)(const void *context, idx index, int worker)
             product.c_row = product.n;
             product.scratch = call->scratch + worker * plan->task_bytes;
             NAME(matmul_task)(&product, 0, 0);
-            for (idx m = 0; m < product.m; m++)
-                NAME(col2im_tap)(p, &band, products + m * product.n, m % taps / p->kw, m % p->kw, dx + m / taps * plane, end);
+            for (idx m = 0, next; m < product.m; m = next) {
+                const REAL *const first = products + m * product.n;
+                next = m + 1 + (p->stride_w == 2 && p->dil_w == 1 && m % p->kw + 1 < p->kw);
+                NAME(col2im_tap)(p, &band, first, next == m + 2 ? first + product.n : NULL, m % taps / p->kw, m % p->kw, dx + m / taps * plane, end);
+            }
         }
 }
