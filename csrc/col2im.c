@@ -57,9 +57,9 @@ static double col2im_cost(const conv_plan *plan)
     const double term = positions * (double)element_bytes(plan) < COL2IM_NEAR ? COL2IM_TERM / 4.0 : COL2IM_TERM;
     const double product = 1.1 * tile_cycles(plan, (idx)rows, plan->nv, 0.8) + term * plan->nv;
     const double ends = __builtin_ceil(rows / (double)highest_tile(plan)) * TILE_CYCLES + 2 * rows * plan->nv;
-    const double apart = p->stride_w > 2 ? COL2IM_APART : p->stride_w * COL2IM_ADD / lanes;
-    const double alone = p->stride_w == 2 && p->dil_w == 1 ? (double)(p->kw % 2) / (double)p->kw : 1; /* taps */
-    const double add = apart * (p->stride_w == 2 ? (1 + alone) / 2 : 1), runs = rows * bands * (double)plan->chunk_h * COL2IM_RUN;
+    const double turns = (double)ceil_div(p->kw, col2im_together(p)) / (double)p->kw; /* of a tap */
+    const double add = p->stride_w > 2 ? COL2IM_APART : p->stride_w * COL2IM_ADD / lanes * turns;
+    const double runs = rows * bands * (double)plan->chunk_h * COL2IM_RUN;
     const double tails = plan->chunk_h * plan->chunk_w % tile_columns(plan) == 0 ? 0 : bands * COL2IM_TAIL * ((double)p->oc + 2 * rows);
     return (double)ceil_div(p->ic, plan->channels) * (COL2IM_TASK + tiles * ((double)p->oc * product + ends) + rows * positions * add + runs + tails) +
            (double)(p->ic * p->ih) * (double)p->iw / lanes + COPIED_LINE * far_lines(plan, &plan->envelope);

@@ -58,6 +58,12 @@ static inline matrix_product col2im_product(const conv_plan *plan, idx channels,
                             .a_row = 1, .a_col = plan->p.ic * taps};
 }
 
+/* Taps side by side whose products are added at a time: with a stride of two they take turns. */
+static inline idx col2im_together(const conv_problem *p)
+{
+    return p->stride_w == 2 && p->dil_w == 1 ? 2 : 1;
+}
+
 /* ---- weights that are packed tile by tile ---- */
 
 /* The tiles of a group's rows. */

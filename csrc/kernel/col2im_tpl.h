@@ -26,8 +26,7 @@ static inline void NAME(col2im_add_turns)(REAL *to, idx width, idx first, const 
 {
     const idx begin = min_idx(count, first < 0 ? ceil_div(-first, 2) : 0);
     const idx whole = min_idx(count - begin, (width - first) / 2 - begin) & -(idx)LANES, after = begin + max_idx(0, whole);
-    NAME(col2im_add)(to, width, first, 2, even, begin, end);
-    if (odd)
+    if (odd) /* of the first pair it may be the odd one alone that lies in the row */
         NAME(col2im_add)(to, width, first + 1, 2, odd, begin, end);
     for (idx j = begin; j < after; j += LANES) {
         REAL *const at = to + first + 2 * j;
@@ -49,12 +48,12 @@ static void NAME(col2im_blank)(const conv_call *call, REAL *dx, idx group, idx c
             *dx++ = call->bias ? ((const REAL *)call->bias)[group * p->ic + c] : 0;
 }
 
-/* Rows [y0, y1) and columns [x0, x1) of dy: their products with tap (th, tw) lie in a row of `products`, those with the next one, which is
- * added too, in `beside`. */
+/* Rows [y0, y1) and columns [x0, x1) of dy. */
 typedef struct {
     idx y0, y1, x0, x1;
 } NAME(col2im_band);
 
+/* Adds their products with tap (th, tw), and those with the next one if they are `beside`. */
 static void NAME(col2im_tap)(const conv_problem *p, const NAME(col2im_band) *band, const REAL *products, const REAL *beside, idx th,
                              idx tw, REAL *plane, const REAL *end)
 {
@@ -98,8 +97,8 @@ static void NAME(col2im_task)(const void *context, idx index, int worker)
             NAME(matmul_task)(&product, 0, 0);
             for (idx m = 0, next; m < product.m; m = next) {
                 const REAL *const first = products + m * product.n;
-                next = m + 1 + (p->stride_w == 2 && p->dil_w == 1 && m % p->kw + 1 < p->kw);
-                NAME(col2im_tap)(p, &band, first, next == m + 2 ? first + product.n : NULL, m % taps / p->kw, m % p->kw, dx + m / taps * plane, end);
+                next = m + min_idx(col2im_together(p), p->kw - m % p->kw);
+                NAME(col2im_tap)(p, &band, first, next > m + 1 ? first + product.n : NULL, m % taps / p->kw, m % p->kw, dx + m / taps * plane, end);
             }
         }
 }
