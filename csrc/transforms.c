@@ -4,9 +4,8 @@
 
 /* ---- winograd: chunks of tiles, blocks of rows ---- */
 
-#define WINOGRAD_BYTES 1572864 /* of transformed source and weights in a task, where those are made once */
-#define WINOGRAD_SOURCE 5242880 /* of transformed source, where weights are made block by block for all of it */
-#define WINOGRAD_NEAR 524288   /* of both, where weights are kept and few */
+#define WINOGRAD_BYTES 1572864 /* of transformed source and weights in a task, where one block has all rows */
+#define WINOGRAD_SOURCE 5242880 /* of transformed source, where weights come block by block for all of it */
 #define WINOGRAD_APART 2.0     /* cycles to gather an element, or to put one */
 #define WINOGRAD_LINE 80       /* cycles to write a line of transforms to memory and to read it */
 #define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
@@ -23,11 +22,9 @@ static void winograd_tile(conv_plan *plan, const lattice *lat, idx tile)
     const idx each = s.frequencies * s.k * element_bytes(plan), most = WINOGRAD_BYTES / each; /* columns and rows together */
     plan->nv = tiles <= lanes_of(plan) ? 1 : plan->kernels->nv;
     const idx nr = tile_columns(plan);
-    const idx near = WINOGRAD_NEAR / each;
-    const int keeps = winograd_keeps(plan), resident = !keeps && rows + 2 * nr <= most;
-    const int small = keeps && rows + 4 * nr <= near && tiles > 4 * near; /* whose transforms would leave the second-level cache */
-    plan->block_rows = resident || small ? rows : even(rows, max_idx(mr, min_idx(5 * mr, most / 3)));
-    plan->chunk_h = max_idx(2 * nr, (small ? near - rows : resident ? most - rows : WINOGRAD_SOURCE / each) / nr * nr);
+    const int resident = rows + 2 * nr <= most;
+    plan->block_rows = resident ? rows : even(rows, max_idx(mr, min_idx(5 * mr, most / 3)));
+    plan->chunk_h = max_idx(2 * nr, (resident ? most - rows : WINOGRAD_SOURCE / each) / nr * nr);
     plan->chunk_h = tiles <= plan->chunk_h ? tiles : round_up(even(tiles, plan->chunk_h), nr);
     plan->chunk_w = resident ? min_idx(tiles, WINOGRAD_TILES) : plan->chunk_h;
 }
@@ -83,18 +80,19 @@ static void winograd_block(conv_plan *plan)
         winograd_tile(plan, &lat, 2);
 }
 
-/* Tasks that split the rows transform the source again, those that split the tiles the weights: whichever is less. */
+/* Tasks that split the rows transform the source again, those that split the tiles the weights: whichever is less. Few tasks are as many for
+ * each thread, or most would wait for the last. */
 static void winograd_share(conv_plan *plan)
 {
     const winograd_shape s = winograd_shape_of(plan);
     const idx lanes = lanes_of(plan), tiles = plan->p.n * s.tiles_h * s.tiles_w, others = plan->p.groups;
-    const idx each = ceil_div(plan->threads, others);
-    if (others * ceil_div(tiles, plan->chunk_w) >= 4 * plan->threads)
+    const idx each = ceil_div(plan->threads, others), tasks = ceil_div(tiles, plan->chunk_w);
+    if (others * tasks >= 4 * plan->threads)
         return;
     if (!winograd_keeps(plan) && plan->m_rows > tiles)
         plan->m_chunks = min_idx(each, ceil_div(plan->m_rows, plan->kernels->mr));
     else
-        plan->chunk_w = min_idx(plan->chunk_w, max_idx(lanes, round_up(ceil_div(tiles, each), lanes)));
+        plan->chunk_w = min_idx(plan->chunk_w, max_idx(lanes, round_up(ceil_div(tiles, round_up(tasks, each)), lanes)));
 }
 
 static double winograd_task_bytes(const conv_plan *plan)
