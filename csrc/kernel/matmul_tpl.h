@@ -46,8 +46,7 @@ static void NAME(product_tile)(NAME(product) *t, idx j, idx count, int nv, int i
     /* few rows wait for b, which no prefetcher follows row by row: the next tile's lines are called */
     const int far = in_place && t->m1 - t->m0 <= 2 * highest && p->k * p->n * (idx)sizeof(REAL) > MATMUL_FAR;
     for (idx k = 0; far && k < t->depth; k++)
-        for (idx i = 0; i < nr; i += ALIGNMENT / (idx)sizeof(REAL))
-            __builtin_prefetch(b + t->at[k] + nr + i);
+        NAME(call_lines)(b + t->at[k] + nr, nr);
     for (idx m = t->m0, rows; m < t->m1; m += rows) {
         rows = min_idx(t->m1 - m, whole ? t->m1 - m : BUFFER_ROWS);
         REAL *const c = (REAL *)p->c + m * p->c_row + j, *const out = whole ? c : t->buffer;

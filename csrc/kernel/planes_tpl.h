@@ -252,8 +252,7 @@ static void NAME(planes_lanes)(NAME(planes) *s, const lattice *all, idx first, i
     }
     const idx together = s->from[LANES - 1] - s->from[0] + source;
     if (n0 + images < call->plan->p.n && together * (idx)sizeof(REAL) <= PLANES_SOON) /* the next image's planes are elsewhere */
-        for (idx i = 0; i < together; i += ALIGNMENT / (idx)sizeof(REAL))
-            __builtin_prefetch(s->from[0] + images * groups * source + i);
+        NAME(call_lines)(s->from[0] + images * groups * source, together);
 }
 
 static void NAME(planes_task)(const void *context, idx index, int worker)

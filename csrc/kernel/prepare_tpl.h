@@ -25,10 +25,8 @@ static void NAME(prepare_task)(const void *context, idx index, int worker)
                 continue;
             }
             for (idx o = 0; o < p->oc; o++) {
-                const REAL *const soon = w + (o + PREPARE_AHEAD) * from;
                 if (o + PREPARE_AHEAD < p->oc)
-                    for (idx i = c0 * taps; i < c1 * taps; i += ALIGNMENT / (idx)sizeof(REAL))
-                        __builtin_prefetch(soon + i);
+                    NAME(call_lines)(w + (o + PREPARE_AHEAD) * from + c0 * taps, (c1 - c0) * taps);
                 for (idx c = c0; c < c1; c++) {
                     const REAL *const kernel = w + o * from + c * taps;
                     REAL *const to = dst + c * pitch + o * count;

@@ -40,6 +40,14 @@ static inline void NAME(store)(REAL *p, vec v)
     *(mem *)p = v;
 }
 
+/* Lines of p[0, count) are called, which no prefetcher would: elsewhere, or too few in a row. Inline: a function that does no more than
+ * that has no effect in the compiler's eyes. */
+__attribute__((always_inline)) static inline void NAME(call_lines)(const REAL *p, idx count)
+{
+    for (idx i = 0; i < count; i += ALIGNMENT / (idx)sizeof(REAL))
+        __builtin_prefetch(p + i);
+}
+
 static inline vec NAME(size)(vec v)
 {
     return (vec)((mask)v & ~(mask)(-(vec){0}));

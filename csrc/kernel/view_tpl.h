@@ -79,8 +79,7 @@ static NAME(view) NAME(box_view)(const NAME(source) *src, const lattice *lat, co
 
 #define VIEW_CALLED 131072 /* bytes of a box at most, that the second-level cache keeps until it is read */
 
-/* Calls the lines of a box that is read in place: wherever a tile met one first, it would wait for it. Inline: a function that does
- * no more than that has no effect in the compiler's eyes. */
+/* Calls the lines of a box that is read in place: wherever a tile met one first, it would wait for it. Inline as `call_lines` is. */
 __attribute__((always_inline)) static inline void NAME(view_call)(const NAME(source) *src, const lattice *lat, const NAME(box) *box, idx channels)
 {
     const conv_axis *h = &lat->h, *w = &lat->w;
@@ -91,8 +90,7 @@ __attribute__((always_inline)) static inline void NAME(view_call)(const NAME(sou
         return;
     for (idx n = box->n0; n < box->n0 + box->n; n++)
         for (idx c = 0; c < channels; c++)
-            for (idx i = 0; i < columns; i += line)
-                __builtin_prefetch(first + n * src->image + c * src->plane + i);
+            NAME(call_lines)(first + n * src->image + c * src->plane, columns);
 }
 
 static inline idx NAME(view_point)(const NAME(view) *v, idx n, idx y, idx x)

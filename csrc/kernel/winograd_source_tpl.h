@@ -211,9 +211,10 @@ __attribute__((always_inline)) static inline void NAME(winograd_source)(const in
                     /* rows that no output reads: below the last one, or at spare taps */
                     const int read = y >= 0 && y < lat->h.size && (gh + 1 < s->groups_h || i < ah - s->spare_h);
                     row[i] = read ? plane + y * lat->w.size : NULL;
-                    if (read && ah > 1) /* short rows: those of the next channel are elsewhere, and called in time */
-                        for (idx x = max_idx(0, x0); x < min_idx(x0 + width * s->apart_w, lat->w.size); x += ALIGNMENT / (idx)sizeof(REAL))
-                            __builtin_prefetch(row[i] + w->src.plane + x);
+                    if (read && ah > 1) { /* short rows: those of the next channel are elsewhere, and called in time */
+                        const idx x = max_idx(0, x0);
+                        NAME(call_lines)(row[i] + w->src.plane + x, min_idx(x0 + width * s->apart_w, lat->w.size) - x);
+                    }
                 }
                 if (s->apart_w > 1)
                     NAME(winograd_down_apart)(ah, w, row, pitch, x0, width);

@@ -169,8 +169,8 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
     }
 }
 
-/* The products of a strip v and u, f by f. */
-static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx rows, const REAL *v, int nv)
+/* The products of a strip v and u, f by f; `afar`: u comes from memory, where a tile's rows are too short for the prefetcher. */
+static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx rows, const REAL *v, int nv, int afar)
 {
     const winograd_shape *s = &w->shape;
     const idx terms = winograd_terms(s->k);
@@ -183,6 +183,8 @@ static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx 
                                        .lda = w->lay.ldu, .b = v + f * w->lay.next_v,
                                        .out = w->m + f * w->lay.next_m + m * nr, .ldout = nr};
             height = (int)ceil_div(rows - m, ceil_div(rows - m, highest));
+            if (afar)
+                NAME(call_lines)(m + height < rows ? t.a + height * t.lda : u + (f + 1) * w->lay.next_u, height * t.lda);
             run(&t, height);
         }
 }
@@ -211,7 +213,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_rows)(const int 
         const int nv = NAME(winograd_vectors)(w, w->j0 + j), nr = nv * LANES, columns = (int)min_idx(nr, w->j1 - w->j0 - j);
         NAME(winograd_segment) run[NV * LANES];
         const int runs = NAME(winograd_runs)(run, w, w->j0 + j, columns, image);
-        NAME(winograd_multiply)(w, u, rows, w->v + j / most * w->lay.strip, nv);
+        NAME(winograd_multiply)(w, u, rows, w->v + j / most * w->lay.strip, nv, j == 0 && winograd_keeps(w->plan));
         for (idx m = 0; m < rows; m++) {
             REAL *dst = g->dst + (m0 + m) * g->dst_row;
             for (int q = 0; q < runs && m + WINOGRAD_AHEAD < rows; q++)
