@@ -244,6 +244,13 @@ def _everything(x: np.ndarray) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("module", [fc, reference])
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_no_word_on_corners_is_false(module: Any, mode: str) -> None:
+    x = np.arange(24.0).reshape(1, 2, 3, 4)
+    np.testing.assert_array_equal(module.interpolate(x, 5, None, mode, None), module.interpolate(x, 5, None, mode, False))
+
+
 @pytest.mark.parametrize("settings", [{"size": 7}, {"scale_factor": 1.7}, {"size": 4, "mode": "linear"}], ids=str)
 def test_a_signal_without_a_batch_is_interpolated(settings: dict[str, Any]) -> None:
     x = np.random.default_rng(0).standard_normal((3, 5)).astype(np.float32)

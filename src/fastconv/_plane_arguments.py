@@ -192,8 +192,8 @@ def transpose_arguments(ndim: int, shape: Sequence[int], weight_shape: Sequence[
 
 
 def check_align_corners(value: Any, mode: str) -> bool:
-    """Return `align_corners` as a bool, True only in a mode where it means something."""
-    align = flag(value, "align_corners")
+    """Return `align_corners` as a bool, True only in a mode where it means something; None, PyTorch's default, is False."""
+    align = value is not None and flag(value, "align_corners")
     if align and mode == "nearest":
         raise ValueError('align_corners=True means something for mode "linear" or "bilinear" alone, got mode "nearest"')
     return align

@@ -19,7 +19,7 @@ MODES = {"nearest": (1, 2), "linear": (1,), "bilinear": (2,)}
 
 
 def interpolate(x: ArrayLike, size: Ints | None = None, scale_factor: Floats | None = None, mode: str = "nearest",
-                align_corners: bool = False) -> Array:
+                align_corners: bool | None = False) -> Array:
     """Resize signals or images.
 
     Parameters
@@ -32,8 +32,9 @@ def interpolate(x: ArrayLike, size: Ints | None = None, scale_factor: Floats | N
         What to multiply the size by, instead of `size`; rounded down.
     mode : {"nearest", "linear", "bilinear"}
         ``"linear"`` for signals, ``"bilinear"`` for images.
-    align_corners : bool
-        Linear modes: whether the centres of the first and last elements stay where they are, rather than the outer edges.
+    align_corners : bool or None
+        Linear modes: whether the centres of the first and last elements stay where they are, rather than the outer edges. None,
+        PyTorch's default, is False.
 
     Returns
     -------
@@ -49,7 +50,7 @@ def interpolate(x: ArrayLike, size: Ints | None = None, scale_factor: Floats | N
 
 
 def interpolate_backward(grad_output: ArrayLike, input_size: Sequence[int], size: Ints | None = None,
-                         scale_factor: Floats | None = None, mode: str = "nearest", align_corners: bool = False) -> Array:
+                         scale_factor: Floats | None = None, mode: str = "nearest", align_corners: bool | None = False) -> Array:
     """Gradient of `interpolate` with respect to x, given that of its output.
 
     Parameters
@@ -73,7 +74,7 @@ def interpolate_backward(grad_output: ArrayLike, input_size: Sequence[int], size
     return _map_of(shape, "input_size", size, scale_factor, mode, align_corners).backward(grad_output)
 
 
-def _map_of(shape: Sequence[int], name: str, size: Any, scale_factor: Any, mode: str, align_corners: bool) -> PlaneMap:
+def _map_of(shape: Sequence[int], name: str, size: Any, scale_factor: Any, mode: str, align_corners: bool | None) -> PlaneMap:
     ndim = _spatial_dimensions(shape, name, mode)
     _plane_arguments.check_planes(ndim, shape, name)
     align = _plane_arguments.check_align_corners(align_corners, mode)

@@ -30,7 +30,7 @@ class Upsample(Module):
     def __init__(self, size: int | Sequence[int] | None = None, scale_factor: float | Sequence[float] | None = None,
                  mode: str = "nearest", align_corners: bool | None = None) -> None:
         interpolate_numbers(max(F.MODES[choice(mode, "mode", F.MODES)]), size, scale_factor)
-        check_align_corners(align_corners or False, mode)
+        check_align_corners(align_corners, mode)
         self.size = size
         self.scale_factor = scale_factor
         self.mode = mode
@@ -38,7 +38,7 @@ class Upsample(Module):
 
     @property
     def _arguments(self) -> tuple[Any, ...]:
-        return self.size, self.scale_factor, self.mode, bool(self.align_corners)
+        return self.size, self.scale_factor, self.mode, self.align_corners
 
     def forward(self, x: ArrayLike) -> Array:
         array = as_array(x, "x")

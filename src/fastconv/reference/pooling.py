@@ -167,13 +167,13 @@ def adaptive_avg_pool2d_backward(grad_output: Any, input_size: Sequence[int]) ->
     return _mapped_back(grad_output, input_size, _even_matrices(2, input_size, np.shape(grad_output)[-2:]))
 
 
-def interpolate(x: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool = False) -> np.ndarray:
+def interpolate(x: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = False) -> np.ndarray:
     """Resize signals or images; see `fastconv.interpolate`."""
     return _mapped(x, _interpolation_matrices(np.shape(x), size, scale_factor, mode, align_corners))
 
 
 def interpolate_backward(grad_output: Any, input_size: Sequence[int], size: Any = None, scale_factor: Any = None,
-                         mode: str = "nearest", align_corners: bool = False) -> np.ndarray:
+                         mode: str = "nearest", align_corners: bool | None = False) -> np.ndarray:
     """Return the gradient of `interpolate` with respect to x of shape `input_size`."""
     return _mapped_back(grad_output, input_size, _interpolation_matrices(input_size, size, scale_factor, mode, align_corners))
 
@@ -205,7 +205,7 @@ def _even_matrices(ndim: int, shape: Sequence[int], output_size: Any) -> list[np
     return matrices
 
 
-def _interpolation_matrices(shape: Sequence[int], size: Any, scale_factor: Any, mode: str, align_corners: bool) -> list[np.ndarray]:
+def _interpolation_matrices(shape: Sequence[int], size: Any, scale_factor: Any, mode: str, align_corners: bool | None) -> list[np.ndarray]:
     ndim = {"linear": 1, "bilinear": 2, "nearest": max(len(shape) - 2, 1)}[mode]
     check_align_corners(align_corners, mode)
     check_planes(ndim, shape, "x")
