@@ -48,6 +48,15 @@ static inline planes_box planes_box_of(const conv_plan *plan, idx lanes)
     return box;
 }
 
+#define PLANES_TAPS 7 /* with the sums of eight results and an element they are sixteen registers */
+
+/* Taps of a row that a tile takes all at once, where neighbours share what they read: the usual sizes; else 0. */
+static inline int planes_together(const lattice *lat)
+{
+    const idx taps = lat->w.taps;
+    return lat->w.step == 1 && axis_distance(&lat->w) == 1 && (taps == 3 || taps == 5 || taps == PLANES_TAPS) ? (int)taps : 0;
+}
+
 /* Rows of a kernel that are summed before they are added to the others; 0 where a row alone is too long a sum. */
 static inline idx planes_cut(idx taps, idx row)
 {

@@ -120,6 +120,7 @@ const conv_algorithm stencil_algorithm = {
 #define SLIDE_NEAR 6      /* cycles of a line of planes that the second-level cache keeps */
 #define SLIDE_LINE 25     /* cycles of a line from memory or to it, a strip's from every row: measured */
 #define SLIDE_TWICE 1.15  /* of the time, where several walks read planes that the first-level cache does not keep: measured */
+#define SLIDE_TALL 1.3 /* of the time with small tiles, where a source row meets five results and more: measured */
 #define SLIDE_TAP 6  /* cycles to go on to a tap that does not lie beside the one before, measured */
 #define SLIDE_WALK 70 /* cycles to begin and end a strip, measured: 1-D is not for this */
 
@@ -199,7 +200,8 @@ static double slide_cost(const conv_plan *plan)
     const double plane = (double)lat.h.size * (double)lat.w.size + (double)lat.h.grid * (double)lat.w.grid;
     const double bytes = plane * (double)element_bytes(plan);
     const double lines = bytes > 2 * FIRST_CACHE ? SLIDE_NEAR * bytes / ALIGNMENT : 0;
-    const double walked = (s.part < s.across && bytes > FIRST_CACHE ? SLIDE_TWICE : 1) * shuffles;
+    const double tall = small_tiles(plan) && s.across >= 5 ? SLIDE_TALL : 1;
+    const double walked = (s.part < s.across && bytes > FIRST_CACHE ? SLIDE_TWICE : 1) * shuffles * tall;
     const double steps = (double)(lat.h.grid + (s.across - 1) * s.apart * ceil_div(lat.h.grid, plan->chunk_h));
     const double copy = s.in_place ? 2 : (double)s.period * (60 + (double)s.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 4 : 16));
     const double walks = (double)ceil_div(s.across, s.part) * (double)s.apart * (double)ceil_div(lat.h.grid, plan->chunk_h) *
@@ -234,7 +236,7 @@ const conv_algorithm slide_algorithm = {
 #define PLANES_BLOCK 500 /* cycles to begin with a block */
 #define PLANES_LINE 4    /* cycles of a line from memory or to it, of which many are under way: measured */
 
-/* Cycles of the products of a lattice: a load for each, and one of weights for some. */
+/* Cycles of the products of a lattice: a load for each, and one of weights for some; or neither, where taps are taken together. */
 static double planes_lattice_cycles(const conv_plan *plan, const lattice *lat)
 {
     const double tiles = (double)ceil_div(lat->w.grid, 8), width = (double)lat->w.grid, taps = (double)lat->w.taps;
@@ -245,7 +247,7 @@ static double planes_lattice_cycles(const conv_plan *plan, const lattice *lat)
         const axis_run points = axis_points(&lat->h, th);
         rows += (double)(plan->p.pad_mode == CONV_ZEROS ? points.p1 - points.p0 : lat->h.grid);
     }
-    return rows * (width * taps * max_double(0.6, product) + tiles * PLANES_TILE / 3) + (double)lat->h.grid * tiles * PLANES_TILE;
+    return rows * (width * taps * max_double(planes_together(lat) ? 0.5 : 0.6, product) + tiles * PLANES_TILE / 3) + (double)lat->h.grid * tiles * PLANES_TILE;
 }
 
 /* Of a block, all of its bands. */

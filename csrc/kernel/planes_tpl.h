@@ -103,12 +103,32 @@ static void NAME(planes_weights)(const NAME(planes) *s, idx r0)
     }
 }
 
-/* R results of a row, `next` apart in the sums, over rows [t0, t1) of the kernel; x: where the first tap of a row is, by row. */
-__attribute__((always_inline)) static inline void NAME(planes_tile)(const int R, const NAME(planes) *s, const lattice *lat,
+/* All T taps of a row, w_step apart, for R results side by side: what lies between is read once, not once for each of both. */
+__attribute__((always_inline)) static inline void NAME(planes_taps)(const int R, const int T, vec *acc, const REAL *x, const REAL *w, idx w_step)
+{
+    vec weights[PLANES_TAPS];
+#pragma GCC unroll 7
+    for (int t = 0; t < T; t++)
+        weights[t] = NAME(load)(w + t * w_step);
+#pragma GCC unroll 14
+    for (int i = 0; i < R + T - 1; i++) {
+        const vec one = NAME(load)(x + i * LANES);
+#pragma GCC unroll 7
+        for (int t = 0; t < T; t++)
+            if (i - t >= 0 && i - t < R)
+                acc[i - t] += weights[t] * one;
+        __asm__("" : "+r"(x)); /* the next in its turn; the compiler would fill the registers with them and spill the sums */
+    }
+}
+
+/* R results of a row, from a column on; x: where the first tap of a row is, by row. T: its taps, or 0, where they are taken one by one. */
+__attribute__((always_inline)) static inline void NAME(planes_tile)(const int R, const int T, const NAME(planes) *s, const lattice *lat,
                                                                     const REAL *const *x, idx column, REAL *to)
 {
     const conv_problem *p = &s->call->plan->p;
-    const idx step = lat->w.step * LANES, delta = lat->w.delta * LANES, tap_step = lat->w.tap_step * LANES;
+    const int back = lat->w.delta < 0; /* from the last tap on, so that positions rise */
+    const idx last = back ? lat->w.taps - 1 : 0, tap_first = lat->w.tap_first + last * lat->w.tap_step;
+    const idx step = lat->w.step * LANES, delta = axis_distance(&lat->w) * LANES, tap_step = (back ? -LANES : LANES) * lat->w.tap_step;
     vec acc[PLANES_RESULTS], sum[PLANES_RESULTS];
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
@@ -124,9 +144,11 @@ __attribute__((always_inline)) static inline void NAME(planes_tile)(const int R,
         }
         if (!x[th])
             continue;
-        const REAL *at = x[th] + column * step;
-        const REAL *w = s->weights + ((lat->h.tap_first + th * lat->h.tap_step) * p->kw + lat->w.tap_first) * LANES;
-        for (idx tw = 0; tw < lat->w.taps; tw++, at += delta, w += tap_step) {
+        const REAL *at = x[th] + column * step - last * delta;
+        const REAL *w = s->weights + ((lat->h.tap_first + th * lat->h.tap_step) * p->kw + tap_first) * LANES;
+        if (T > 0)
+            NAME(planes_taps)(R, T, acc, at, w, tap_step);
+        for (idx tw = T; tw < lat->w.taps; tw++, at += delta, w += tap_step) {
             const vec weight = NAME(load)(w);
             const REAL *one = at;
 #pragma GCC unroll 8
@@ -143,14 +165,24 @@ __attribute__((always_inline)) static inline void NAME(planes_tile)(const int R,
     }
 }
 
-#define PLANES_CASE(R) case R: NAME(planes_tile)(R, s, lat, x, column, to); break;
-static void NAME(planes_results)(const NAME(planes) *s, const lattice *lat, const REAL *const *x, idx column, idx count, REAL *to)
+#define PLANES_CASE(R) case R: NAME(planes_tile)(R, T, s, lat, x, column, to); break;
+__attribute__((always_inline)) static inline void NAME(planes_width)(const int T, const NAME(planes) *s, const lattice *lat, const REAL *const *x,
+                                                                     idx column, idx count, REAL *to)
 {
     switch (count) {
         CASES_8(PLANES_CASE)
     }
 }
 #undef PLANES_CASE
+
+#define TAPS_CASE(T) case T: NAME(planes_width)(T, s, lat, x, column, count, to); break;
+static void NAME(planes_results)(const NAME(planes) *s, const lattice *lat, const REAL *const *x, idx column, idx count, REAL *to)
+{
+    switch (planes_together(lat)) {
+        TAPS_CASE(0) TAPS_CASE(3) TAPS_CASE(5) TAPS_CASE(7)
+    }
+}
+#undef TAPS_CASE
 
 /* One lattice of a band. */
 static void NAME(planes_lattice)(const NAME(planes) *s, const lattice *lat, conv_pad_mode mode)
