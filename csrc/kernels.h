@@ -48,7 +48,7 @@ typedef struct {
     void (*adam)(idx n, void *data, const void *grad, void *mean, void *square, const adam_settings *settings);
     void (*relu)(idx n, const void *x, void *y);
     void (*relu_grad)(idx n, const void *dy, const void *y, void *dx);
-    operator_kernel *max_pool, *scatter, *gather, *resample, *batch_norm, *batch_norm_grad, *leaky_relu, *gelu, *add;
+    operator_kernel *max_pool, *scatter, *gather, *resample, *batch_norm, *batch_norm_grad, *leaky_relu, *gelu, *softmax, *add;
 } kernel_set;
 
 typedef struct kernel_table {

@@ -122,6 +122,12 @@ void gelu_run(const activation *a, int max_threads)
     elementwise(set(a->dtype)->gelu, a, a->count, 20, max_threads);
 }
 
+void softmax_run(const softmax *s, int max_threads)
+{
+    const idx units = s->inner == 1 ? s->outer : s->outer * ceil_div(s->inner, SOFTMAX_VECTORS * set(s->dtype)->lanes);
+    run((region){set(s->dtype)->softmax, s, units}, 4 * (double)s->outer * (double)s->size * (double)s->inner, max_threads);
+}
+
 void add_run(const addition *a, int max_threads)
 {
     elementwise(set(a->dtype)->add, a, a->count, 0.5, max_threads);

@@ -1,5 +1,5 @@
 /* operators -- what surrounds convolutions in a network: max pooling, resampling (average pooling and interpolation),
- * batch normalization, activations, sums. The API beside conv.h.
+ * batch normalization, activations, softmax, sums. The API beside conv.h.
  *
  * Arrays are dense, C-ordered, aligned for their dtype, and made of planes: a plane is one channel of one image, of
  * height 1 in 1-D. Sizes are those of arrays that exist, so no product of them overflows; strides, padding and dilation
@@ -97,6 +97,19 @@ typedef struct {
 
 void leaky_relu_run(const activation *a, int max_threads);
 void gelu_run(const activation *a, int max_threads);
+
+#define SOFTMAX_VECTORS 16 /* of sums that lie beside each other, at a time */
+
+/* y = exp(x) / sum(exp(x)), or its logarithm, of x (outer, size, inner), the sum along size. */
+typedef struct {
+    idx outer, size, inner;
+    conv_dtype dtype;
+    const void *x;
+    void *y;
+    int logarithm;
+} softmax;
+
+void softmax_run(const softmax *s, int max_threads);
 
 /* y = a + b, with `relu` its positive part, of `count` elements. */
 typedef struct {

@@ -261,6 +261,30 @@ def test_a_signal_without_a_batch_is_interpolated(settings: dict[str, Any]) -> N
         np.testing.assert_allclose(module.interpolate_backward(y, (3, 5), **settings), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("shape", "axis"), [((3, 1000), 1), ((5, 7), -1), ((2, 70, 301), 1), ((300, 2), 0)], ids=str)
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_of_blocks_and_what_is_left(isa: str, dtype: str, name: str, shape: tuple[int, ...], axis: int) -> None:
+    x = 5 * np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    expected = getattr(reference, name)(x.astype(np.float64), axis)
+    with fc.threads(1):
+        y = getattr(fc, name)(x, axis)
+    # x - max is rounded, and its exponential has that error relatively; for the logarithm, less log(sum), it is rounded once more
+    error = np.abs(y - expected) / (expected if name == "softmax" else 1)
+    assert (error <= (np.ptp(x) + 8) * np.finfo(dtype).eps).all()
+    with fc.threads(2):
+        np.testing.assert_array_equal(getattr(fc, name)(x, axis), y)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_softmax_of_a_nan_is_nan_whatever_its_bits(isa: str, axis: int) -> None:
+    x = np.zeros((19, 19), np.float32)
+    x[3, 3] = np.array([0x7FC00001], np.uint32).view(np.float32)[0]
+    x[5, 5] = np.inf
+    y = np.moveaxis(fc.softmax(x, axis), axis, 1)
+    assert np.isnan(y[[3, 5]]).all()
+    np.testing.assert_array_equal(np.isnan(y).sum(), 2 * 19)
+
+
 def test_same_bits_for_any_threads_and_split_of_the_batch(isa: str, dtype: str) -> None:
     x = np.random.default_rng(0).standard_normal((4, 16, 57, 63)).astype(dtype)
     statistics: Callable[[np.ndarray], np.ndarray] = lambda a: fc.batch_norm(a, None, None, training=True)

@@ -94,7 +94,7 @@ static inline REAL NAME(highest)(vec v)
     return half[0];
 }
 
-/* exp(x) for x <= 0, within 2 ulp; 0 where the result would be denormal. x = (n + f) ln 2 with |f| <= 1/2: the exponent
+/* exp(x) for x <= 0 or NaN, within 2 ulp; 0 where the result would be denormal. x = (n + f) ln 2 with |f| <= 1/2: the exponent
  * n is added to the bits of a polynomial in f ln 2, Taylor's, whose next term is below half an ulp. */
 static inline vec NAME(exp)(vec x)
 {
@@ -113,7 +113,7 @@ static inline vec NAME(exp)(vec x)
     for (int i = degree - 1; i >= 0; i--)
         y = y * f + (REAL)(1 / factorials[i]);
     y = (vec)((mask)y + ((mask)shifted << bits)); /* the low bits of `shifted` are n */
-    return (vec)((mask)y & ~small);
+    return (vec)((mask)y & ~small) + (x - x); /* a NaN's own bits would come out as a number */
 }
 
 #define CROSS_FEW 64 /* classes of which rows are turned round on the stack */

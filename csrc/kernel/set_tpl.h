@@ -34,6 +34,7 @@
 #include "resample_tpl.h"
 #include "norm_tpl.h"
 #include "activation_tpl.h"
+#include "softmax_tpl.h"
 
 static const kernel_set NAME(set) = {
     .lanes = LANES,
@@ -66,6 +67,7 @@ static const kernel_set NAME(set) = {
     .batch_norm_grad = NAME(batch_norm_grad_run),
     .leaky_relu = NAME(leaky_relu_run),
     .gelu = NAME(gelu_run),
+    .softmax = NAME(softmax_run),
     .add = NAME(add_run),
 };
 

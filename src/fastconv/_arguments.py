@@ -274,10 +274,12 @@ def axis_index(axis: Any, shape: Ints, accepted: str = "an int") -> int:
     return index % len(shape)
 
 
-def check_summed_axis(axis: Any, shape: Ints) -> None:
-    """Check that `axis` is one of an x of `shape`, and not empty."""
-    if shape[axis_index(axis, shape)] == 0:
+def check_summed_axis(axis: Any, shape: Ints) -> int:
+    """Return `axis` of an x of `shape`, which is not empty, counted from 0."""
+    index = axis_index(axis, shape)
+    if shape[index] == 0:
         raise ValueError(f"x must have no empty axis to sum along, got shape {shape} with axis={axis!r}")
+    return index
 
 
 def check_linear(x_shape: Ints, weight_shape: Ints, bias_shape: Ints | None) -> None:

@@ -5,7 +5,7 @@
 from fastconv._operators cimport (activation, add_run, addition, band, band_adaptive, band_linear, band_nearest, band_transpose_runs,
                                   band_transpose_weights, band_window, batch_norm, batch_norm_grad_run, batch_norm_run,
                                   gather_run, gelu_run, leaky_relu_run, max_pool, max_pool_run, plane_map, resample, resample_run,
-                                  resample_scratch_bytes, scatter_run)
+                                  resample_scratch_bytes, scatter_run, softmax_call, softmax_run)
 
 
 cdef void *data_or_null(cnp.ndarray a) noexcept:
@@ -222,6 +222,24 @@ def gelu(x, bint approximate):
 
 def gelu_backward(grad_output, x, bint approximate):
     return activate(x, grad_output, 0, approximate, gelu_run)
+
+
+def softmax(x, int axis, bint logarithm):
+    """Softmax of x along an axis that is not empty, counted from 0, or its logarithm."""
+    cdef cnp.ndarray xa = as_dense(x, "x", -1)
+    cdef cnp.ndarray y = empty(cnp.PyArray_NDIM(xa), cnp.PyArray_DIMS(xa), cnp.PyArray_TYPE(xa))
+    cdef softmax_call s
+    cdef int i
+    s.outer = s.inner = 1
+    for i in range(axis):
+        s.outer *= cnp.PyArray_DIM(xa, i)
+    for i in range(axis + 1, cnp.PyArray_NDIM(xa)):
+        s.inner *= cnp.PyArray_DIM(xa, i)
+    s.size, s.logarithm, s.dtype = cnp.PyArray_DIM(xa, axis), logarithm, dtype_of(cnp.PyArray_TYPE(xa))
+    s.x, s.y = cnp.PyArray_DATA(xa), cnp.PyArray_DATA(y)
+    with nogil:
+        softmax_run(&s, max_threads)
+    return y
 
 
 def add(a, b, bint relu=False, Workspace workspace=None):

@@ -74,6 +74,14 @@ cdef extern from "operators.h" nogil:
         void *y
         int relu
 
+    ctypedef struct softmax_call "softmax":
+        idx outer, size, inner
+        conv_dtype dtype
+        const void *x
+        void *y
+        int logarithm
+
+    void softmax_run(const softmax_call *s, int max_threads)
     void leaky_relu_run(const activation *a, int max_threads)
     void gelu_run(const activation *a, int max_threads)
     void add_run(const addition *a, int max_threads)

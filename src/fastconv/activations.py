@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -183,8 +182,7 @@ def softmax(x: ArrayLike, axis: int = -1) -> Array:
     ValueError
         For an axis that x has not, or an empty one.
     """
-    e = np.exp(_below_zero(x, axis))
-    return e / np.add.reduce(e, axis=axis, keepdims=True)
+    return _softmax(x, axis, logarithm=False)
 
 
 def softmax_backward(grad_output: ArrayLike, y: ArrayLike, axis: int = -1) -> Array:
@@ -215,8 +213,7 @@ def softmax_backward(grad_output: ArrayLike, y: ArrayLike, axis: int = -1) -> Ar
 
 def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
     """The logarithm of `softmax`, without overflow or cancellation; parameters, result and errors are those of it."""
-    shifted = _below_zero(x, axis)
-    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    return _softmax(x, axis, logarithm=True)
 
 
 def log_softmax_backward(grad_output: ArrayLike, y: ArrayLike, axis: int = -1) -> Array:
@@ -226,15 +223,9 @@ def log_softmax_backward(grad_output: ArrayLike, y: ArrayLike, axis: int = -1) -
     return dy - np.exp(array) * dy.sum(axis=axis, keepdims=True)
 
 
-def _below_zero(x: ArrayLike, axis: int) -> Array:
-    """`x` shifted so that its largest value along `axis` is 0 and no exponential overflows."""
+def _softmax(x: ArrayLike, axis: int, logarithm: bool) -> Array:
     array = as_array(x, "x")
-    check_summed_axis(axis, array.shape)
-    largest = np.maximum.reduce(array, axis=axis, keepdims=True)
-    if math.isfinite(np.vdot(largest, largest)):  # nearly always, and quicker to see than errstate is to enter
-        return array - largest
-    with np.errstate(invalid="ignore"):  # inf - inf is NaN, as in PyTorch; nobody needs a warning from in here
-        return array - largest
+    return _core.softmax(array, check_summed_axis(axis, array.shape), logarithm)
 
 
 def _pair(grad_output: ArrayLike, other: ArrayLike, name: str) -> tuple[Array, Array]:
