@@ -104,8 +104,9 @@ static inline vec NAME(exp)(vec x)
     const REAL high = (REAL)(sizeof(REAL) == 4 ? 0.693359375 : 0.693145751953125);
     const REAL low = (REAL)(sizeof(REAL) == 4 ? -2.12194440054690583e-4 : 1.42860682030941723212e-6);
     const REAL least = (REAL)(sizeof(REAL) == 4 ? -87.0 : -708.0);
-    const mask small = x < (vec){0} + least;
-    x = (vec)((mask)x & ~small); /* an infinity would carry the exponent out of its bits */
+    const mask kept = x >= (vec){0} + least, nan = x != x;
+    const vec given = x;
+    x = (vec)((mask)x & kept); /* the bits of an infinity or a NaN would carry the exponent out of its own */
     const vec shifted = x * (REAL)1.4426950408889634 + magic, n = shifted - magic;
     const vec f = (x - n * high) - n * low;
     vec y = (vec){0} + (REAL)(1 / factorials[degree]);
@@ -113,7 +114,7 @@ static inline vec NAME(exp)(vec x)
     for (int i = degree - 1; i >= 0; i--)
         y = y * f + (REAL)(1 / factorials[i]);
     y = (vec)((mask)y + ((mask)shifted << bits)); /* the low bits of `shifted` are n */
-    return (vec)((mask)y & ~small) + (x - x); /* a NaN's own bits would come out as a number */
+    return (vec)(((mask)y & kept) | ((mask)given & nan));
 }
 
 #define CROSS_FEW 64 /* classes of which rows are turned round on the stack */
