@@ -1,8 +1,9 @@
 """The clock: libraries in turns.
 
 A round times a few calls of each library, and the next round begins with another one, so that whatever else the
-machine does falls on all alike; a turn begins when the threads of the one before rest, and with a call that is not timed. The best
-round counts (what the code can do), the median is kept beside it (what the machine let it do). A library that is far behind, and slow, has one look taken at it and leaves its turns to the others.
+machine does falls on all alike; a turn begins when the threads of the one before rest, and with a call that is not
+timed. The best round counts (what the code can do), the median is kept beside it (what the machine let it do). A library
+that is far behind, and slow, has one look taken at it and leaves its turns to the others.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ SAMPLE_SECONDS = 1e-3  # a round calls a library as often as fits in here, at le
 SLOW_SECONDS = 2e-2  # who takes longer and is far behind gives up its turns
 FAR_BEHIND = 20  # times slower than the quickest
 HOPELESS_SECONDS = 3.0  # no first call takes that long by making ready alone
-REST_SECONDS, MOST_RESTS = 1e-3, 200
+REST_SECONDS, MOST_RESTS = 1e-3, 200  # of one look whether anything runs; for a library whose threads never rest
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 200
 
 
