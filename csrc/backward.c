@@ -118,10 +118,12 @@ static void weights_block(conv_plan *plan)
     plan->chunk_w = min_idx(columns, max_idx(1, budget / (plan->depth * tile_columns(plan))) * tile_columns(plan));
 }
 
+/* Panels end in room for a vector of positions (pack_positions): of one position and eight vectors it is more than the gradient takes. */
 static double weights_task_bytes(const conv_plan *plan)
 {
     const idx columns = round_up(plan->chunk_w, tile_columns(plan)), element = element_bytes(plan);
-    return (double)(tile_bytes(plan) + 2 * ALIGNMENT + (plan->depth * columns + WEIGHTS_ROWS * line_pitch(plan->depth, element)) * element);
+    const idx panels = plan->depth * columns + lanes_of(plan) * tile_columns(plan);
+    return (double)(tile_bytes(plan) + 2 * ALIGNMENT + (panels + WEIGHTS_ROWS * line_pitch(plan->depth, element)) * element);
 }
 
 static idx weights_chunks(const conv_plan *plan)
