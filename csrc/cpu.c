@@ -30,7 +30,9 @@ static const kernel_table no_kernels;
 
 static int has_avx512(void)
 {
-#if defined(__x86_64__)
+#if defined(FASTCONV_EMULATES_AVX512) /* tests/sanitize.sh: without the target's flags the compiler cuts its vectors into narrower ones */
+    return 1;
+#elif defined(__x86_64__)
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma");

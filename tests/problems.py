@@ -15,7 +15,7 @@ def parse(names: str) -> list[Problem]:
 CATALOGUE = parse("""
     n1ic1oc1_iw1kw1  n1ic1oc1_iw2kw2  n2ic2oc3_iw8kw3  n3ic3oc4_iw9kw3pw1  n1ic7oc8_iw17kw3pw1
     n2ic8oc9_iw16kw5pw2  n1ic13oc14_iw31kw3  n1ic14oc15_iw33kw3pw1  n2ic15oc17_iw15kw3pw1
-    n1ic16oc16_iw64kw3pw1  n1ic17oc29_iw29kw2  n1ic31oc32_iw32kw1  n1ic33oc31_iw65kw3pw1
+    n1ic16oc16_iw64kw3pw1  n1ic17oc29_iw29kw2  n1ic32oc16_iw40kw2  n1ic31oc32_iw32kw1  n1ic33oc31_iw65kw3pw1
     n1ic64oc65_iw13kw3pw1  n1ic65oc64_iw7kw4
 
     n100ic1oc15_iw40kw3sw2  n100ic15oc15_iw19kw3sw2  n100ic15oc15_iw9kw3sw2

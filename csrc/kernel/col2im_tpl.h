@@ -81,8 +81,8 @@ static void NAME(col2im_task)(const void *context, idx index, int worker)
     REAL *const dx = (REAL *)call->dst + (image * p->ic + c0) * plane, *const end = dx + (c1 - c0) * plane;
     const REAL *const dy = (const REAL *)call->src + image * p->oc * positions;
     NAME(col2im_blank)(call, dx, group, c0, c1);
-    NAME(col2im_band) band;
-    for (band.y0 = 0; band.y0 < p->oh; band.y0 = band.y1)
+    NAME(col2im_band) band = {0};
+    for (; band.y0 < p->oh; band.y0 = band.y1)
         for (band.x0 = 0; band.x0 < p->ow; band.x0 = band.x1) {
             band.y1 = min_idx(band.y0 + plan->chunk_h, p->oh);
             band.x1 = min_idx(band.x0 + plan->chunk_w, p->ow);

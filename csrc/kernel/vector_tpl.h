@@ -276,15 +276,17 @@ __attribute__((always_inline)) static inline vec NAME(load_step)(const REAL *p, 
                              (lane & two) | ((3 * lane - LANES) & ~two));
 }
 
-/* LANES elements, `stride` apart: from 3 on nothing is read but them. */
-static inline vec NAME(load_strided)(const REAL *p, idx stride)
+/* LANES elements, `stride` apart, and nothing but them. */
+static inline vec NAME(load_each)(const REAL *p, idx stride)
 {
     vec v;
-    if (stride == 1)
-        return NAME(load)(p);
-    if (stride == 2)
-        return NAME(load_even)(p);
     for (int lane = 0; lane < LANES; lane++)
         v[lane] = p[lane * stride];
     return v;
+}
+
+/* The same, with a stride of 2 from as many pairs: one element more is read. */
+static inline vec NAME(load_strided)(const REAL *p, idx stride)
+{
+    return stride == 1 ? NAME(load)(p) : stride == 2 ? NAME(load_even)(p) : NAME(load_each)(p, stride);
 }

@@ -50,7 +50,7 @@ static inline void NAME(winograd_gather)(REAL *taps, const NAME(weights) *w, idx
     for (; w->taps - t > LANES / 4 && first + (LANES - 1) * step + t + LANES <= w->end; t += LANES)
         NAME(transpose)(taps + t * LANES, LANES, first + t, step);
     for (; t < w->taps; t++)
-        NAME(store)(taps + t * LANES, NAME(load_strided)(first + t, step));
+        NAME(store)(taps + t * LANES, NAME(load_each)(first + t, step));
 }
 
 /* Where the taps of each group lie in `taps`, three by three; those that the last group lacks are the zeros after them. */

@@ -3,7 +3,9 @@
 #define VECTOR_BYTES 64
 #define MR 14
 #define NV 2
+#ifdef __AVX512F__
 #include <immintrin.h>
 #define LARGER_f32 _mm512_max_ps
 #define LARGER_f64 _mm512_max_pd
+#endif
 #include "../kernel/target_tpl.h"
