@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from problems import Problem
 
-from fastconv import _conv_arguments, reference
+from fastconv import _conv_arguments, _core, reference
 
 PASSES = ("fwd", "bwd_data", "bwd_weights", "bwd_bias")
 ALGORITHMS = _conv_arguments.ALGORITHMS["fwd"]
+BACKWARD = [(pass_, name) for pass_ in ("bwd_data", "bwd_weights") for name in _conv_arguments.ALGORITHMS[pass_]]
 TILE, PLANE = 4, 1 << 20  # outputs along an axis: of the largest Winograd transform; more than a plane of the tests has
 TRANSFORMS = {"auto": TILE, "winograd": TILE, "fft": PLANE}  # those that may be transforms, whose error belongs to a tile
 FFT_TAPS = 24  # from which on `auto` may take the FFT
@@ -75,6 +76,15 @@ def forward(
     """Run fwd with one algorithm; None where that does not apply to the problem."""
     conv = function(module, "conv", problem.ndim)
     return or_none(conv, *arrays[:3], **problem.arguments(), algorithm=algorithm, out=out)
+
+
+def backward(problem: Problem, arrays: tuple[np.ndarray, ...], pass_: str, algorithm: str) -> np.ndarray | None:
+    """Run one backward pass with one algorithm, which can be named in the seam alone; None where that does not apply."""
+    x, w, _, dy = arrays
+    position = ("bwd_data", "bwd_weights").index(pass_)
+    options = {"need": [i == position for i in range(3)], ("data_algorithm", "weights_algorithm")[position]: algorithm}
+    grads = or_none(_core.conv_backward, problem.ndim, dy, x, w, **problem.arguments(), **options)
+    return None if grads is None else grads[position]
 
 
 def or_none(call: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:

@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 from bounds import (
     ALGORITHMS,
+    BACKWARD,
     PASSES,
     TILE,
     TRANSFORMS,
     assert_within,
+    backward,
     expected,
     forward,
     function,
-    or_none,
     run,
 )
 from problems import CATALOGUE, Problem, parse
 
 import fastconv as fc
-from fastconv import _conv_arguments, _core
+from fastconv import _core
 
 # Large enough that threads share the work, and that blocks and panels are cut more than once.
 LARGER = parse("""
@@ -70,20 +71,17 @@ def test_bwd_weights(problem: Problem, isa: str, dtype: str) -> None:
 
 @pytest.mark.parametrize(
     ("pass_", "algorithm"),
-    [(pass_, name) for pass_ in ("bwd_data", "bwd_weights") for name in _conv_arguments.ALGORITHMS[pass_] if name != "auto"],
+    [each for each in BACKWARD if each[1] != "auto"],
 )
 @pytest.mark.parametrize("problem", CATALOGUE + LARGER[:5], ids=str)
 def test_every_kernel_of_backward(
     problem: Problem, pass_: str, algorithm: str, isa: str, dtype: str
 ) -> None:
-    """Those too that `auto` leaves to other shapes; they can be named in the seam alone."""
-    x, w, _, dy = problem.arrays(dtype)
-    position = ("bwd_data", "bwd_weights").index(pass_)
-    options = {"need": [i == position for i in range(3)], ("data_algorithm", "weights_algorithm")[position]: algorithm}
-    grads = or_none(_core.conv_backward, problem.ndim, dy, x, w, **problem.arguments(), **options)
-    if grads is None:
+    """Those too that `auto` leaves to other shapes."""
+    grad = backward(problem, problem.arrays(dtype), pass_, algorithm)
+    if grad is None:
         pytest.skip("the algorithm does not apply")
-    assert_within(grads[position], expected(problem, dtype)[pass_], dtype, TRANSFORMS.get(algorithm, 1))
+    assert_within(grad, expected(problem, dtype)[pass_], dtype, TRANSFORMS.get(algorithm, 1))
 
 
 @pytest.mark.parametrize("problem", LARGER, ids=str)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bounds import ALGORITHMS, forward, function
+from bounds import ALGORITHMS, BACKWARD, backward, forward
 from problems import CATALOGUE, Problem
 
 import fastconv as fc
@@ -47,7 +47,8 @@ def run_guarded(problem: Problem, dtype: str, side: str) -> None:
     out = guarded(np.zeros(problem.output_shape, dtype), side)
     for algorithm in ALGORITHMS:
         forward(fc, problem, (x, w, b), algorithm, out=out)
-    function(fc, "conv_backward", problem.ndim)(dy, x, w, **problem.arguments())
+    for pass_, algorithm in BACKWARD:
+        backward(problem, (x, w, b, dy), pass_, algorithm)
 
 
 def main(isa: str, side: str) -> None:
