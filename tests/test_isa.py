@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +56,21 @@ def test_environment_threads() -> None:
     assert imported(FASTCONV_NUM_THREADS="1").stdout.strip() == "1"
     assert imported(OMP_NUM_THREADS="1").stdout.strip() == "1"
     assert imported(FASTCONV_NUM_THREADS="2", OMP_NUM_THREADS="1").stdout.strip() == "2"
+
+
+CORE = Path(__file__).parents[1] / "csrc"
+CROSS_COMPILER = shutil.which("aarch64-linux-gnu-gcc")
+
+
+@pytest.mark.skipif(CROSS_COMPILER is None, reason="no cross compiler for AArch64 at hand")
+def test_the_core_is_clean_c_for_aarch64() -> None:
+    sources = [*sorted(CORE.glob("*.c")), CORE / "target" / "neon.c", CORE / "target" / "generic.c"]
+    flags = ["-std=gnu11", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
+    done = subprocess.run(
+        [str(CROSS_COMPILER), "-fsyntax-only", *flags, f"-I{CORE}", "-DFASTCONV_HAVE_NEON", *map(str, sources)],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
