@@ -3,7 +3,7 @@
 #define VECTOR_BYTES 64
 #define MR 14
 #define NV 2
-#ifdef __AVX512F__
+#ifdef __AVX512F__ /* but where tests/sanitize.sh has it emulated */
 #include <immintrin.h>
 #define LARGER_f32 _mm512_max_ps
 #define LARGER_f64 _mm512_max_pd
