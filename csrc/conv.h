@@ -108,7 +108,7 @@ typedef struct {
                                       transformed at a time; fft: chunk_h counts pairs of tiles */
     idx pitch;                  /* direct: elements from one packed row to the next */
     int in_place;               /* direct: rows are read where they lie */
-    idx tile_h, tile_w;         /* winograd: outputs of a tile; fft: length of a transform; 1: the axis is not transformed */
+    idx tile_h, tile_w;         /* winograd: points of a tile; fft: length of a transform; 1: the axis is not transformed */
     idx block_rows;             /* winograd: of the result, at a time */
     idx depth;                  /* weights: positions reduced over at a time; outer: output channels of a task;
                                       stencil: rows at a time */

@@ -6,39 +6,111 @@
 #include "kernels.h"
 #include "lattices.h"
 
-/* ---- Winograd: a cut into tiles and groups of three taps, and where its pieces lie in a task's scratch ---- */
+/* ---- Winograd: a cut into tiles and groups of taps, and where its pieces lie in a task's scratch ---- */
 
-#define WINOGRAD_LEAST 16 /* terms, for each axis transformed, from which on tiles of four keep the error bound: fewer
-                             do not average. F(4, 3) on normal data: 8 u S with 16 terms, F(4x4, 3x3) 10 with 32. */
+/* Results of a tile and taps of a group, where a tile has so many points: F(2, 2), F(2, 3), F(4, 2), F(4, 3). */
+static inline int winograd_tile_of(int points)
+{
+    return points == 1 ? 1 : points <= 4 ? 2 : 4;
+}
+
+static inline int winograd_reach_of(int points)
+{
+    return points == 1 ? 1 : points % 2 ? 2 : 3;
+}
+
+/* An axis as correlations of stride 1 without dilation: taps that are `period` apart read source positions `step` apart for results that
+ * are `apart`. An axis with one tap is not transformed. */
+typedef struct {
+    idx points, tile, reach; /* of a tile, its results, taps of a group */
+    idx period, step, apart;
+    idx residues;            /* of the period, that taps have */
+    idx groups, whole, deep; /* groups of taps, the first of which have all of theirs; groups of the first residue */
+    idx each, tiles;         /* tiles of the results of one correlation, and of all */
+} winograd_axis;
+
+static inline winograd_axis winograd_axis_of(const conv_axis *axis, idx points)
+{
+    winograd_axis x = {.points = points, .tile = winograd_tile_of((int)points), .reach = winograd_reach_of((int)points),
+                       .period = 1, .step = axis->step, .apart = 1, .residues = 1};
+    if (points > 1) {
+        const idx common = gcd_idx(axis->step, axis_distance(axis));
+        x.period = axis->step / common;
+        x.apart = axis_distance(axis) / common;
+        x.step = x.apart * axis->step;
+        x.residues = min_idx(x.period, axis->taps);
+    }
+    for (idx residue = 0; residue < x.residues; residue++) {
+        const idx taps = ceil_div(axis->taps - residue, x.period);
+        x.groups += ceil_div(taps, x.reach);
+        x.whole += taps / x.reach;
+    }
+    x.deep = ceil_div(ceil_div(axis->taps, x.period), x.reach);
+    x.each = ceil_div(ceil_div(axis->grid, x.apart), x.tile);
+    x.tiles = x.each * min_idx(x.apart, axis->grid);
+    return x;
+}
+
+/* Source columns of a row's transform for one that its points read: all are transformed where a stride of two leaves the others to another
+ * group of taps. Columns further apart are gathered. */
+static inline idx winograd_wide(const winograd_axis *x)
+{
+    return x->step == 2 && x->apart == 1 ? 2 : 1;
+}
+
+/* Its first tap, counted from the first source position on, and how many it has. */
+typedef struct {
+    idx tap, taps;
+} winograd_group;
+
+static inline winograd_group winograd_group_of(const winograd_axis *x, idx taps, idx group)
+{
+    const int whole = group < x->whole;
+    idx before = whole ? group : group - x->whole;
+    for (idx residue = 0;; residue++) {
+        const idx all = ceil_div(taps - residue, x->period), full = all / x->reach, some = all % x->reach;
+        const idx here = whole ? full : some > 0;
+        if (before < here)
+            return (winograd_group){residue + x->period * x->reach * (whole ? before : full), whole ? x->reach : some};
+        before -= here;
+    }
+}
 
 typedef struct {
-    idx tile_h, tile_w, frequencies;
-    idx groups_h, groups_w, spare_h, spare_w; /* groups of three taps; those that the last group lacks */
-    idx apart_h, apart_w;                     /* results between neighbours: a dilated axis is so many correlations, one after the other */
-    idx each_h, each_w;                       /* tiles of one of them */
-    idx tiles_h, tiles_w;                     /* of an image */
-    idx k;                                    /* terms: groups * channels */
+    winograd_axis h, w;
+    idx frequencies, k; /* points of a tile; terms: groups * channels */
 } winograd_shape;
 
 static inline winograd_shape winograd_shape_of(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
-    winograd_shape s = {.tile_h = plan->tile_h, .tile_w = plan->tile_w, .groups_h = 1, .groups_w = 1};
-    if (s.tile_h > 1)
-        s.groups_h = ceil_div(lat.h.taps, 3);
-    if (s.tile_w > 1)
-        s.groups_w = ceil_div(lat.w.taps, 3);
-    s.spare_h = s.tile_h > 1 ? 3 * s.groups_h - lat.h.taps : 0;
-    s.spare_w = s.tile_w > 1 ? 3 * s.groups_w - lat.w.taps : 0;
-    s.frequencies = (s.tile_h > 1 ? s.tile_h + 2 : 1) * (s.tile_w > 1 ? s.tile_w + 2 : 1);
-    s.apart_h = s.tile_h > 1 ? axis_distance(&lat.h) : 1;
-    s.apart_w = s.tile_w > 1 ? axis_distance(&lat.w) : 1;
-    s.each_h = ceil_div(ceil_div(lat.h.grid, s.apart_h), s.tile_h);
-    s.each_w = ceil_div(ceil_div(lat.w.grid, s.apart_w), s.tile_w);
-    s.tiles_h = s.each_h * min_idx(s.apart_h, lat.h.grid);
-    s.tiles_w = s.each_w * min_idx(s.apart_w, lat.w.grid);
-    s.k = lat.source_channels * s.groups_h * s.groups_w;
+    winograd_shape s = {winograd_axis_of(&lat.h, plan->tile_h), winograd_axis_of(&lat.w, plan->tile_w), 0, 0};
+    s.frequencies = s.h.points * s.w.points;
+    s.k = lat.source_channels * s.h.groups * s.w.groups;
     return s;
+}
+
+/* Groups whose terms come before those of group (h, w). The last point of an axis has nothing of a group that lacks its last tap: in this order
+ * the terms that a frequency has follow each other. */
+static inline idx winograd_before(const winograd_shape *s, idx h, idx w)
+{
+    const idx lacking = s->w.groups - s->w.whole;
+    if (w < s->w.whole)
+        return s->h.whole * lacking + h * s->w.whole + w;
+    return (h < s->h.whole ? 0 : s->h.groups * s->w.whole) + h * lacking + w - s->w.whole;
+}
+
+/* Groups [first, end) that frequency (i, j) has. */
+typedef struct {
+    idx first, end;
+} winograd_span;
+
+static inline winograd_span winograd_span_of(const winograd_shape *s, idx i, idx j)
+{
+    const idx rows = i == s->h.points - 1 ? s->h.whole : s->h.groups, first = s->h.whole * (s->w.groups - s->w.whole);
+    if (j == s->w.points - 1)
+        return (winograd_span){first, first + rows * s->w.whole};
+    return (winograd_span){0, rows * s->w.groups};
 }
 
 /* A tile: its image, its first result, and the tiles from it to the end of a row of its correlation. */
@@ -54,10 +126,10 @@ static inline idx winograd_left(idx count, idx apart)
 
 static inline winograd_place winograd_place_of(const winograd_shape *s, idx j)
 {
-    const idx row = j / s->tiles_w, ty = row % s->tiles_h, tx = j % s->tiles_w;
-    const idx phase_h = ty < s->each_h ? 0 : ty / s->each_h, phase_w = tx < s->each_w ? 0 : tx / s->each_w;
-    const idx y = ty - phase_h * s->each_h, x = tx - phase_w * s->each_w;
-    return (winograd_place){row / s->tiles_h, phase_h + y * s->tile_h * s->apart_h, phase_w + x * s->tile_w * s->apart_w, s->each_w - x};
+    const idx row = j / s->w.tiles, ty = row % s->h.tiles, tx = j % s->w.tiles;
+    const idx phase_h = ty < s->h.each ? 0 : ty / s->h.each, phase_w = tx < s->w.each ? 0 : tx / s->w.each;
+    const idx y = ty - phase_h * s->h.each, x = tx - phase_w * s->w.each;
+    return (winograd_place){row / s->h.tiles, phase_h + y * s->h.tile * s->h.apart, phase_w + x * s->w.tile * s->w.apart, s->w.each - x};
 }
 
 /* Terms that are summed before they are added to the others: tiles of four multiply the roundings of these sums by ten. */
@@ -78,14 +150,14 @@ static inline int winograd_keeps(const conv_plan *plan)
 /* Elements for the taps of some kernels, for zeros, and for where the taps of each group are. */
 static inline idx winograd_taps_room(const winograd_shape *s, const lattice *lat, idx lanes)
 {
-    return round_up(lat->h.taps * lat->w.taps, lanes) * lanes + lanes + round_up(9 * s->groups_h * s->groups_w, lanes);
+    return round_up(lat->h.taps * lat->w.taps, lanes) * lanes + lanes + round_up(9 * s->h.groups * s->w.groups, lanes);
 }
 
 /* Offsets in elements. */
 typedef struct {
     idx ldv, ldu;          /* columns of all strips; of a row of u */
     idx next_v, next_u, next_m, strip; /* from one frequency to the next, and from one strip */
-    idx buffer, v, u, m, rows, gathered, zeros, pixels, suspect, taps, panel, again, total;
+    idx buffer, v, u, m, rows, gathered, zeros, pixels, suspect, taps, panel, again, groups, total;
 } winograd_scratch;
 
 static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
@@ -94,7 +166,8 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     const winograd_shape s = winograd_shape_of(plan);
     const lattice lat = plan->largest;
     const idx rows = plan->block_rows, taps = lat.h.taps * lat.w.taps, depth = lat.source_channels * taps;
-    const idx width = min_idx(plan->chunk_h, s.tiles_w) * s.tile_w + 2 + 3 * s.groups_w;
+    const idx width = min_idx(plan->chunk_h, s.w.tiles) * s.w.tile + s.w.points + s.w.reach * s.w.deep, wide = winograd_wide(&s.w);
+    const idx tables = (s.h.groups + s.w.groups) * (idx)sizeof(winograd_group) / dtype_bytes(plan->p.dtype);
     winograd_scratch at = {.ldv = round_up(plan->chunk_h, nr), .ldu = odd_pitch(s.k, lanes)};
     at.v = BUFFER_ROWS * plan->kernels->nv * lanes;
     at.next_v = odd_pitch(s.k * nr, lanes);
@@ -104,14 +177,15 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     at.u = at.v + ceil_div(plan->chunk_h, nr) * at.strip + lanes;
     at.m = at.u + (winograd_keeps(plan) ? 0 : s.frequencies * at.next_u);
     at.rows = at.m + s.frequencies * at.next_m;
-    at.gathered = at.rows + 6 * (round_up(width, lanes) + 5 * lanes);
-    at.zeros = at.gathered + (s.apart_w > 1 ? 6 * (round_up(width, lanes) + lanes) : 0);
-    at.pixels = at.zeros + round_up(width, lanes) + lanes;
+    at.gathered = at.rows + 6 * (round_up(width, lanes) + 5 * lanes) * wide;
+    at.zeros = at.gathered + (s.w.step > wide ? 6 * (round_up(width, lanes) + lanes) : 0);
+    at.pixels = at.zeros + round_up(width * wide, lanes) + lanes;
     at.suspect = at.pixels + 16 * nr;
     at.taps = at.suspect + rows * at.ldv;
     at.panel = at.taps + winograd_taps_room(&s, &lat, lanes);
     at.again = at.panel + depth * lanes;
-    at.total = at.again + round_up(plan->kernels->mr * depth, lanes);
+    at.groups = at.again + round_up(plan->kernels->mr * depth, lanes);
+    at.total = at.groups + round_up(tables, lanes);
     return at;
 }
 

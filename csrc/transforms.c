@@ -8,17 +8,21 @@
 #define WINOGRAD_SOURCE 5242880 /* of transformed source, where weights come block by block for all of it */
 #define WINOGRAD_APART 2.0     /* cycles to gather an element, or to put one */
 #define WINOGRAD_LINE 80       /* cycles to write a line of transforms to memory and to read it */
+#define WINOGRAD_PRODUCTS 1.15 /* of the cycles on paper: measured */
+#define WINOGRAD_SUM 6         /* cycles to begin and to end a vector's sum: measured */
+#define WINOGRAD_ROW 100       /* to begin with a row of tiles, and with each of its groups of taps: measured */
+#define WINOGRAD_LEFT 18       /* cycles of a line of the source's transforms that the second-level cache has no room for */
 #define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
 
 /* Weights in one block where that leaves room for two strips of source; else blocks of a tile's rows or a few, which
  * every strip of the task shares. */
-static void winograd_tile(conv_plan *plan, const lattice *lat, idx tile)
+static void winograd_tile(conv_plan *plan, const lattice *lat, idx points)
 {
     const idx mr = plan->kernels->mr, rows = lat->result_channels;
-    plan->tile_h = lat->h.taps == 1 ? 1 : tile;
-    plan->tile_w = lat->w.taps == 1 ? 1 : tile;
+    plan->tile_h = lat->h.taps == 1 ? 1 : points;
+    plan->tile_w = lat->w.taps == 1 ? 1 : points;
     const winograd_shape s = winograd_shape_of(plan);
-    const idx tiles = max_idx(1, plan->p.n * s.tiles_h * s.tiles_w);
+    const idx tiles = max_idx(1, plan->p.n * s.h.tiles * s.w.tiles);
     const idx each = s.frequencies * s.k * element_bytes(plan), most = WINOGRAD_BYTES / each; /* columns and rows together */
     plan->nv = tiles <= lanes_of(plan) ? 1 : plan->kernels->nv;
     const idx nr = tile_columns(plan);
@@ -38,46 +42,83 @@ static double far_source(const conv_plan *plan, const lattice *lat)
     return bytes > SOURCE_FAR ? bytes / ALIGNMENT * 30 : 0;
 }
 
+/* Products of an axis for each channel of a tile: the last point has none of a group that lacks its last tap. */
+static double winograd_products(const winograd_axis *axis)
+{
+    return (double)((axis->points - 1) * axis->groups + axis->whole);
+}
+
 static double winograd_cost(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
     const winograd_shape s = winograd_shape_of(plan);
     const double lanes = (double)lanes_of(plan);
-    const double f = (double)s.frequencies, rows = (double)lat.result_channels, k = (double)s.k;
-    const double strips = (double)round_up(s.tiles_h * s.tiles_w, lanes_of(plan));
+    const double f = (double)s.frequencies, rows = (double)lat.result_channels, k = (double)s.k, channels = (double)lat.source_channels;
+    const double tiles = (double)(s.h.tiles * s.w.tiles), strips = (double)round_up(s.h.tiles * s.w.tiles, lanes_of(plan));
+    const double terms = channels * winograd_products(&s.h) * winograd_products(&s.w);
     /* cycles of a vector of a frequency, of the source's first group of taps and of each other, and of the result: measured */
-    const int both = s.tile_h > 1 && s.tile_w > 1;
-    const double first = both ? 13 : s.tile_w > 1 ? 15 : 28, other = both ? first : 5, channels = (double)lat.source_channels;
-    const double vectors = (double)(s.tiles_h * (s.tiles_w / s.each_w)) * (double)ceil_div(s.each_w, lanes_of(plan));
-    /* a dilated row is gathered and its results are put one by one: measured */
-    const double apart = s.apart_w == 1 ? 0 : WINOGRAD_APART * (double)(s.tiles_h * s.tiles_w * s.tile_w) *
-        (k * (double)(s.tile_h > 1 ? s.tile_h + 2 : 1) + rows * (double)s.tile_h);
+    const int both = s.h.points > 1 && s.w.points > 1;
+    const double first = both ? 10 : s.w.points > 1 ? 15 : 28, other = both ? first : 5;
+    const double vectors = (double)(s.h.tiles * (s.w.tiles / s.w.each)) * (double)ceil_div(s.w.each, lanes_of(plan));
+    /* columns that are not side by side are gathered, results put one by one: measured */
+    const double columns = s.w.step == winograd_wide(&s.w) ? 0 : channels * (double)(s.h.groups * s.h.points * s.w.residues);
+    const double results = s.w.apart == 1 ? 0 : rows * (double)s.h.tile;
+    const double apart = WINOGRAD_APART * tiles * (double)s.w.tile * (columns + results);
     /* where not even a tile's rows and columns stay in the second-level cache, transforms go to memory and come from there: measured */
     const double spilled = f * k * (double)(plan->kernels->mr + 2 * tile_columns(plan)) * (double)element_bytes(plan) > 2 * WINOGRAD_BYTES;
-    return far_source(plan, &lat) + apart
+    /* or not all rows and a few columns do, the source's are read again and again from the third-level cache: measured */
+    const double left = f * k * (rows + 2 * (double)tile_columns(plan)) * (double)element_bytes(plan) > WINOGRAD_BYTES;
+    return far_source(plan, &lat) + apart + left * f * k * strips * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LEFT
            + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
-           + (both && s.tiles_h * s.tiles_w > tile_columns(plan) ? 1.5 : 1.3) * f * strips * rows * k / lanes / 2 /* products */
+           + (WINOGRAD_PRODUCTS * terms / 2 + WINOGRAD_SUM * f) * strips / lanes * rows
            + f * vectors * (first * channels + other * (k - channels)) + first * f * strips / lanes * rows
+           + WINOGRAD_ROW * channels * (double)(s.h.tiles * (s.w.tiles / s.w.each) * s.h.groups * (1 + s.w.groups))
            /* weights: made, even where a plan has kept them, so that it chooses as the function does */
            + (channels * ((both ? 40 : 20) + 3 * (double)(lat.h.taps * lat.w.taps)) + 2 * f * k) * rows / lanes;
 }
 
+/* Whether an axis has three quarters of the taps of its groups, and padding of half its kernel at most: F(4, 3) multiplies the roundings of
+ * groups that lack taps, or lie in padding where the others do not, by more than a tile's S has. */
+static int winograd_fills(const conv_axis *axis)
+{
+    const winograd_axis x = winograd_axis_of(axis, 6);
+    const idx low = min_idx(tap_position(axis, 0), tap_position(axis, axis->taps - 1)), extent = (axis->taps - 1) * axis_distance(axis) + 1;
+    const idx after = (axis->grid - 1) * axis->step + low + extent - axis->size;
+    return x.groups == 1 || (4 * axis->taps >= 3 * x.reach * x.groups && 2 * max_idx(-low, after) <= extent);
+}
+
+/* Whether tiles of so many points keep the error bound: those of four results need sums of many products, whose roundings average. Of 200,000
+ * random problems, normal and positive, with any padding, none that this lets through left 16 u S. */
+static int winograd_averages(const lattice *lat, idx points)
+{
+    static const idx least[2][2] = {{32, 48}, {100, 288}}; /* products: of an axis or two, F(4, 2) and F(4, 3) */
+    const int both = lat->h.taps > 1 && lat->w.taps > 1;
+    if (points < 5)
+        return both;
+    return lat->source_channels * lat->h.taps * lat->w.taps >= least[both][points - 5] &&
+           (points == 5 || (winograd_fills(&lat->h) && winograd_fills(&lat->w)));
+}
+
 static void winograd_block(conv_plan *plan)
 {
+    static const idx forms[] = {6, 5, 4, 3};
     const lattice lat = plan->largest;
+    idx best = forms[1];
+    double least = 1e300;
     plan->m_rows = lat.result_channels;
     plan->channels = lat.source_channels;
     plan->chunk_n = plan->chunk_h = 1;
-    double two = 1e300;
-    if (lat.h.taps > 1 && lat.w.taps > 1) {
-        winograd_tile(plan, &lat, 2);
-        if (lat.source_channels < WINOGRAD_LEAST || winograd_shape_of(plan).k < 2 * WINOGRAD_LEAST)
-            return;
-        two = winograd_cost(plan);
+    for (int i = 0; i < 4; i++) {
+        if (!winograd_averages(&lat, forms[i]))
+            continue;
+        winograd_tile(plan, &lat, forms[i]);
+        const double cycles = winograd_cost(plan);
+        if (cycles < least) {
+            best = forms[i];
+            least = cycles;
+        }
     }
-    winograd_tile(plan, &lat, 4);
-    if (two < winograd_cost(plan))
-        winograd_tile(plan, &lat, 2);
+    winograd_tile(plan, &lat, best);
 }
 
 /* Tasks that split the rows transform the source again, those that split the tiles the weights: whichever is less. Few tasks are as many for
@@ -85,7 +126,7 @@ static void winograd_block(conv_plan *plan)
 static void winograd_share(conv_plan *plan)
 {
     const winograd_shape s = winograd_shape_of(plan);
-    const idx lanes = lanes_of(plan), tiles = plan->p.n * s.tiles_h * s.tiles_w, others = plan->p.groups;
+    const idx lanes = lanes_of(plan), tiles = plan->p.n * s.h.tiles * s.w.tiles, others = plan->p.groups;
     const idx each = ceil_div(plan->threads, others), tasks = ceil_div(tiles, plan->chunk_w);
     if (others * tasks >= 4 * plan->threads)
         return;
@@ -103,22 +144,28 @@ static double winograd_task_bytes(const conv_plan *plan)
 static idx winograd_chunks(const conv_plan *plan)
 {
     const winograd_shape s = winograd_shape_of(plan);
-    return ceil_div(plan->p.n * s.tiles_h * s.tiles_w, plan->chunk_w);
+    return ceil_div(plan->p.n * s.h.tiles * s.w.tiles, plan->chunk_w);
 }
 
-/* Points of stride 1, a reduction long enough to average the transform's errors, and transforms
- * allowed. */
+/* An axis with one tap, or with two that a stride does not part. */
+static int winograd_axis_applies(const conv_axis *axis)
+{
+    return axis->taps == 1 || axis->taps > axis->step / gcd_idx(axis->step, axis_distance(axis));
+}
+
+/* Results side by side, some tile that keeps the bound, and transforms allowed. */
 static int winograd_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
+    const lattice lat = plan->largest;
     const int allowed = p->algorithm == CONV_WINOGRAD || !p->strict;
-    return allowed && p->kh * p->kw > 1 && p->stride_h == 1 && p->stride_w == 1 &&
-           (p->pass == CONV_FWD || p->pad_mode == CONV_ZEROS) &&
-           ((p->kh > 1 && p->kw > 1) || (p->pass == CONV_FWD ? p->ic : p->oc) >= WINOGRAD_LEAST);
+    return allowed && p->kh * p->kw > 1 && winograd_axis_applies(&lat.h) && winograd_axis_applies(&lat.w) &&
+           (p->pass == CONV_FWD || (p->stride_h == 1 && p->stride_w == 1 && p->pad_mode == CONV_ZEROS)) &&
+           (winograd_averages(&lat, 4) || winograd_averages(&lat, 5));
 }
 
 const conv_algorithm winograd_algorithm = {
-    .id = CONV_WINOGRAD, .kernel = KERNEL_WINOGRAD, .reason = "stride 1: transforms of short tiles multiply less than the definition does",
+    .id = CONV_WINOGRAD, .kernel = KERNEL_WINOGRAD, .reason = "transforms of short tiles multiply less than the definition does",
     .applicable = winograd_applies, .block = winograd_block, .cost = winograd_cost, .chunks = winograd_chunks,
     .task_bytes = winograd_task_bytes, .limit = PANEL_LIMIT, .regroups = 1, .share = winograd_share,
 };

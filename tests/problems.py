@@ -45,6 +45,10 @@ CATALOGUE = parse("""
     n2ic17oc9_iw77kw3pw1  n2ic9oc18_iw50kw9pw4  n2ic18oc7_iw41kw4pl3  n1ic19oc3_iw35kw3pw2_reflect
     n2g2ic66oc8_ih11kh3ph1  n2ic16oc5_ih23iw9kh3kw1ph1pw0  n1ic80oc17_ih5iw35kh1kw3ph0pw1
 
+    n1ic32oc40_ih40kh3sh2ph1  n1ic40oc16_ih30kh2  n1ic16oc20_ih30iw37kh4sh2ph1  n1ic3oc8_ih40kh7sh2ph3  n1ic40oc16_ih13kh3sh2ph1
+    n1ic20oc6_ih31iw44kh7sh3ph3  n2ic20oc5_ih30kh3sh2ph1_reflect  n1ic9oc8_ih37kh5sh2ph4dh2_circular  n1ic33oc7_iw200kw15sw2pw7
+    n2ic40oc20_iw300kw3sw2pw1  n1ic18oc8_ih31kh3kw1sh2sw3ph1pw0  n1ic18oc8_ih31kh1kw3sh2pw1  n1g2ic40oc10_ih19iw23kh4kw5sh2sw3ph1pw2
+
     n1ic600oc5_ih4kh3ph1  n1ic5oc600_ih4kh3ph1  n4ic128oc16_ih4kh3ph1  n1ic64oc8_ih5kh4  n1ic40oc130_ih6kh3ph1
 
     n1ic17oc9_ih13iw11kh3ph2dh2  n2ic16oc5_ih9iw14kh3ph3pw2dh3dw2  n1ic33oc7_iw40kw3pw5dw5  n1ic16oc3_ih12kh5ph4dh2_reflect

@@ -11,6 +11,7 @@ typedef struct {
     idx low_h, low_w;          /* source position of the first tap of point 0 */
     idx j0, j1;                /* tiles */
     REAL *v, *m, *rows, *gathered, *zeros, *pixels, *suspect, *panel, *again;
+    winograd_group *groups_h, *groups_w;
 } NAME(winograd);
 
 /* Vectors of the strip that begins with tile j. */
@@ -24,11 +25,21 @@ __attribute__((always_inline)) static inline void NAME(winograd_in)(const int a,
 {
     if (a == 1) {
         t[0] = d[0];
+    } else if (a == 3) {
+        t[0] = d[0] - d[1];
+        t[1] = d[1];
+        t[2] = d[2] - d[1];
     } else if (a == 4) {
         t[0] = d[0] - d[2];
         t[1] = d[1] + d[2];
         t[2] = d[2] - d[1];
         t[3] = d[3] - d[1];
+    } else if (a == 5) {
+        t[0] = (d[0] - d[3]) + 1.5f * (d[1] - d[2]);
+        t[1] = (d[1] + d[3]) + 2.5f * d[2];
+        t[2] = d[3] - 0.5f * (d[1] + d[2]);
+        t[3] = (d[2] + d[3]) - 2 * d[1];
+        t[4] = (d[4] - d[1]) + 1.5f * (d[3] - d[2]);
     } else {
         const vec even = d[4] - d[2], odd = d[3] - d[1];
         t[0] = (d[0] - d[2]) + even + 1.5f * odd;
@@ -40,32 +51,40 @@ __attribute__((always_inline)) static inline void NAME(winograd_in)(const int a,
     }
 }
 
-/* d[j][lane] = p[lane * (a - 2) + j]: the points of LANES tiles side by side. Whole vectors are loaded, as winograd_down
- * stored them, and the points that two tiles share are moved over by a lane. */
-__attribute__((always_inline)) static inline void NAME(winograd_points)(const int a, const REAL *p, vec *d)
+/* Piece k of each of LANES tiles of `tile` elements; of two times as many, every second of which counts, where wide. */
+__attribute__((always_inline)) static inline vec NAME(winograd_piece)(const int wide, const int tile, const REAL *p, const int k)
 {
-    const idx apart = (a == 1 ? 1 : a - 2) * PIECE;
-    const vec first = NAME(load_pieces)(p, apart);
+    if (wide == 1)
+        return NAME(load_pieces)(p + k * PIECE, tile * PIECE);
+    return NAME(evens)(NAME(load_pieces)(p + 2 * k * PIECE, 2 * tile * PIECE), NAME(load_pieces)(p + (2 * k + 1) * PIECE, 2 * tile * PIECE));
+}
+
+/* d[j][lane] = p[(lane * tile + j) * wide]: the points of LANES tiles side by side. Whole vectors are loaded, as winograd_down
+ * stored them, and the points that two tiles share are moved over by a lane. */
+__attribute__((always_inline)) static inline void NAME(winograd_points)(const int wide, const int a, const REAL *p, vec *d)
+{
+    const int tile = winograd_tile_of(a);
+    const vec first = NAME(winograd_piece)(wide, tile, p, 0);
     if (a == 1) {
         d[0] = first;
-    } else if (a == 4) {
-        const vec second = NAME(load_pieces)(p + PIECE, apart), last = NAME(load_pieces)(p + 2 * PIECE, apart);
+        return;
+    }
+    const vec second = NAME(winograd_piece)(wide, tile, p, 1), last = NAME(winograd_piece)(wide, tile, p, tile);
+    if (tile == 2) {
         d[0] = NAME(evens)(first, second);
         d[1] = NAME(odds)(first, second);
-        d[2] = NAME(moved)(d[0], last, 1, 0);
-        d[3] = NAME(moved)(d[1], last, 1, 1);
     } else {
-        const vec second = NAME(load_pieces)(p + PIECE, apart), third = NAME(load_pieces)(p + 2 * PIECE, apart);
-        const vec fourth = NAME(load_pieces)(p + 3 * PIECE, apart), last = NAME(load_pieces)(p + 4 * PIECE, apart);
+        const vec third = NAME(winograd_piece)(wide, tile, p, 2), fourth = NAME(winograd_piece)(wide, tile, p, 3);
         const vec low0 = NAME(evens)(first, second), low1 = NAME(odds)(first, second);
         const vec high0 = NAME(evens)(third, fourth), high1 = NAME(odds)(third, fourth);
         d[0] = NAME(evens)(low0, high0);
         d[1] = NAME(evens)(low1, high1);
         d[2] = NAME(odds)(low0, high0);
         d[3] = NAME(odds)(low1, high1);
-        d[4] = NAME(moved)(d[0], last, 1, 0);
-        d[5] = NAME(moved)(d[1], last, 1, 1);
     }
+    d[tile] = NAME(moved)(d[0], last, 1, 0);
+    if (a == tile + 2)
+        d[tile + 1] = NAME(moved)(d[1], last, 1, 1);
 }
 
 /* Columns x .. x+LANES of the padded axis from x0 on, where some are padding or the array's last. */
@@ -126,11 +145,11 @@ __attribute__((always_inline)) static inline void NAME(winograd_down)(const int 
     }
 }
 
-/* The same of a dilated axis, whose columns are gathered first. */
+/* The same where the columns are `step` apart: of a stride, or a dilation. They are gathered first. */
 __attribute__((always_inline)) static inline void NAME(winograd_down_apart)(const int ah, const NAME(winograd) *w, const REAL *const *row,
                                                                             idx pitch, idx x0, idx width)
 {
-    const idx step = w->shape.apart_w, size = w->lat->w.size, room = round_up(width, LANES) + LANES;
+    const idx step = w->shape.w.step, size = w->lat->w.size, room = round_up(width, LANES) + LANES;
     const int modes = w->src.mode != CONV_ZEROS;
     for (int i = 0; i < ah; i++) {
         REAL *const to = w->gathered + i * room;
@@ -154,25 +173,28 @@ __attribute__((always_inline)) static inline void NAME(winograd_down_apart)(cons
 }
 
 /* Along the rows: `count` tiles from tile `first` of the task's on, to v[strip][f][term][column]. The lanes after them belong to tiles, or
- * to terms, that are stored later; not so those after the row where `last`, which are left alone. What only the `spare` taps of the last
- * group would read is not read: it belongs to no output of the tile. */
+ * to terms, that are stored later; not so those after the row where `last`, which are left alone. What only the `spare` taps of a
+ * group would read, which it lacks, is not read: it belongs to no output of the tile. */
 __attribute__((always_inline)) static inline void NAME(winograd_along)(const int ah, const int aw, const NAME(winograd) *w,
                                                                        const REAL *rows, idx pitch, int spare, idx term, int last,
                                                                        idx first, idx count)
 {
-    const int m = aw == 1 ? 1 : aw - 2;
+    const int m = winograd_tile_of(aw), wide = (int)winograd_wide(&w->shape.w);
     const idx frequency = w->lay.next_v, most = w->plan->nv * LANES;
     idx strip = first / most, column = first % most;
     for (idx done = 0, nr; done < count; done += nr - column, strip++, column = 0) {
         nr = NAME(winograd_vectors)(w, w->j0 + strip * most) * LANES;
         const int tiles = (int)min_idx(count - done, nr - column), room = last ? (int)(nr - column) : INT32_MAX;
         REAL *const v = w->v + strip * w->lay.strip + term * nr + column;
-        const REAL *row = rows + done * m;
+        const REAL *row = rows + done * m * wide;
         for (int i = 0; i < ah; i++, row += pitch)
             for (int q = 0; q < tiles; q += LANES) {
                 REAL *to = v + i * aw * frequency + q;
                 vec d[WINOGRAD_MOST], t[WINOGRAD_MOST];
-                NAME(winograd_points)(aw, row + q * m, d);
+                if (wide == 2)
+                    NAME(winograd_points)(2, aw, row + q * m * 2, d);
+                else
+                    NAME(winograd_points)(1, aw, row + q * m, d);
                 if (spare > 0)
                     d[aw - 1] = (vec){0};
                 if (spare > 1)
@@ -191,38 +213,54 @@ __attribute__((always_inline)) static inline void NAME(winograd_along)(const int
 
 #define WINOGRAD_RUN 64 /* tiles of a row at a time: their points stay in the first-level cache */
 
+/* Row gh of groups, of channel c: `count` tiles from tile j on, whose source begins in column x0 of the rows. */
+__attribute__((always_inline)) static inline void NAME(winograd_groups)(const int ah, const int aw, const NAME(winograd) *w,
+                                                                        const REAL *const *row, idx gh, idx c, idx x0, idx j, idx count)
+{
+    const winograd_axis *s = &w->shape.w;
+    const idx channels = w->lat->source_channels, width = count * s->tile + aw - s->tile + s->reach * (s->deep - 1), wide = winograd_wide(s);
+    const idx pitch = (round_up(width, LANES) + 5 * LANES) * wide; /* what winograd_points reads past the last tile */
+    const idx tap = axis_distance(&w->lat->w);
+    const int gathered = s->step > wide;
+    for (idx residue = 0; residue < (gathered ? s->residues : 1); residue++) {
+        if (gathered)
+            NAME(winograd_down_apart)(ah, w, row, pitch, x0 + residue * tap, width);
+        else
+            NAME(winograd_down)(ah, w, row, pitch, x0, width * wide);
+        for (idx gw = 0; gw < s->groups; gw++) {
+            const winograd_group g = w->groups_w[gw];
+            if (!gathered || g.tap % s->period == residue)
+                NAME(winograd_along)(ah, aw, w, w->rows + (gathered ? g.tap / s->period : g.tap * tap), pitch, (int)(s->reach - g.taps),
+                                     winograd_before(&w->shape, gh, gw) * channels + c, c + 1 == channels, j - w->j0, count);
+        }
+    }
+}
+
 /* The source of tiles [w->j0, w->j1): channel by channel, so that the rows of v are finished while they are near. */
 __attribute__((always_inline)) static inline void NAME(winograd_source)(const int ah, const int aw, const NAME(winograd) *w)
 {
-    const winograd_shape *s = &w->shape;
+    const winograd_axis *h = &w->shape.h;
     const lattice *lat = w->lat;
-    const idx channels = lat->source_channels;
     const REAL *row[WINOGRAD_MOST];
-    for (idx c = 0; c < channels; c++)
+    for (idx c = 0; c < lat->source_channels; c++)
         for (idx j = w->j0, count; j < w->j1; j += count) {
-            const winograd_place at = winograd_place_of(s, j);
-            count = min_idx(min_idx(w->j1 - j, at.side), WINOGRAD_RUN);
-            const idx x0 = at.x + w->low_w, width = count * s->tile_w + aw - s->tile_w + 3 * (s->groups_w - 1);
-            const idx pitch = round_up(width, LANES) + 5 * LANES; /* what winograd_points reads past the last tile */
+            const winograd_place at = winograd_place_of(&w->shape, j);
+            const idx x0 = at.x * lat->w.step + w->low_w, y0 = at.y * lat->h.step + w->low_h;
             const REAL *plane = w->src.first + at.n * w->src.image + c * w->src.plane;
-            for (idx gh = 0; gh < s->groups_h; gh++) {
+            count = min_idx(min_idx(w->j1 - j, at.side), WINOGRAD_RUN);
+            for (idx gh = 0; gh < h->groups; gh++) {
+                const winograd_group g = w->groups_h[gh];
                 for (int i = 0; i < ah; i++) {
-                    const idx y = pad_index(w->src.mode, at.y + w->low_h + (3 * gh + i) * s->apart_h, lat->h.size);
-                    /* rows that no output reads: below the last one, or at spare taps */
-                    const int read = y >= 0 && y < lat->h.size && (gh + 1 < s->groups_h || i < ah - s->spare_h);
+                    const idx y = pad_index(w->src.mode, y0 + g.tap * axis_distance(&lat->h) + i * h->step, lat->h.size);
+                    /* rows that no output reads: below the last one, or at taps that the group lacks */
+                    const int read = y >= 0 && y < lat->h.size && i < ah - (int)(h->reach - g.taps);
                     row[i] = read ? plane + y * lat->w.size : NULL;
                     if (read && ah > 1) { /* short rows: those of the next channel are elsewhere, and called in time */
                         const idx x = max_idx(0, x0);
-                        NAME(call_lines)(row[i] + w->src.plane + x, min_idx(x0 + width * s->apart_w, lat->w.size) - x);
+                        NAME(call_lines)(row[i] + w->src.plane + x, min_idx(x0 + (count * w->shape.w.tile + aw) * w->shape.w.step, lat->w.size) - x);
                     }
                 }
-                if (s->apart_w > 1)
-                    NAME(winograd_down_apart)(ah, w, row, pitch, x0, width);
-                else
-                    NAME(winograd_down)(ah, w, row, pitch, x0, width);
-                for (idx gw = 0; gw < s->groups_w; gw++)
-                    NAME(winograd_along)(ah, aw, w, w->rows + 3 * gw, pitch, gw + 1 < s->groups_w ? 0 : (int)s->spare_w,
-                                         (gh * s->groups_w + gw) * channels + c, c + 1 == channels, j - w->j0, count);
+                NAME(winograd_groups)(ah, aw, w, row, gh, c, x0, j, count);
             }
         }
 }

@@ -1,10 +1,11 @@
-/* winograd -- convolution of stride 1 by short transforms: fewer multiplications than the definition has.
+/* winograd -- convolution by short transforms: fewer multiplications than the definition has.
  *
- *   y = A' [ sum_k (G w_k G') * (B' x_k B) ] A        for tiles of tile_h x tile_w outputs
+ *   y = A' [ sum_k (G w_k G') * (B' x_k B) ] A        for tiles of outputs
  *
- * F(4, 3) has the points 0, 1, -1, 1/2, -2 and infinity, F(2, 3) has 0, 1, -1 and infinity; every constant of B and A is
- * dyadic. An axis without taps keeps its form (tile 1). A kernel longer than three is cut into groups of three taps, which
- * are more terms of the sum: k runs over (group, channel).
+ * F(4, 3) has the points 0, 1, -1, 1/2, -2 and infinity, F(4, 2) has 0, 1, -2, -1/2 and infinity, F(2, 3) has 0, 1, -1 and infinity,
+ * F(2, 2) has 0, 1 and infinity; every constant of B and A is dyadic. An axis with one tap is not transformed. A stride makes a correlation of its own of every so manyth tap, and
+ * a kernel longer than three (or two) is cut into groups of three (or two): both are more terms of the sum, so that k runs over
+ * (group, channel). A group that lacks its last tap has nothing at infinity, where its products are left out.
  *
  * A task transforms the source of some tiles (run on over rows and images; winograd_source_tpl.h) into
  * v[strip][f][k][column], a strip being as many tiles as the microkernel has columns, or one vector where no more are left;
@@ -20,9 +21,17 @@ __attribute__((always_inline)) static inline void NAME(winograd_out)(const int a
 {
     if (a == 1) {
         y[0] = m[0];
+    } else if (a == 3) {
+        y[0] = m[0] + m[1];
+        y[1] = m[1] + m[2];
     } else if (a == 4) {
         y[0] = m[0] + m[1] + m[2];
         y[1] = m[1] - m[2] + m[3];
+    } else if (a == 5) {
+        y[0] = (m[0] + m[1]) + (m[2] + m[3]);
+        y[1] = m[1] - 2 * m[2] - 0.5f * m[3];
+        y[2] = m[1] + 4 * m[2] + 0.25f * m[3];
+        y[3] = (m[1] + m[4]) - 8 * m[2] - 0.125f * m[3];
     } else {
         const vec even = m[1] + m[2], odd = m[1] - m[2];
         y[0] = m[0] + even + (m[3] + m[4]);
@@ -47,8 +56,8 @@ static int NAME(winograd_runs)(NAME(winograd_segment) *run, const NAME(winograd)
         const winograd_place at = winograd_place_of(s, j);
         const idx count = min_idx(columns - q, at.side);
         run[runs] = (NAME(winograd_segment)){q, (int)count, at.n * image + at.y * lat->w.grid + at.x,
-                                         min_idx(s->tile_h, winograd_left(lat->h.grid - at.y, s->apart_h)),
-                                         min_idx(count * s->tile_w, winograd_left(lat->w.grid - at.x, s->apart_w))};
+                                         min_idx(s->h.tile, winograd_left(lat->h.grid - at.y, s->h.apart)),
+                                         min_idx(count * s->w.tile, winograd_left(lat->w.grid - at.x, s->w.apart))};
     }
     return runs;
 }
@@ -77,7 +86,7 @@ __attribute__((always_inline)) static inline vec NAME(winograd_result)(const int
                                                                        const REAL *m, idx frequency, int nv, int columns,
                                                                        REAL bias, int relu, REAL *suspect)
 {
-    const int mh = ah == 1 ? 1 : ah - 2, mw = aw == 1 ? 1 : aw - 2, width = nv * LANES * mw;
+    const int mh = winograd_tile_of(ah), mw = winograd_tile_of(aw), width = nv * LANES * mw;
     vec bad = {0};
     for (int q = 0; q < nv; q++) {
         vec up[4][WINOGRAD_MOST], all = {0};
@@ -120,7 +129,7 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
     const winograd_shape *s = &w->shape;
     const conv_axis *h = &w->lat->h, *along = &w->lat->w;
     const idx depth = weights->channels * weights->taps;
-    const int outputs = (int)(s->tile_h * s->tile_w);
+    const int outputs = (int)(s->h.tile * s->w.tile);
     for (idx m = m0; m < m1; m++)
         for (idx c = 0; c < weights->channels; c++)
             for (idx t = 0; t < weights->taps; t++)
@@ -148,15 +157,15 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
                 NAME(segment) to[LANES];
                 int segments = 0;
                 for (int lane = 0; lane < LANES; lane++) {
-                    const idx oy = at.y + (first + lane) / s->tile_w * s->apart_h, ox = at.x + (first + lane) % s->tile_w * s->apart_w;
+                    const idx oy = at.y + (first + lane) / s->w.tile * s->h.apart, ox = at.x + (first + lane) % s->w.tile * s->w.apart;
                     const int real = first + lane < outputs && oy < h->grid && ox < along->grid;
                     if (real)
                         to[segments++] = (NAME(segment)){at.n * image + oy * along->grid + ox, lane, 1};
                     REAL *panel = w->panel + lane;
                     for (idx c = 0; c < weights->channels; c++)
                         for (idx t = 0; t < weights->taps; t++, panel += LANES) {
-                            const idx sy = pad_index(w->src.mode, oy + w->low_h + t / along->taps * s->apart_h, h->size);
-                            const idx sx = pad_index(w->src.mode, ox + w->low_w + t % along->taps * s->apart_w, along->size);
+                            const idx sy = pad_index(w->src.mode, oy * h->step + w->low_h + t / along->taps * axis_distance(h), h->size);
+                            const idx sx = pad_index(w->src.mode, ox * along->step + w->low_w + t % along->taps * axis_distance(along), along->size);
                             *panel = !real || sy < 0 || sx < 0 ? 0
                                      : w->src.first[at.n * w->src.image + c * w->src.plane + sy * along->size + sx];
                         }
@@ -173,20 +182,25 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
 static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx rows, const REAL *v, int nv, int afar)
 {
     const winograd_shape *s = &w->shape;
-    const idx terms = winograd_terms(s->k);
+    const idx terms = winograd_terms(s->k), channels = w->lat->source_channels;
     const int nr = nv * LANES, highest = NAME(tile_rows)(nv);
     int height;
     NAME(tile_run) *const run = NAME(tile_of)(nv, NAME(ROWS_A), NAME(PANEL_B));
-    for (idx f = 0; f < s->frequencies; f++)
-        for (idx m = 0; m < rows; m += height) {
-            const NAME(tile_args) t = {.k = s->k, .kblock = terms, .a = u + f * w->lay.next_u + m * w->lay.ldu,
-                                       .lda = w->lay.ldu, .b = v + f * w->lay.next_v,
+    for (idx f = 0; f < s->frequencies; f++) {
+        const winograd_span span = winograd_span_of(s, f / s->w.points, f % s->w.points);
+        const idx first = span.first * channels, k = span.end * channels - first;
+        if (k == 0)
+            NAME(zero_run)(w->m + f * w->lay.next_m, rows * nr);
+        for (idx m = 0; k > 0 && m < rows; m += height) {
+            const NAME(tile_args) t = {.k = k, .kblock = terms, .a = u + f * w->lay.next_u + m * w->lay.ldu + first,
+                                       .lda = w->lay.ldu, .b = v + f * w->lay.next_v + first * nr,
                                        .out = w->m + f * w->lay.next_m + m * nr, .ldout = nr};
             height = (int)ceil_div(rows - m, ceil_div(rows - m, highest));
             if (afar)
                 NAME(call_lines)(m + height < rows ? t.a + height * t.lda : u + (f + 1) * w->lay.next_u, height * t.lda);
             run(&t, height);
         }
+    }
 }
 
 /* to[i * step] = from[i], i < count. */
@@ -207,7 +221,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_rows)(const int 
                                                                       idx image, const REAL *u, idx m0, idx m1)
 {
     const winograd_shape *s = &w->shape;
-    const idx most = w->plan->nv * LANES, rows = m1 - m0, pitch = w->lat->w.grid * s->apart_h, step = s->apart_w;
+    const idx most = w->plan->nv * LANES, rows = m1 - m0, pitch = w->lat->w.grid * s->h.apart, step = s->w.apart;
     vec bad = {0};
     for (idx j = 0; j < w->j1 - w->j0; j += most) {
         const int nv = NAME(winograd_vectors)(w, w->j0 + j), nr = nv * LANES, columns = (int)min_idx(nr, w->j1 - w->j0 - j);
@@ -224,7 +238,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_rows)(const int 
                                          g->bias ? g->bias[m0 + m] : 0, g->relu, w->suspect + m * w->lay.ldv + j);
             for (int q = 0; q < runs; q++)
                 for (idx y = 0; y < run[q].rows; y++)
-                    NAME(winograd_put)(dst + run[q].out + y * pitch, w->pixels + (y * nr + run[q].column) * s->tile_w, run[q].pixels, step);
+                    NAME(winograd_put)(dst + run[q].out + y * pitch, w->pixels + (y * nr + run[q].column) * s->w.tile, run[q].pixels, step);
         }
     }
     if (NAME(sum)(bad) != 0)
@@ -246,7 +260,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
                         .low_w = min_idx(tap_position(&lat->w, 0), tap_position(&lat->w, lat->w.taps - 1)),
                         .v = scratch + at.v, .m = scratch + at.m, .rows = scratch + at.rows, .gathered = scratch + at.gathered, .zeros = scratch + at.zeros,
                         .pixels = scratch + at.pixels, .suspect = scratch + at.suspect, .panel = scratch + at.panel,
-                        .again = scratch + at.again};
+                        .again = scratch + at.again, .groups_h = (winograd_group *)(scratch + at.groups)};
     const NAME(weights) weights = NAME(group_weights)(p, lat, call->weights, t->group);
     NAME(block) g = {.dst_row = lat->h.grid * lat->w.grid, .dst_step = 1, .buffer = scratch + at.buffer,
                      .bias = call->bias ? (const REAL *)call->bias + t->group * lat->result_channels : NULL,
@@ -254,11 +268,16 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
     const REAL *packed = (const REAL *)((const char *)call->weights + plan->packed_offset) +
                          t->group * w.shape.frequencies * at.next_u;
     const idx image = p->groups * lat->result_channels * g.dst_row, begin = t->chunk * plan->chunk_w;
-    const idx end = min_idx(begin + plan->chunk_w, p->n * w.shape.tiles_h * w.shape.tiles_w);
+    const idx end = min_idx(begin + plan->chunk_w, p->n * w.shape.h.tiles * w.shape.w.tiles);
     const int kept = winograd_keeps(plan), resident = t->m1 - t->m0 <= plan->block_rows; /* one block of weights, for all tiles of the task */
     g.dst = (REAL *)call->dst + t->group * lat->result_channels * g.dst_row;
 
     NAME(zero_run)(w.zeros, at.pixels - at.zeros);
+    w.groups_w = w.groups_h + w.shape.h.groups;
+    for (idx group = 0; group < w.shape.h.groups; group++)
+        w.groups_h[group] = winograd_group_of(&w.shape.h, lat->h.taps, group);
+    for (idx group = 0; group < w.shape.w.groups; group++)
+        w.groups_w[group] = winograd_group_of(&w.shape.w, lat->w.taps, group);
     for (w.j0 = begin; w.j0 < end; w.j0 = w.j1) {
         w.j1 = min_idx(w.j0 + plan->chunk_h, end);
         NAME(winograd_source)(ah, aw, &w);
@@ -275,15 +294,11 @@ static void NAME(winograd_task)(const void *context, idx index, int worker)
 {
     const conv_call *call = context;
     const NAME(task) t = NAME(task_decode)(call->plan, index);
-    const idx tile_h = call->plan->tile_h, tile_w = call->plan->tile_w;
     if (t.m0 >= t.m1)
         return;
-    if (tile_h == 4 && tile_w == 4)
-        NAME(winograd_form)(6, 6, call, &t, worker);
-    else if (tile_h == 2 && tile_w == 2)
-        NAME(winograd_form)(4, 4, call, &t, worker);
-    else if (tile_h == 1 && tile_w == 4)
-        NAME(winograd_form)(1, 6, call, &t, worker);
-    else
-        NAME(winograd_form)(6, 1, call, &t, worker);
+#define WINOGRAD_FORM(ah, aw)                                                                                           \
+    if (call->plan->tile_h == ah && call->plan->tile_w == aw)                                                           \
+        NAME(winograd_form)(ah, aw, call, &t, worker);
+    WINOGRAD_FORMS
+#undef WINOGRAD_FORM
 }

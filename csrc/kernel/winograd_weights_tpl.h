@@ -1,6 +1,11 @@
 /* winograd_weights -- the kernels of winograd_tpl.h transformed: for a block of rows, or for a plan that is kept. */
 #define WINOGRAD_MOST 6 /* points of an axis */
 
+/* Points of both axes that there are kernels for. */
+#define WINOGRAD_FORMS                                                                                                  \
+    WINOGRAD_FORM(6, 6) WINOGRAD_FORM(5, 5) WINOGRAD_FORM(4, 4) WINOGRAD_FORM(3, 3)                                     \
+    WINOGRAD_FORM(1, 6) WINOGRAD_FORM(6, 1) WINOGRAD_FORM(1, 5) WINOGRAD_FORM(5, 1)
+
 /* Row m, channel c, tap t of the weights, whatever the pass: first[m * row + c * channel + t]. */
 typedef struct {
     const REAL *first, *end; /* of the group; one past the array */
@@ -12,6 +17,16 @@ __attribute__((always_inline)) static inline void NAME(winograd_taps)(const int 
 {
     if (a == 1) {
         u[0] = g[0];
+        return;
+    }
+    if (a == 3 || a == 5) {
+        u[0] = g[0];
+        u[1] = g[0] + g[1];
+        u[a - 1] = g[1];
+        if (a == 5) {
+            u[2] = g[0] - 2 * g[1];
+            u[3] = g[0] - 0.5f * g[1];
+        }
         return;
     }
     const vec ends = g[0] + g[2];
@@ -27,8 +42,9 @@ __attribute__((always_inline)) static inline void NAME(winograd_taps)(const int 
 
 __attribute__((always_inline)) static inline double NAME(winograd_factor)(const int a, int i)
 {
-    static const double four[] = {1, 0.5, 0.5, 1}, six[] = {1, 1 / 3., -1 / 3., -16 / 15., 1 / 15., 1};
-    return a == 1 ? 1 : a == 4 ? four[i] : six[i];
+    static const double four[] = {1, 0.5, 0.5, 1}, five[] = {1, 2 / 9., -1 / 9., 8 / 9., 1};
+    static const double six[] = {1, 1 / 3., -1 / 3., -16 / 15., 1 / 15., 1};
+    return a == 1 || a == 3 ? 1 : a == 4 ? four[i] : a == 5 ? five[i] : six[i];
 }
 
 #define KERNELS_AHEAD 4 /* vectors of channels, called in time: they are short rows, at any distance */
@@ -53,24 +69,28 @@ static inline void NAME(winograd_gather)(REAL *taps, const NAME(weights) *w, idx
         NAME(store)(taps + t * LANES, NAME(load_each)(first + t, step));
 }
 
-/* Where the taps of each group lie in `taps`, three by three; those that the last group lacks are the zeros after them. */
+/* Where the taps of each group lie in `taps`, three by three; those that a group lacks are the zeros after them. */
 static void NAME(winograd_order)(int32_t *order, const winograd_shape *s, const lattice *lat)
 {
     const idx th = lat->h.taps, tw = lat->w.taps;
-    for (idx g = 0; g < s->groups_h * s->groups_w; g++)
+    for (idx g = 0; g < s->h.groups * s->w.groups; g++) {
+        const idx gh = g / s->w.groups, gw = g % s->w.groups;
+        const winograd_group high = winograd_group_of(&s->h, th, gh), wide = winograd_group_of(&s->w, tw, gw);
+        int32_t *const of = order + 9 * winograd_before(s, gh, gw);
         for (idx i = 0; i < 9; i++) {
-            const idx y = g / s->groups_w * 3 + i / 3, x = g % s->groups_w * 3 + i % 3;
+            const idx y = high.tap + i / 3 * s->h.period, x = wide.tap + i % 3 * s->w.period;
             /* the kernel's element at this distance from the first source position */
             const idx at = (lat->h.delta < 0 ? th - 1 - y : y) * tw + (lat->w.delta < 0 ? tw - 1 - x : x);
-            *order++ = (int32_t)(y < th && x < tw ? at * LANES : round_up(th * tw, LANES) * LANES);
+            of[i] = (int32_t)(i / 3 < high.taps && i % 3 < wide.taps ? at * LANES : round_up(th * tw, LANES) * LANES);
         }
+    }
 }
 
 /* Nine taps of LANES kernels to u[f * next]. */
 __attribute__((always_inline)) static inline void NAME(winograd_kernel)(const int ah, const int aw, const REAL *taps, const int32_t *order,
                                                                         REAL *u, idx next)
 {
-    const int high = ah == 1 ? 1 : 3, wide = aw == 1 ? 1 : 3;
+    const int high = winograd_reach_of(ah), wide = winograd_reach_of(aw);
     vec column[WINOGRAD_MOST][3];
 #pragma GCC unroll 3
     for (int x = 0; x < wide; x++) {
@@ -111,7 +131,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_weights)(const i
             const idx count = min_idx(LANES, w->channels - c);
             const int whole = count == LANES;
             NAME(winograd_gather)(taps, w, m, c);
-            for (idx g = 0; g < s->groups_h * s->groups_w; g++) {
+            for (idx g = 0; g < s->h.groups * s->w.groups; g++) {
                 REAL *const to = u + (m - m0) * lay->ldu + g * w->channels + c;
                 NAME(winograd_kernel)(ah, aw, taps, order + 9 * g, whole ? to : some, whole ? lay->next_u : LANES);
                 for (idx f = 0; f < (whole ? 0 : s->frequencies); f++)
@@ -131,12 +151,9 @@ static NAME(weights) NAME(group_weights)(const conv_problem *p, const lattice *l
 static void NAME(winograd_block)(const winograd_shape *s, const winograd_scratch *lay, const lattice *lat,
                                  const NAME(weights) *w, REAL *u, idx m0, idx m1, REAL *taps)
 {
-    if (s->tile_h == 4 && s->tile_w == 4)
-        NAME(winograd_weights)(6, 6, u, lay, s, lat, w, m0, m1, taps);
-    else if (s->tile_h == 2 && s->tile_w == 2)
-        NAME(winograd_weights)(4, 4, u, lay, s, lat, w, m0, m1, taps);
-    else if (s->tile_h == 1)
-        NAME(winograd_weights)(1, 6, u, lay, s, lat, w, m0, m1, taps);
-    else
-        NAME(winograd_weights)(6, 1, u, lay, s, lat, w, m0, m1, taps);
+#define WINOGRAD_FORM(ah, aw)                                                                                           \
+    if (s->h.points == ah && s->w.points == aw)                                                                         \
+        NAME(winograd_weights)(ah, aw, u, lay, s, lat, w, m0, m1, taps);
+    WINOGRAD_FORMS
+#undef WINOGRAD_FORM
 }
