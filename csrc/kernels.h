@@ -38,6 +38,7 @@ typedef struct {
     int lanes; /* elements in a vector */
     conv_task *conv[KERNELS];
     conv_task *prepare; /* weights regrouped for bwd_data */
+    conv_task *share_source; /* winograd's transforms of it */
     void (*pack)(const conv_plan *plan, const void *w, void *packed); /* the weights of a plan that is kept */
     void (*bias_grad)(const conv_problem *p, const void *dy, void *db);
     void (*batch_to_images)(idx images, idx rows, const void *src, void *dst);

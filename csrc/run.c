@@ -77,19 +77,20 @@ void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b
     conv_call call = {.plan = plan, .src = x, .weights = w, .bias = b, .gate = gate, .dst = y,
                       .beside = p->pass == CONV_FWD ? other : NULL, .prepared = scratch,
                       .scratch = (char *)scratch + plan->prepared_bytes};
-    serial_region r = {&call, set_of(plan)->prepare, plan->phases_h * plan->phases_w, p->groups, plan->chunks,
+    serial_region r = {&call, plan->shares_source ? set_of(plan)->share_source : set_of(plan)->prepare, plan->phases_h * plan->phases_w, p->groups, plan->chunks,
                        plan->m_chunks};
     const size_t element = (size_t)dtype_bytes(p->dtype);
 
     if (p->pass == CONV_BWD_DATA) {
         if (folded || plan->phases_h < p->stride_h || plan->phases_w < p->stride_w)
             blank(p, b, y);
-        threads_run(plan->threads, plan->prepare_tasks, forward_task, &r);
-        if (plan->prepare_tasks > 0)
-            call.weights = call.prepared;
     } else if (p->pass == CONV_BWD_WEIGHTS && p->n == 0) {
         memset(y, 0, element * (size_t)(p->groups * p->oc * p->ic * p->kh * p->kw));
     }
+    if (plan->prepare_tasks > 0 && p->n > 0)
+        threads_run(plan->threads, plan->prepare_tasks, forward_task, &r);
+    if (plan->weights == WEIGHTS_BY_ROWS)
+        call.weights = call.prepared;
     r.kernel = set_of(plan)->conv[conv_plan_kernel(plan)];
     if (p->n > 0)
         threads_run(plan->threads, folded ? p->groups * plan->m_chunks : plan->tasks,

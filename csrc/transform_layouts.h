@@ -156,6 +156,7 @@ static inline idx winograd_taps_room(const winograd_shape *s, const lattice *lat
 /* Offsets in elements. */
 typedef struct {
     idx ldv, ldu;          /* columns of all strips; of a row of u */
+    idx source;            /* elements of v */
     idx next_v, next_u, next_m, strip; /* from one frequency to the next, and from one strip */
     idx buffer, v, u, m, rows, gathered, zeros, pixels, suspect, taps, panel, again, groups, total;
 } winograd_scratch;
@@ -174,7 +175,8 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     at.next_u = odd_pitch((winograd_keeps(plan) ? lat.result_channels : rows) * at.ldu, lanes);
     at.next_m = odd_pitch(rows * nr, lanes);
     at.strip = s.frequencies * at.next_v;
-    at.u = at.v + ceil_div(plan->chunk_h, nr) * at.strip + lanes;
+    at.source = ceil_div(plan->chunk_h, nr) * at.strip + lanes;
+    at.u = at.v + (plan->shares_source ? 0 : at.source);
     at.m = at.u + (winograd_keeps(plan) ? 0 : s.frequencies * at.next_u);
     at.rows = at.m + s.frequencies * at.next_m;
     at.gathered = at.rows + 6 * (round_up(width, lanes) + 5 * lanes) * wide;

@@ -108,6 +108,8 @@ static void winograd_block(conv_plan *plan)
     plan->m_rows = lat.result_channels;
     plan->channels = lat.source_channels;
     plan->chunk_n = plan->chunk_h = 1;
+    plan->shares_source = 0;
+    plan->prepare_tasks = plan->prepared_bytes = 0;
     for (int i = 0; i < 4; i++) {
         if (!winograd_averages(&lat, forms[i]))
             continue;
@@ -121,19 +123,28 @@ static void winograd_block(conv_plan *plan)
     winograd_tile(plan, &lat, best);
 }
 
-/* Tasks that split the rows transform the source again, those that split the tiles the weights: whichever is less. Few tasks are as many for
- * each thread, or most would wait for the last. */
+#define WINOGRAD_STRIPS 4 /* of tiles for each thread, from which on they are split: fewer would be uneven */
+
+/* Few tiles: threads share their transforms, made first, and split the rows. Many are split, or all where the weights are kept: else they are
+ * transformed again. What is left splits the rows, and each task transforms the source again. Few tasks are as many for each thread, or most would wait for the last. */
 static void winograd_share(conv_plan *plan)
 {
     const winograd_shape s = winograd_shape_of(plan);
-    const idx lanes = lanes_of(plan), tiles = plan->p.n * s.h.tiles * s.w.tiles, others = plan->p.groups;
+    const idx lanes = lanes_of(plan), mr = plan->kernels->mr, tiles = plan->p.n * s.h.tiles * s.w.tiles, others = plan->p.groups;
     const idx each = ceil_div(plan->threads, others), tasks = ceil_div(tiles, plan->chunk_w);
     if (others * tasks >= 4 * plan->threads)
         return;
-    if (!winograd_keeps(plan) && plan->m_rows > tiles)
-        plan->m_chunks = min_idx(each, ceil_div(plan->m_rows, plan->kernels->mr));
-    else
+    if (!winograd_keeps(plan) && tiles <= plan->chunk_h && tiles < WINOGRAD_STRIPS * tile_columns(plan) * each && plan->m_rows >= 2 * mr * each) {
+        plan->shares_source = 1;
+        plan->m_chunks = min_idx(ceil_div(4 * plan->threads, others), plan->m_rows / (2 * mr));
+        plan->block_rows = even(ceil_div(plan->m_rows, plan->m_chunks), plan->block_rows);
+        plan->prepare_tasks = others * min_idx(plan->channels, ceil_div(4 * plan->threads, others));
+        plan->prepared_bytes = round_up(others * winograd_layout(plan, lanes).source * element_bytes(plan), ALIGNMENT);
+    } else if (!winograd_keeps(plan) && plan->m_rows > tiles) {
+        plan->m_chunks = min_idx(each, ceil_div(plan->m_rows, mr));
+    } else {
         plan->chunk_w = min_idx(plan->chunk_w, max_idx(lanes, round_up(ceil_div(tiles, round_up(tasks, each)), lanes)));
+    }
 }
 
 static double winograd_task_bytes(const conv_plan *plan)

@@ -48,6 +48,7 @@ static const kernel_set NAME(set) = {
              [KERNEL_WEIGHTS] = NAME(weights_task), [KERNEL_OUTER] = NAME(outer_task),
              [KERNEL_DOT] = NAME(dot_task), [KERNEL_REF] = NAME(ref_task)},
     .prepare = NAME(prepare_task),
+    .share_source = NAME(winograd_source_task),
     .pack = NAME(pack),
     .bias_grad = NAME(bias_grad_run),
     .batch_to_images = NAME(batch_to_images),

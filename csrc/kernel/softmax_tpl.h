@@ -35,7 +35,8 @@ static void NAME(softmax_along)(const softmax *s, idx row)
         vec sum = {0};
         for (const idx stop = min_idx(s->size, j + SOFTMAX_BLOCK * LANES); j < stop; j += LANES) {
             const vec e = NAME(exp)(NAME(softmax_load)(x + j, s->size - j, end) - highest);
-            NAME(softmax_store)(y + j, e, s->size - j);
+            if (!s->logarithm)
+                NAME(softmax_store)(y + j, e, s->size - j);
             sum += e;
         }
         total += (WIDE)NAME(sum)(sum);
@@ -64,7 +65,8 @@ static void NAME(softmax_across)(const softmax *s, const REAL *x, REAL *y, idx c
         for (int q = 0; q < vectors; q++) {
             const idx at = i * s->inner + q * LANES, left = columns - q * LANES;
             const vec e = NAME(exp)(NAME(softmax_load)(x + at, left, end) - most[q]);
-            NAME(softmax_store)(y + at, e, left);
+            if (!s->logarithm)
+                NAME(softmax_store)(y + at, e, left);
             block[q] += e;
         }
         if ((i + 1) % SOFTMAX_BLOCK == 0 || i + 1 == s->size)

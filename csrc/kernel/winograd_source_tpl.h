@@ -10,7 +10,7 @@ typedef struct {
     winograd_scratch lay;
     idx low_h, low_w;          /* source position of the first tap of point 0 */
     idx j0, j1;                /* tiles */
-    REAL *v, *m, *rows, *gathered, *zeros, *pixels, *suspect, *panel, *again;
+    REAL *v, *u, *m, *rows, *gathered, *zeros, *pixels, *suspect, *taps, *panel, *again, *buffer;
     winograd_group *groups_h, *groups_w;
 } NAME(winograd);
 
@@ -200,13 +200,12 @@ __attribute__((always_inline)) static inline void NAME(winograd_along)(const int
                 if (spare > 1)
                     d[aw - 2] = (vec){0};
                 NAME(winograd_in)(aw, d, t);
-                const mask own = NAME(iota)() < (mask){0} + (tiles - q);
 #pragma GCC unroll 6
-                for (int j = 0; j < aw; j++, to += frequency) {
+                for (int j = 0; j < aw; j++, to += frequency)
                     if (q + LANES > room)
-                        t[j] = (vec)(((mask)t[j] & own) | ((mask)NAME(load)(to) & ~own));
-                    NAME(store)(to, t[j]);
-                }
+                        __builtin_memcpy(to, &t[j], (size_t)(room - q) * sizeof(REAL));
+                    else
+                        NAME(store)(to, t[j]);
             }
     }
 }
@@ -215,7 +214,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_along)(const int
 
 /* Row gh of groups, of channel c: `count` tiles from tile j on, whose source begins in column x0 of the rows. */
 __attribute__((always_inline)) static inline void NAME(winograd_groups)(const int ah, const int aw, const NAME(winograd) *w,
-                                                                        const REAL *const *row, idx gh, idx c, idx x0, idx j, idx count)
+                                                                        const REAL *const *row, idx gh, idx c, int last, idx x0, idx j, idx count)
 {
     const winograd_axis *s = &w->shape.w;
     const idx channels = w->lat->source_channels, width = count * s->tile + aw - s->tile + s->reach * (s->deep - 1), wide = winograd_wide(s);
@@ -231,18 +230,18 @@ __attribute__((always_inline)) static inline void NAME(winograd_groups)(const in
             const winograd_group g = w->groups_w[gw];
             if (!gathered || g.tap % s->period == residue)
                 NAME(winograd_along)(ah, aw, w, w->rows + (gathered ? g.tap / s->period : g.tap * tap), pitch, (int)(s->reach - g.taps),
-                                     winograd_before(&w->shape, gh, gw) * channels + c, c + 1 == channels, j - w->j0, count);
+                                     winograd_before(&w->shape, gh, gw) * channels + c, last, j - w->j0, count);
         }
     }
 }
 
-/* The source of tiles [w->j0, w->j1): channel by channel, so that the rows of v are finished while they are near. */
-__attribute__((always_inline)) static inline void NAME(winograd_source)(const int ah, const int aw, const NAME(winograd) *w)
+/* Channels [c0, c1) of the source of tiles [w->j0, w->j1): one by one, so that the rows of v are finished while they are near. */
+__attribute__((always_inline)) static inline void NAME(winograd_source)(const int ah, const int aw, const NAME(winograd) *w, idx c0, idx c1)
 {
     const winograd_axis *h = &w->shape.h;
     const lattice *lat = w->lat;
     const REAL *row[WINOGRAD_MOST];
-    for (idx c = 0; c < lat->source_channels; c++)
+    for (idx c = c0; c < c1; c++)
         for (idx j = w->j0, count; j < w->j1; j += count) {
             const winograd_place at = winograd_place_of(&w->shape, j);
             const idx x0 = at.x * lat->w.step + w->low_w, y0 = at.y * lat->h.step + w->low_h;
@@ -260,7 +259,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_source)(const in
                         NAME(call_lines)(row[i] + w->src.plane + x, min_idx(x0 + (count * w->shape.w.tile + aw) * w->shape.w.step, lat->w.size) - x);
                     }
                 }
-                NAME(winograd_groups)(ah, aw, w, row, gh, c, x0, j, count);
+                NAME(winograd_groups)(ah, aw, w, row, gh, c, c + 1 == c1, x0, j, count);
             }
         }
 }

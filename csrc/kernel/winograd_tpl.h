@@ -246,11 +246,10 @@ __attribute__((always_inline)) static inline void NAME(winograd_rows)(const int 
             NAME(winograd_again)(w, *g, weights, m0 + m, min_idx(m0 + m + MR, m1), w->suspect + m * w->lay.ldv, image);
 }
 
-__attribute__((always_inline)) static inline void NAME(winograd_form)(const int ah, const int aw, const conv_call *call,
-                                                                      const NAME(task) *t, int worker)
+/* What a task works with: its source, which may be shared, and its scratch. */
+static NAME(winograd) NAME(winograd_begin)(const conv_call *call, const NAME(task) *t, int worker)
 {
     const conv_plan *plan = call->plan;
-    const conv_problem *p = &plan->p;
     const lattice *lat = &t->lat;
     const winograd_scratch at = winograd_layout(plan, LANES);
     REAL *const scratch = (REAL *)(call->scratch + worker * plan->task_bytes);
@@ -258,34 +257,47 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
                         .lay = at,
                         .low_h = min_idx(tap_position(&lat->h, 0), tap_position(&lat->h, lat->h.taps - 1)),
                         .low_w = min_idx(tap_position(&lat->w, 0), tap_position(&lat->w, lat->w.taps - 1)),
-                        .v = scratch + at.v, .m = scratch + at.m, .rows = scratch + at.rows, .gathered = scratch + at.gathered, .zeros = scratch + at.zeros,
-                        .pixels = scratch + at.pixels, .suspect = scratch + at.suspect, .panel = scratch + at.panel,
-                        .again = scratch + at.again, .groups_h = (winograd_group *)(scratch + at.groups)};
-    const NAME(weights) weights = NAME(group_weights)(p, lat, call->weights, t->group);
-    NAME(block) g = {.dst_row = lat->h.grid * lat->w.grid, .dst_step = 1, .buffer = scratch + at.buffer,
-                     .bias = call->bias ? (const REAL *)call->bias + t->group * lat->result_channels : NULL,
-                     .relu = p->activation == CONV_RELU};
-    const REAL *packed = (const REAL *)((const char *)call->weights + plan->packed_offset) +
-                         t->group * w.shape.frequencies * at.next_u;
-    const idx image = p->groups * lat->result_channels * g.dst_row, begin = t->chunk * plan->chunk_w;
-    const idx end = min_idx(begin + plan->chunk_w, p->n * w.shape.h.tiles * w.shape.w.tiles);
-    const int kept = winograd_keeps(plan), resident = t->m1 - t->m0 <= plan->block_rows; /* one block of weights, for all tiles of the task */
-    g.dst = (REAL *)call->dst + t->group * lat->result_channels * g.dst_row;
-
+                        .v = plan->shares_source ? (REAL *)call->prepared + t->group * at.source : scratch + at.v, .u = scratch + at.u,
+                        .m = scratch + at.m, .rows = scratch + at.rows, .gathered = scratch + at.gathered, .zeros = scratch + at.zeros,
+                        .pixels = scratch + at.pixels, .suspect = scratch + at.suspect, .taps = scratch + at.taps,
+                        .panel = scratch + at.panel, .again = scratch + at.again, .buffer = scratch + at.buffer,
+                        .groups_h = (winograd_group *)(scratch + at.groups)};
     NAME(zero_run)(w.zeros, at.pixels - at.zeros);
     w.groups_w = w.groups_h + w.shape.h.groups;
     for (idx group = 0; group < w.shape.h.groups; group++)
         w.groups_h[group] = winograd_group_of(&w.shape.h, lat->h.taps, group);
     for (idx group = 0; group < w.shape.w.groups; group++)
         w.groups_w[group] = winograd_group_of(&w.shape.w, lat->w.taps, group);
+    return w;
+}
+
+__attribute__((always_inline)) static inline void NAME(winograd_form)(const int ah, const int aw, const conv_call *call,
+                                                                      const NAME(task) *t, int worker)
+{
+    const conv_plan *plan = call->plan;
+    const conv_problem *p = &plan->p;
+    const lattice *lat = &t->lat;
+    NAME(winograd) w = NAME(winograd_begin)(call, t, worker);
+    const NAME(weights) weights = NAME(group_weights)(p, lat, call->weights, t->group);
+    NAME(block) g = {.dst_row = lat->h.grid * lat->w.grid, .dst_step = 1, .buffer = w.buffer,
+                     .bias = call->bias ? (const REAL *)call->bias + t->group * lat->result_channels : NULL,
+                     .relu = p->activation == CONV_RELU};
+    const REAL *packed = (const REAL *)((const char *)call->weights + plan->packed_offset) +
+                         t->group * w.shape.frequencies * w.lay.next_u;
+    const idx image = p->groups * lat->result_channels * g.dst_row, begin = t->chunk * plan->chunk_w;
+    const idx end = min_idx(begin + plan->chunk_w, p->n * w.shape.h.tiles * w.shape.w.tiles);
+    const int kept = winograd_keeps(plan), resident = t->m1 - t->m0 <= plan->block_rows; /* one block of weights, for all tiles of the task */
+    g.dst = (REAL *)call->dst + t->group * lat->result_channels * g.dst_row;
+
     for (w.j0 = begin; w.j0 < end; w.j0 = w.j1) {
         w.j1 = min_idx(w.j0 + plan->chunk_h, end);
-        NAME(winograd_source)(ah, aw, &w);
+        if (!plan->shares_source)
+            NAME(winograd_source)(ah, aw, &w, 0, lat->source_channels);
         for (idx m0 = t->m0, m1; m0 < t->m1; m0 = m1) {
             m1 = min_idx(m0 + plan->block_rows, t->m1);
             if (!kept && (!resident || w.j0 == begin))
-                NAME(winograd_block)(&w.shape, &at, lat, &weights, scratch + at.u, m0, m1, scratch + at.taps);
-            NAME(winograd_rows)(ah, aw, &w, &g, &weights, image, kept ? packed + m0 * at.ldu : scratch + at.u, m0, m1);
+                NAME(winograd_block)(&w.shape, &w.lay, lat, &weights, w.u, m0, m1, w.taps);
+            NAME(winograd_rows)(ah, aw, &w, &g, &weights, image, kept ? packed + m0 * w.lay.ldu : w.u, m0, m1);
         }
     }
 }
@@ -299,6 +311,23 @@ static void NAME(winograd_task)(const void *context, idx index, int worker)
 #define WINOGRAD_FORM(ah, aw)                                                                                           \
     if (call->plan->tile_h == ah && call->plan->tile_w == aw)                                                           \
         NAME(winograd_form)(ah, aw, call, &t, worker);
+    WINOGRAD_FORMS
+#undef WINOGRAD_FORM
+}
+
+/* Some channels of a source that is shared. */
+static void NAME(winograd_source_task)(const void *context, idx index, int worker)
+{
+    const conv_call *call = context;
+    const conv_plan *plan = call->plan;
+    const idx pieces = plan->prepare_tasks / plan->p.groups, piece = index % pieces;
+    const NAME(task) t = {.group = index / pieces, .lat = plan->largest};
+    NAME(winograd) w = NAME(winograd_begin)(call, &t, worker);
+    const idx c0 = piece * t.lat.source_channels / pieces, c1 = (piece + 1) * t.lat.source_channels / pieces;
+    w.j1 = plan->p.n * w.shape.h.tiles * w.shape.w.tiles;
+#define WINOGRAD_FORM(ah, aw)                                                                                           \
+    if (plan->tile_h == ah && plan->tile_w == aw)                                                                       \
+        NAME(winograd_source)(ah, aw, &w, c0, c1);
     WINOGRAD_FORMS
 #undef WINOGRAD_FORM
 }
