@@ -62,6 +62,40 @@ def test_concurrent_calls(name: str, inner: int) -> None:
                     assert actual[key].tobytes() == array.tobytes()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "n1ic64oc96_ih28kh3ph1",
+        "n1ic67oc70_ih41kh3sh2ph1",
+        "n2g2ic132oc96_ih13kh4ph1",
+        "n1ic33oc64_ih61kh7sh3ph3_reflect",
+        "n1ic64oc64_iw900kw9sw2pw4",
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_transforms_that_threads_share(name: str, dtype: str) -> None:
+    """Few tiles: the source is transformed by all threads together, rows are split; the bits are those of one thread."""
+    problem = Problem.parse(name)
+    x, w, b, dy = problem.arrays(dtype)
+    conv, plan = (getattr(fc, f"{kind}{problem.ndim}d") for kind in ("conv", "plan_conv"))
+
+    def results() -> list[np.ndarray]:
+        settings = problem.arguments()
+        kept = plan(x.shape, w, b, algorithm="winograd", **settings)
+        arrays = [conv(x, w, b, algorithm="winograd", **settings), kept(x)]
+        if problem.stride == (1,) * problem.ndim:
+            options = {"need": (True, False, False), "data_algorithm": "winograd"}
+            arrays.append(_core.conv_backward(problem.ndim, dy, x, w, **settings, **options)[0])
+        return arrays
+
+    with fc.threads(1):
+        alone = results()
+    for count in (2, 3, 7):
+        with fc.threads(count):
+            for expected, actual in zip(alone, results(), strict=True):
+                assert actual.tobytes() == expected.tobytes()
+
+
 @pytest.mark.parametrize("algorithm", ["auto", "direct", "gemm"])
 def test_no_point_to_share(algorithm: str) -> None:
     """Padding and stride so large that no output meets the input: no tasks, however many threads ask for some."""
