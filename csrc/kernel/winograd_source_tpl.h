@@ -263,3 +263,12 @@ __attribute__((always_inline)) static inline void NAME(winograd_source)(const in
             }
         }
 }
+
+static void NAME(winograd_transform)(const NAME(winograd) *w, idx c0, idx c1)
+{
+#define WINOGRAD_FORM(ah, aw)                                                                                           \
+    if (w->shape.h.points == ah && w->shape.w.points == aw)                                                             \
+        NAME(winograd_source)(ah, aw, w, c0, c1);
+    WINOGRAD_FORMS
+#undef WINOGRAD_FORM
+}

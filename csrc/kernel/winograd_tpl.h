@@ -292,7 +292,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
     for (w.j0 = begin; w.j0 < end; w.j0 = w.j1) {
         w.j1 = min_idx(w.j0 + plan->chunk_h, end);
         if (!plan->shares_source)
-            NAME(winograd_source)(ah, aw, &w, 0, lat->source_channels);
+            NAME(winograd_transform)(&w, 0, lat->source_channels);
         for (idx m0 = t->m0, m1; m0 < t->m1; m0 = m1) {
             m1 = min_idx(m0 + plan->block_rows, t->m1);
             if (!kept && (!resident || w.j0 == begin))
@@ -325,9 +325,5 @@ static void NAME(winograd_source_task)(const void *context, idx index, int worke
     NAME(winograd) w = NAME(winograd_begin)(call, &t, worker);
     const idx c0 = piece * t.lat.source_channels / pieces, c1 = (piece + 1) * t.lat.source_channels / pieces;
     w.j1 = plan->p.n * w.shape.h.tiles * w.shape.w.tiles;
-#define WINOGRAD_FORM(ah, aw)                                                                                           \
-    if (plan->tile_h == ah && plan->tile_w == aw)                                                                       \
-        NAME(winograd_source)(ah, aw, &w, c0, c1);
-    WINOGRAD_FORMS
-#undef WINOGRAD_FORM
+    NAME(winograd_transform)(&w, c0, c1);
 }
