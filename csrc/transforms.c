@@ -87,8 +87,8 @@ static int winograd_fills(const conv_axis *axis)
     return x.groups == 1 || (4 * axis->taps >= 3 * x.reach * x.groups && 2 * max_idx(-low, after) <= extent);
 }
 
-/* Whether tiles of so many points keep the error bound: those of four results need sums of many products, whose roundings average. Of 200,000
- * random problems, normal and positive, with any padding, none that this lets through left 16 u S. */
+/* Whether tiles of so many points keep the error bound: those of four results need sums of many products, whose roundings average. Of 240,000
+ * random problems by name, normal and positive, with any padding, one left 16 u S: one channel, tiles of two results. */
 static int winograd_averages(const lattice *lat, idx points)
 {
     static const idx least[2][2] = {{32, 48}, {100, 288}}; /* products: of an axis or two, F(4, 2) and F(4, 3) */
