@@ -1,6 +1,6 @@
 /* algorithm.h -- a row of the table of algorithms, and the arithmetic that their blockings and costs share.
  *
- * forward.c holds the table of fwd and bwd_data, whose rows are there, in channels.c, col2im.c, planes.c, transforms.c, whole.c and batch.c,
+ * forward.c holds the table of fwd and bwd_data, whose rows are there, in channels.c, col2im.c, planes.c, transforms.c, whole.c, scale.c and batch.c,
  * each beside its arithmetic; backward.c the table of bwd_weights; plan.c chooses among the rows. Arithmetic alone: no allocation, nothing shared.
  */
 #ifndef FASTCONV_ALGORITHM_H
@@ -34,7 +34,7 @@ struct conv_algorithm {
 
 extern const conv_algorithm *const forward_algorithms[], *const backward_algorithms[]; /* they end with NULL */
 extern const conv_algorithm channels_algorithm, col2im_algorithm, col2im_rows_algorithm, winograd_algorithm, fft_algorithm, slide_algorithm, stencil_algorithm,
-    planes_algorithm, batch_algorithm, batch_weights_algorithm, whole_algorithm;
+    planes_algorithm, batch_algorithm, batch_weights_algorithm, whole_algorithm, scale_algorithm;
 
 static inline double max_double(double a, double b)
 {

@@ -206,6 +206,12 @@ static inline idx tap_position(const conv_axis *axis, idx t)
     return axis->first + t * axis->delta;
 }
 
+/* The first source position that point 0 reads; padding where it is negative. */
+static inline idx axis_lowest(const conv_axis *axis)
+{
+    return min_idx(tap_position(axis, 0), tap_position(axis, axis->taps - 1));
+}
+
 static inline axis_rows axis_row_layout(const conv_axis *axis)
 {
     idx a = floor_div(tap_position(axis, 0), axis->step);

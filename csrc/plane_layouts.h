@@ -89,8 +89,8 @@ typedef struct {
 
 static inline stencil_box stencil_box_of(const conv_plan *plan, const lattice *lat, idx lanes)
 {
-    const idx a = tap_position(&lat->h, 0), b = tap_position(&lat->h, lat->h.taps - 1), taps = lat->h.taps * lat->w.taps;
-    stencil_box box = {.h = axis_row_layout(&lat->h), .w = axis_row_layout(&lat->w), .low = min_idx(a, b)};
+    const idx taps = lat->h.taps * lat->w.taps;
+    stencil_box box = {.h = axis_row_layout(&lat->h), .w = axis_row_layout(&lat->w), .low = axis_lowest(&lat->h)};
     box.pitch = lat->w.grid + box.w.span;
     box.part = (min_idx(plan->chunk_h, lat->h.grid) + box.h.span) * box.pitch;
     box.plane = box.h.period * box.part;
@@ -149,9 +149,9 @@ static inline slide_shape slide_shape_of(const conv_plan *plan)
     const idx dil = axis_distance(h), common = gcd_idx(h->step, dil);
     const idx rows = max_idx(1, min_idx(plan->chunk_h, h->grid)), columns = max_idx(1, min_idx(plan->chunk_w, w->grid));
     const axis_rows fw = axis_row_layout(w);
-    const idx a = tap_position(w, 0), b = tap_position(w, w->taps - 1), first = tap_position(h, 0), last = tap_position(h, h->taps - 1);
-    slide_shape s = {.step = h->step / common, .apart = dil / common, .unit = dil, .low = min_idx(first, last),
-                     .lowest = min_idx(a, b), .highest = max_idx(a, b), .period = fw.period,
+    const idx lowest = axis_lowest(w);
+    slide_shape s = {.step = h->step / common, .apart = dil / common, .unit = dil, .low = axis_lowest(h),
+                     .lowest = lowest, .highest = lowest + (w->taps - 1) * axis_distance(w), .period = fw.period,
                      .in_place = w->step <= 2 && (p->pass == CONV_BWD_DATA || p->pad_mode == CONV_ZEROS)};
     s.across = ceil_div(h->taps, s.step);
     s.depth = min_idx(s.step, h->taps);

@@ -215,8 +215,7 @@ static inline fft_axis fft_axis_of(const conv_axis *axis, idx length)
     const idx dil = axis->taps == 1 ? axis->step : axis_distance(axis);
     const idx common = gcd_idx(axis->step, dil);
     fft_axis a = {.length = length, .taps = axis->taps, .step = dil, .stride = axis->step / common, .apart = dil / common,
-                  .grid = axis->grid, .move = axis->step,
-                  .low = min_idx(tap_position(axis, 0), tap_position(axis, axis->taps - 1))};
+                  .grid = axis->grid, .move = axis->step, .low = axis_lowest(axis)};
     const idx points = max_idx(1, ceil_div(axis->grid, a.apart));
     a.phases = max_idx(1, min_idx(a.apart, axis->grid));
     a.chunk = even(points, (length - a.taps) / a.stride + 1);

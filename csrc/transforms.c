@@ -33,13 +33,14 @@ static void winograd_tile(conv_plan *plan, const lattice *lat, idx points)
     plan->chunk_w = resident ? min_idx(tiles, WINOGRAD_TILES) : plan->chunk_h;
 }
 
-#define SOURCE_FAR 4194304 /* bytes of a source, beyond which it comes from memory */
+#define WINOGRAD_FAR 4194304 /* bytes of a group's source, or of its all groups' results, beyond which they come from memory and go there */
+#define WINOGRAD_FAR_LINE 30.0 /* cycles of a line of them, a tile's worth of each row at a time: measured */
 
-/* Cycles in which its lines come, a tile's worth of each row at a time: measured. */
-static double far_source(const conv_plan *plan, const lattice *lat)
+static double winograd_far(const conv_plan *plan, const lattice *lat)
 {
-    const double bytes = (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size * (double)element_bytes(plan);
-    return bytes > SOURCE_FAR ? bytes / ALIGNMENT * 30 : 0;
+    const double source = (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size * (double)element_bytes(plan);
+    const double results = (double)lat->result_channels * (double)lat->h.grid * (double)lat->w.grid * (double)element_bytes(plan);
+    return WINOGRAD_FAR_LINE / ALIGNMENT * ((source > WINOGRAD_FAR ? source : 0) + (results * (double)plan->p.groups > WINOGRAD_FAR ? results : 0));
 }
 
 /* Products of an axis for each channel of a tile: the last point has none of a group that lacks its last tap. */
@@ -68,7 +69,7 @@ static double winograd_cost(const conv_plan *plan)
     const double spilled = f * k * (double)(plan->kernels->mr + 2 * tile_columns(plan)) * (double)element_bytes(plan) > 2 * WINOGRAD_BYTES;
     /* or not all rows and a few columns do, the source's are read again and again from the third-level cache: measured */
     const double left = f * k * (rows + 2 * (double)tile_columns(plan)) * (double)element_bytes(plan) > WINOGRAD_BYTES;
-    return far_source(plan, &lat) + apart + left * f * k * strips * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LEFT
+    return winograd_far(plan, &lat) + apart + left * f * k * strips * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LEFT
            + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
            + (WINOGRAD_PRODUCTS * terms / 2 + WINOGRAD_SUM * f) * strips / lanes * rows
            + f * vectors * (first * channels + other * (k - channels)) + first * f * strips / lanes * rows
@@ -82,8 +83,7 @@ static double winograd_cost(const conv_plan *plan)
 static int winograd_fills(const conv_axis *axis)
 {
     const winograd_axis x = winograd_axis_of(axis, 6);
-    const idx low = min_idx(tap_position(axis, 0), tap_position(axis, axis->taps - 1)), extent = (axis->taps - 1) * axis_distance(axis) + 1;
-    const idx after = (axis->grid - 1) * axis->step + low + extent - axis->size;
+    const idx low = axis_lowest(axis), after = low + axis_reach(axis) - axis->size, extent = (axis->taps - 1) * axis_distance(axis) + 1;
     return x.groups == 1 || (4 * axis->taps >= 3 * x.reach * x.groups && 2 * max_idx(-low, after) <= extent);
 }
 
@@ -161,7 +161,7 @@ static idx winograd_chunks(const conv_plan *plan)
 /* An axis with one tap, or with two that a stride does not part. */
 static int winograd_axis_applies(const conv_axis *axis)
 {
-    return axis->taps == 1 || axis->taps > axis->step / gcd_idx(axis->step, axis_distance(axis));
+    return axis->taps == 1 || axis->taps > winograd_axis_of(axis, 3).period;
 }
 
 /* Results side by side, some tile that keeps the bound, and transforms allowed. */

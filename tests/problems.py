@@ -65,6 +65,7 @@ CATALOGUE = parse("""
     n1ic1oc1_ih7iw50kh7ph0pw3  n1g2ic2oc2_ih6iw40kh5  n1ic1oc1_ih9iw50kh7ph3  n1g2ic2oc2_ih19iw41kh3sh4sw1ph2pw1dh2dw1  n1ic1oc1_ih11iw37kh2kw4sh3sw2ph0pw1  n3g5ic5oc5_ih7kh7ph3_reflect
     n1g3ic3oc3_ih190iw60kh3ph1_reflect  n1g2ic2oc4_ih321iw41kh4kw3sh3sw2ph1  n1g2ic2oc2_ih290iw40kh2sh5sw3  n2g2ic2oc2_iw20001kw5sw3pw2
     n1g8ic8oc8_ih79kh3sh2ph1  n1g9ic9oc9_ih110iw24kh3kw4sh3sw1ph1pw0  n1g2ic2oc2_ih3iw5003kh3ph1  n1g2ic2oc2_ih230iw45kh5ph6dh3_circular
+    n2g3ic3oc3_ih5iw7kh1  n3g2ic2oc6_iw33kw1  n1g2ic2oc2_iw70003kw1  n40g9ic9oc9_ih50iw23kh1  n1ic1oc3_ih300iw301kh1
     n2g3ic3oc3_ih70iw21kh9ph4  n1g2ic2oc2_ih64iw30kh11kw4ph5pw2  n1g2ic2oc4_ih61iw19kh13kw3sh2sw1ph6pw1  n1ic1oc2_ih61iw33kh7ph6dh2
 
     n3g2ic200oc50_ih3iw2kh3kw2  n5ic30oc9_iw20kw20  n7ic600oc33_ih1kh1  n1ic1oc3_ih25kh25

@@ -20,6 +20,7 @@
 #include "slide_tpl.h"
 #include "slide_weights_tpl.h"
 #include "stencil_tpl.h"
+#include "scale_tpl.h"
 #include "weights_tpl.h"
 #include "elementwise_tpl.h"
 #include "matmul_tpl.h"
@@ -44,7 +45,7 @@ static const kernel_set NAME(set) = {
              [KERNEL_PLANES] = NAME(planes_task),
              [KERNEL_SLIDE] = NAME(slide_task), [KERNEL_SLIDE_WEIGHTS] = NAME(slide_weights_task), [KERNEL_STENCIL] = NAME(stencil_task),
              [KERNEL_GEMM] = NAME(gemm_task), [KERNEL_COL2IM] = NAME(col2im_task), [KERNEL_COL2IM_ROWS] = NAME(col2im_rows_task),
-             [KERNEL_WHOLE] = NAME(whole_task),
+             [KERNEL_WHOLE] = NAME(whole_task), [KERNEL_SCALE] = NAME(scale_task),
              [KERNEL_WEIGHTS] = NAME(weights_task), [KERNEL_OUTER] = NAME(outer_task),
              [KERNEL_DOT] = NAME(dot_task), [KERNEL_REF] = NAME(ref_task)},
     .prepare = NAME(prepare_task),

@@ -255,8 +255,7 @@ static NAME(winograd) NAME(winograd_begin)(const conv_call *call, const NAME(tas
     REAL *const scratch = (REAL *)(call->scratch + worker * plan->task_bytes);
     NAME(winograd) w = {.plan = plan, .lat = lat, .src = NAME(task_source)(call, t), .shape = winograd_shape_of(plan),
                         .lay = at,
-                        .low_h = min_idx(tap_position(&lat->h, 0), tap_position(&lat->h, lat->h.taps - 1)),
-                        .low_w = min_idx(tap_position(&lat->w, 0), tap_position(&lat->w, lat->w.taps - 1)),
+                        .low_h = axis_lowest(&lat->h), .low_w = axis_lowest(&lat->w),
                         .v = plan->shares_source ? (REAL *)call->prepared + t->group * at.source : scratch + at.v, .u = scratch + at.u,
                         .m = scratch + at.m, .rows = scratch + at.rows, .gathered = scratch + at.gathered, .zeros = scratch + at.zeros,
                         .pixels = scratch + at.pixels, .suspect = scratch + at.suspect, .taps = scratch + at.taps,
