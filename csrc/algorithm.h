@@ -138,6 +138,12 @@ static inline double far_lines(const conv_plan *plan, const lattice *lat)
     return bytes * (double)plan->p.groups > FAR_BYTES ? bytes / ALIGNMENT : 0;
 }
 
+/* Cycles to move a vector of elements that are `step` apart. */
+static inline double step_cycles(idx step)
+{
+    return step == 1 ? 2 : step == 2 ? 4 : 8;
+}
+
 #define APART_WEIGHT 4 /* cycles of a weight that lies apart from those of its lattice: a third of what one takes, since other images may follow */
 
 /* Cycles in which the weights of several lattices are taken apart. */

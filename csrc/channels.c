@@ -75,7 +75,8 @@ static double channels_cost(const conv_plan *plan)
     /* every lattice of a gradient has its own taps: together those of the kernel */
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double k = (double)lat.source_channels * (double)(plan->p.kh * plan->p.kw) / lattices;
-    const double rows = (double)(axis_reach(&all.h) * lat.source_channels);
+    const axis_rows fh = axis_row_layout(&all.h), fw = axis_row_layout(&all.w);
+    const double rows = (double)((all.h.grid + fh.span) * fh.period * fw.period * lat.source_channels);
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     /* of the weights, for an image: a share of it where they are small and other images follow; large ones come from further away */
     const double weights = columns * k * lattices * (double)element_bytes(plan);
@@ -96,7 +97,7 @@ static double channels_cost(const conv_plan *plan)
     const double source = lattice_inside(&all) ? (double)(lat.source_channels * lat.h.size * lat.w.size * element_bytes(plan)) : 0;
     const double called = lat.h.size * lat.w.size * element_bytes(plan) < CALLED_LINES * ALIGNMENT ? 0 : CHANNELS_CALL * source / ALIGNMENT;
     const double begins = axis_reach(&all.w) > VIEW_VECTORS * lanes_of(plan) ? CHANNELS_PLANE : 0;
-    const double copies = begins * (double)lat.source_channels + rows * (16 + (double)axis_reach(&all.w) / lanes * 2);
+    const double copies = begins * (double)lat.source_channels + rows * (16 + (double)(all.w.grid + fw.span) / lanes * step_cycles(all.w.step));
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
     return CHANNELS_TASK + called + taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +

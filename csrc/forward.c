@@ -9,12 +9,6 @@
  * rows that is more. direct loses the columns between rows;
  * gemm moves every element once for each tap, and a run of it has a cost of its own. */
 
-/* Cycles to move a vector of elements that are `step` apart. */
-static double step_cycles(idx step)
-{
-    return step == 1 ? 2 : step == 2 ? 4 : 8;
-}
-
 /* Of `columns` side by side: tiles, of which the last may be narrower. */
 static double row_cycles(const conv_plan *plan, idx rows, idx columns, double crossing)
 {
@@ -117,10 +111,12 @@ static double direct_cost(const conv_plan *plan)
     const double packs = packed_rows * (18 + (double)pitch / lanes * moved) * (alone && pitch < DIRECT_LONG ? 2 : 1);
     const double ends = blocks * columns / lanes * tile_ends(plan, lat.result_channels);
     const double edges = lattice_inside(&lat) ? 0 : 4 * TASK_CYCLES + EDGE_CYCLES * (double)(lat.h.grid * lat.source_channels);
-    /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15, measured */
+    /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15; one channel's, read in place, are a stream in
+     * 1-D and many in 2-D, which a small tile outruns: measured */
     const double tiles = alone_in_rows ? (double)plan->chunk_h * row_cycles(plan, lat.result_channels, plan->chunk_w, 0.8)
                                        : row_cycles(plan, lat.result_channels, plan->chunk_h * pitch, 0.8);
-    const double products = (alone && plan->in_place ? 1.6 : 1.15) * boxes * tiles * (double)s.taps;
+    const double streams = !alone || !plan->in_place ? 1.15 : !small_tiles(plan) ? 1.6 : lat.h.taps > 1 ? 1.4 : 1.1;
+    const double products = streams * boxes * tiles * (double)s.taps;
     const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
     return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) + taken_apart(plan) +
            (plan->in_place ? edges + IN_PLACE_LINE * far_lines(plan, &lat) : COPIED_LINE * far_lines(plan, &lat));
