@@ -2,6 +2,15 @@
  */
 #include "algorithm.h"
 
+#define TRANSFORM_FAR 4194304 /* bytes of all sources, or of all results, of an example, beyond which they come from memory and go there */
+
+/* Lines of so many planes that do: a tile's worth of each row at a time. */
+static double transform_lines(const conv_plan *plan, idx planes, idx height, idx width)
+{
+    const double bytes = (double)planes * (double)height * (double)width * (double)element_bytes(plan);
+    return bytes * (double)plan->p.groups > TRANSFORM_FAR ? bytes / ALIGNMENT : 0;
+}
+
 /* ---- winograd: chunks of tiles, blocks of rows ---- */
 
 #define WINOGRAD_BYTES 1572864 /* of transformed source and weights in a task, where one block has all rows */
@@ -13,6 +22,7 @@
 #define WINOGRAD_ROW 100       /* to begin with a row of tiles, and with each of its groups of taps: measured */
 #define WINOGRAD_LEFT 18       /* cycles of a line of the source's transforms that the second-level cache has no room for */
 #define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
+#define WINOGRAD_FAR 30        /* cycles of a line from memory or to it: measured */
 
 /* Weights in one block where that leaves room for two strips of source; else blocks of a tile's rows or a few, which
  * every strip of the task shares. */
@@ -31,16 +41,6 @@ static void winograd_tile(conv_plan *plan, const lattice *lat, idx points)
     plan->chunk_h = max_idx(2 * nr, (resident ? most - rows : WINOGRAD_SOURCE / each) / nr * nr);
     plan->chunk_h = tiles <= plan->chunk_h ? tiles : round_up(even(tiles, plan->chunk_h), nr);
     plan->chunk_w = resident ? min_idx(tiles, WINOGRAD_TILES) : plan->chunk_h;
-}
-
-#define WINOGRAD_FAR 4194304 /* bytes of a group's source, or of its all groups' results, beyond which they come from memory and go there */
-#define WINOGRAD_FAR_LINE 30.0 /* cycles of a line of them, a tile's worth of each row at a time: measured */
-
-static double winograd_far(const conv_plan *plan, const lattice *lat)
-{
-    const double source = (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size * (double)element_bytes(plan);
-    const double results = (double)lat->result_channels * (double)lat->h.grid * (double)lat->w.grid * (double)element_bytes(plan);
-    return WINOGRAD_FAR_LINE / ALIGNMENT * ((source > WINOGRAD_FAR ? source : 0) + (results * (double)plan->p.groups > WINOGRAD_FAR ? results : 0));
 }
 
 /* Products of an axis for each channel of a tile: the last point has none of a group that lacks its last tap. */
@@ -65,11 +65,12 @@ static double winograd_cost(const conv_plan *plan)
     const double columns = s.w.step == winograd_wide(&s.w) ? 0 : channels * (double)(s.h.groups * s.h.points * s.w.residues);
     const double results = s.w.apart == 1 ? 0 : rows * (double)s.h.tile;
     const double apart = WINOGRAD_APART * tiles * (double)s.w.tile * (columns + results);
+    const double far = transform_lines(plan, lat.source_channels, lat.h.size, lat.w.size) + transform_lines(plan, lat.result_channels, lat.h.grid, lat.w.grid);
     /* where not even a tile's rows and columns stay in the second-level cache, transforms go to memory and come from there: measured */
     const double spilled = f * k * (double)(plan->kernels->mr + 2 * tile_columns(plan)) * (double)element_bytes(plan) > 2 * WINOGRAD_BYTES;
     /* or not all rows and a few columns do, the source's are read again and again from the third-level cache: measured */
     const double left = f * k * (rows + 2 * (double)tile_columns(plan)) * (double)element_bytes(plan) > WINOGRAD_BYTES;
-    return winograd_far(plan, &lat) + apart + left * f * k * strips * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LEFT
+    return WINOGRAD_FAR * far + apart + left * f * k * strips * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LEFT
            + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
            + (WINOGRAD_PRODUCTS * terms / 2 + WINOGRAD_SUM * f) * strips / lanes * rows
            + f * vectors * (first * channels + other * (k - channels)) + first * f * strips / lanes * rows
@@ -192,13 +193,14 @@ const conv_algorithm winograd_algorithm = {
  * has left the first-level cache, three times that where the second, or elements move one by one; to multiply it, kernels from the second-level cache or from beyond;
  * and to begin a row. Measured. */
 #define FFT_LEVEL 1.9
-#define FFT_MOVE 20.0
-#define FFT_LINES 6.0
+#define FFT_MOVE 15.0
+#define FFT_LINES 11.0
 #define FFT_FAR 12.0
-#define FFT_APART 15.0
-#define FFT_PRODUCT 8.0
-#define FFT_FAR_PRODUCT 20.0
+#define FFT_APART 35.0
+#define FFT_PRODUCT 4.0
+#define FFT_FAR_PRODUCT 8.0
 #define FFT_ROW 120.0
+#define FFT_LINE 40.0 /* cycles of a line from memory or to it: measured */
 
 static double fft_cost(const conv_plan *plan)
 {
@@ -207,13 +209,16 @@ static double fft_cost(const conv_plan *plan)
     const double c = (double)lat.source_channels, m = (double)lat.result_channels;
     const double vectors = (double)s.rows * (double)s.strips_w;
     const double levels = __builtin_log2((double)s.w.length) + (s.plane ? __builtin_log2((double)s.rows) : 0);
-    const idx bytes = s.bundle * element_bytes(plan);
+    const idx bytes = s.bundle * element_bytes(plan), line = ALIGNMENT / element_bytes(plan);
     const double far = bytes > CACHE_BYTES ? 3 * FFT_FAR : bytes > FIRST_CACHE ? FFT_FAR : 0;
     const double apart = s.w.step > 1 || s.w.apart > 1 ? FFT_APART : 0;
     const double move = s.plane ? FFT_MOVE : FFT_MOVE + FFT_LINES;
     const double transform = vectors * (FFT_LEVEL * levels + move + far) + FFT_ROW * (double)s.rows;
+    /* each is met once more for every residue of the columns that has elements in it */
+    const double sources = transform_lines(plan, lat.source_channels, lat.h.size, lat.w.size), results = transform_lines(plan, lat.result_channels, lat.h.grid, lat.w.grid);
     const double product = c * m * (double)(s.spectrum * element_bytes(plan)) > CACHE_BYTES ? FFT_FAR_PRODUCT : FFT_PRODUCT;
-    return (double)s.units * ((c + m) * (transform + apart * vectors) + product * c * m * vectors) + c * m * transform;
+    return (double)s.units * ((c + m) * (transform + apart * vectors) + product * c * m * vectors) + c * m * transform +
+           FFT_LINE * (sources * (double)min_idx(s.w.step, line) + results * (double)min_idx(s.w.apart, line));
 }
 
 /* The lengths that cost least. */
