@@ -120,7 +120,8 @@ const conv_algorithm stencil_algorithm = {
 #define SLIDE_NEAR 6      /* cycles of a line of planes that the second-level cache keeps */
 #define SLIDE_LINE 25     /* cycles of a line from memory or to it, a strip's from every row: measured */
 #define SLIDE_TWICE 1.15  /* of the time, where several walks read planes that the first-level cache does not keep: measured */
-#define SLIDE_TALL 1.3 /* of the time with small tiles, where a source row meets five results and more: measured */
+#define SLIDE_TALL 1.1 /* of the time with small tiles, where a source row meets five results and more; and where these are of several walks: measured */
+#define SLIDE_TALLER 1.2
 #define SLIDE_TAP 6  /* cycles to go on to a tap that does not lie beside the one before, measured */
 #define SLIDE_WALK 70 /* cycles to begin and end a strip, measured: 1-D is not for this */
 
@@ -200,7 +201,7 @@ static double slide_cost(const conv_plan *plan)
     const double plane = (double)lat.h.size * (double)lat.w.size + (double)lat.h.grid * (double)lat.w.grid;
     const double bytes = plane * (double)element_bytes(plan);
     const double lines = bytes > 2 * FIRST_CACHE ? SLIDE_NEAR * bytes / ALIGNMENT : 0;
-    const double tall = small_tiles(plan) && s.across >= 5 ? SLIDE_TALL : 1;
+    const double tall = small_tiles(plan) && s.across >= 5 ? (s.part < s.across ? SLIDE_TALLER : SLIDE_TALL) : 1;
     const double walked = (s.part < s.across && bytes > FIRST_CACHE ? SLIDE_TWICE : 1) * shuffles * tall;
     const double steps = (double)(lat.h.grid + (s.across - 1) * s.apart * ceil_div(lat.h.grid, plan->chunk_h));
     const double copy = s.in_place ? 2 : (double)s.period * (60 + (double)s.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 4 : 16));

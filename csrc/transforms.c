@@ -200,7 +200,7 @@ const conv_algorithm winograd_algorithm = {
 #define FFT_PRODUCT 4.0
 #define FFT_FAR_PRODUCT 8.0
 #define FFT_ROW 120.0
-#define FFT_LINE 40.0 /* cycles of a line from memory or to it: measured */
+#define FFT_LINE 50.0 /* cycles of a line from memory or to it: measured */
 
 static double fft_cost(const conv_plan *plan)
 {

@@ -138,6 +138,10 @@ static void NAME(slide_plane)(const NAME(slide_band) *b, NAME(slide) *t, REAL *d
         t->column = strip.column * stride;
         t->last_out = strip.last - strip.column;
         t->last = t->last_out * stride;
+        /* after the last strip comes the next plane */
+        const int other = i == strips - 1 && b->rows == b->lat->h.grid && b->columns == width;
+        const idx ahead = !b->far ? 0 : other ? b->src.plane - t->column : strip.vectors * LANES * stride;
+        const idx ahead_out = !b->far ? 0 : other ? b->rows * width - strip.column : strip.vectors * LANES;
         for (idx r = 0; r < min_idx(s->apart, b->rows); r++) {
             t->out = dst + r * width + strip.column;
             for (idx a = 0; a < s->across; a += s->part) {
@@ -145,8 +149,8 @@ static void NAME(slide_plane)(const NAME(slide_band) *b, NAME(slide) *t, REAL *d
                 t->first = a == 0;
                 t->final = a + t->across == s->across;
                 t->full = t->final ? s->full : s->depth;
-                t->ahead = b->far && t->first;
-                t->ahead_out = b->far && t->final;
+                t->ahead = t->first ? ahead : 0;
+                t->ahead_out = t->final ? ahead_out : 0;
                 t->row = b->row + r * b->lat->h.step + a * t->ldrow;
                 t->w = b->weights + a * s->depth * t->taps;
                 t->steps = ceil_div(b->rows - r, s->apart) + t->across - 1;

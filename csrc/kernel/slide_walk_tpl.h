@@ -15,13 +15,13 @@ typedef struct {
     const REAL *const *row;  /* the source rows: of step i, offset d: row[i * ldrow + d * unit] */
     idx ldrow, unit;         /* from those of a step to the next's, and from one to the next in a step */
     idx steps, across, depth, full;
+    idx ahead, ahead_out;    /* elements to what the next strip reads, and to its results, which are fetched: strips are no stream; 0: near */
     const idx *at;           /* of each tap in a row */
     idx taps;                /* of a row */
     idx column, last;        /* the first column's element; elements from it to the last vector's first column */
     int stride;              /* of columns: 1 or 2 */
     int pairs;               /* taps lie side by side */
     int square;              /* 3 x 3, or 5 x 5 of stride 2, whose taps lie side by side */
-    int ahead, ahead_out;    /* the next strip is fetched, and its results: strips are no stream of addresses */
     REAL *sums;              /* of a strip whose kernel is cut, LANES for each vector; NULL: it is not */
     int first, final;        /* of the walks */
     const vec *keep;         /* lanes that lie in the source, by (tap, vector); NULL: all */
@@ -136,7 +136,7 @@ __attribute__((always_inline)) static inline void NAME(slide_step)(const int A, 
         if (t->ahead)
 #pragma GCC unroll 8
             for (int v = 0; v < S * V; v++)
-                __builtin_prefetch(source + (S * V + v) * LANES);
+                __builtin_prefetch(source + (K > 0 ? S * V * LANES : t->ahead) + v * LANES); /* known kernels have no time for more */
         const int all = A == 1 || low + some < A || d < full; /* else the last meets no tap */
         if (K > 0 && all)
             NAME(slide_row_known)(some, V, S, K, source + t->at[0], t->last, keep, w + low, A, acc + low);
@@ -193,7 +193,7 @@ __attribute__((always_inline)) static inline void NAME(slide_steps)(const int A,
             if (t->ahead_out)
 #pragma GCC unroll 8
                 for (int v = 0; v < V; v++)
-                    __builtin_prefetch(out + (V + v) * LANES, 1);
+                    __builtin_prefetch(out + (K > 0 ? V * LANES : t->ahead_out) + v * LANES, 1);
             NAME(slide_store)(V, t, out, acc[A - 1], K == 0 && t->sums ? t->sums + (*i - (A - 1)) * V * LANES : NULL);
         }
 #pragma GCC unroll 8
