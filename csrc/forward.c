@@ -112,11 +112,12 @@ static double direct_cost(const conv_plan *plan)
     const double ends = blocks * columns / lanes * tile_ends(plan, lat.result_channels);
     const double edges = lattice_inside(&lat) ? 0 : 4 * TASK_CYCLES + EDGE_CYCLES * (double)(lat.h.grid * lat.source_channels);
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15; one channel's, read in place, are a stream in
-     * 1-D and many in 2-D, which a small tile outruns: measured */
+     * 1-D, and many in 2-D, which a small tile outruns where they are short: measured */
     const double tiles = alone_in_rows ? (double)plan->chunk_h * row_cycles(plan, lat.result_channels, plan->chunk_w, 0.8)
                                        : row_cycles(plan, lat.result_channels, plan->chunk_h * pitch, 0.8);
-    const double streams = !alone || !plan->in_place ? 1.15 : !small_tiles(plan) ? 1.6 : lat.h.taps > 1 ? 1.4 : 1.1;
-    const double products = streams * boxes * tiles * (double)s.taps;
+    const int stream = small_tiles(plan) && (lat.h.taps == 1 || plan->chunk_w >= 2 * DIRECT_LONG);
+    const double crossing = !alone || !plan->in_place ? 1.15 : stream ? 1.1 : 1.6;
+    const double products = crossing * boxes * tiles * (double)s.taps;
     const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
     return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) + taken_apart(plan) +
            (plan->in_place ? edges + IN_PLACE_LINE * far_lines(plan, &lat) : COPIED_LINE * far_lines(plan, &lat));
