@@ -370,3 +370,25 @@ def test_plans_give_their_memory_back() -> None:
     packed = make(problem, arrays, algorithm="winograd").packed_bytes
     assert packed > 50_000
     assert resident() - before < 50 * packed
+
+
+def test_memory_of_large_results_serves_again_when_nobody_holds_them() -> None:
+    rng = np.random.default_rng(0)
+    x, weight = rng.standard_normal((1, 1, 1100, 1000), np.float32), rng.standard_normal((8, 1, 1, 1), np.float32)
+    plan = fc.plan_conv2d(x.shape, weight)
+    y = plan(x)
+    assert y.nbytes > 2**25
+    kept, address = y.copy(), y.ctypes.data
+    view = y[0, 3]
+    del y
+    other = plan(2 * x)  # the view holds the first result
+    assert other.ctypes.data != address
+    np.testing.assert_array_equal(view, kept[0, 3])
+    del view
+    again = plan(x)
+    assert again.ctypes.data == address
+    np.testing.assert_array_equal(again, kept)
+    np.testing.assert_array_equal(other, 2 * kept)
+    again.shape = (8, 1100, 1000)  # what has another shape now is no result of this plan
+    del again
+    assert plan(x).shape == kept.shape

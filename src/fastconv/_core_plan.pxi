@@ -1,9 +1,14 @@
 # Part of _core.pyx: convolutions whose weights are packed once.
 
+cdef enum:
+    LARGE_RESULT = 33554432  # bytes: the C library gives more back to the system as soon as it is free, and the next call pays for every page
+    RESULTS = 2  # such, kept by a plan: the caller often holds one until the next is there
+
 cdef class Plan:
     """A convolution with everything decided and its weights packed: `fastconv.plan_conv1d` and `plan_conv2d` make them.
 
-    Immutable, and safe to call from many threads at once: a call reads the plan and writes its own output and scratch.
+    Immutable, and safe to call from many threads at once: a call reads the plan and writes its own output and scratch. The memory of
+    large results is kept, and serves again when nobody else holds it or a view of it.
     """
 
     cdef conv_problem p  # as it is solved: without taps that meet nothing but padding
@@ -15,6 +20,7 @@ cdef class Plan:
     cdef cnp.npy_intp y_size[4]
     cdef readonly tuple x_shape
     cdef readonly tuple output_shape
+    cdef list results    # the latest large ones
 
     def __cinit__(self, int ndim, x_shape, weight, bias, stride, padding, dilation, groups, padding_mode, activation,
                   algorithm):
@@ -45,6 +51,7 @@ cdef class Plan:
             self.x_size[i] = self.x_shape[i]
         self.y_rank = result_dims(&p, ndim, self.x_rank == ndim + 2, self.y_size)
         self.output_shape = result_shape(&p, ndim, self.x_rank == ndim + 2)
+        self.results = []
 
     cdef void pack(self, conv_problem *p, cnp.ndarray w) except *:
         cdef conv_trim trim
@@ -108,6 +115,8 @@ cdef class Plan:
         xa = as_dense(xa, "x", self.type_num)
         if out is not None and fits(out, self.y_rank, self.y_size, self.type_num) and apart(out, x, xa):
             y = out
+        elif out is None:
+            y = self.result()
         else:
             y = output_array(out, self.y_rank, self.y_size, self.type_num, (x, xa))
         if not cnp.PyArray_ISCARRAY(y):
@@ -120,6 +129,20 @@ cdef class Plan:
             out[...] = y
             return out
         return y
+
+    cdef cnp.ndarray result(self):
+        """An array for a result: a new one, or where it is large one that this plan gave before and nobody holds."""
+        cdef PyObject *item
+        cdef Py_ssize_t i
+        cdef cnp.ndarray array
+        for i in range(len(self.results)):
+            item = PyList_GET_ITEM(self.results, i)
+            if HELD_ONCE(item) and fits(<object>item, self.y_rank, self.y_size, self.type_num):
+                return <cnp.ndarray>item
+        array = empty(self.y_rank, self.y_size, self.type_num)
+        if OWNS_THREAD and cnp.PyArray_NBYTES(array) > LARGE_RESULT:
+            self.results = [*self.results[1 - RESULTS:], array]
+        return array
 
     def __repr__(self) -> str:
         return (f"Plan(conv{self.ndim}d, {self.x_shape} -> {self.output_shape}, {self.dtype}, {self.algorithm}, "

@@ -82,7 +82,8 @@ def plan_conv1d(x_shape: Sequence[int], weight: ArrayLike, bias: ArrayLike | Non
     """Prepare `conv1d` for inputs of one shape and weights that stay: ``y = plan(x)`` or ``plan(x, out=y)``.
 
     The weights are copied, and packed where the algorithm profits from it; nothing that happens to `weight` or `bias`
-    later changes the plan. It can be called from many threads at once. Where packing pays, another algorithm may be the
+    later changes the plan. It can be called from many threads at once. Of results larger than 32 MB it keeps the memory
+    of the latest two, for later calls when nobody holds them any more. Where packing pays, another algorithm may be the
     quickest than for `conv1d`; results then agree within the error bound rather than bit by bit.
 
     Parameters
