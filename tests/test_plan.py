@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
@@ -392,3 +393,12 @@ def test_memory_of_large_results_serves_again_when_nobody_holds_them() -> None:
     again.shape = (8, 1100, 1000)  # what has another shape now is no result of this plan
     del again
     assert plan(x).shape == kept.shape
+
+
+def test_layers_keep_no_large_results() -> None:
+    layer = fc.nn.Conv2d(1, 8, 1, rng=0).eval()
+    y = layer(np.zeros((1, 1, 1100, 1000), np.float32))
+    gone = weakref.ref(y)
+    layer._saved = None
+    del y
+    assert gone() is None

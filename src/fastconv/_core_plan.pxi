@@ -96,16 +96,20 @@ cdef class Plan:
         return max([(<Packed>one).plan.scratch_bytes for one in self.packs()])
 
     def __call__(self, x, out=None):
-        return self.calculate(x, out, None)
+        return self.calculate(x, out, None, True)
 
     def added(self, x, beside):
-        """The activation of the convolution of x and `beside` added, an array like the output."""
-        cdef cnp.ndarray other = as_dense(beside, "beside", -1)
+        """The activation of the convolution of x and `beside` added, an array like the output or None: for layers, of which many are
+        called in turn. Nothing of the result is kept."""
+        cdef cnp.ndarray other
+        if beside is None:
+            return self.calculate(x, None, None, False)
+        other = as_dense(beside, "beside", -1)
         if not has_shape(other, self.y_rank, self.y_size):
             raise ValueError(f"arrays that are added must have one shape, got {self.output_shape} and {shape_of(other)}")
-        return self.calculate(x, None, as_dense(other, "beside", self.type_num))
+        return self.calculate(x, None, as_dense(other, "beside", self.type_num), False)
 
-    cdef object calculate(self, x, out, cnp.ndarray beside):
+    cdef object calculate(self, x, out, cnp.ndarray beside, bint keep):
         cdef cnp.ndarray xa = as_dense(x, "x", -1), y
         if not has_shape(xa, self.x_rank, self.x_size):
             raise ValueError(f"x must have the shape {self.x_shape} that was planned for, got {shape_of(xa)}")
@@ -115,7 +119,7 @@ cdef class Plan:
         xa = as_dense(xa, "x", self.type_num)
         if out is not None and fits(out, self.y_rank, self.y_size, self.type_num) and apart(out, x, xa):
             y = out
-        elif out is None:
+        elif out is None and keep:
             y = self.result()
         else:
             y = output_array(out, self.y_rank, self.y_size, self.type_num, (x, xa))

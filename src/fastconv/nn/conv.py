@@ -120,13 +120,10 @@ class _ConvNd(Module):
         else:
             weight, bias = folded.weight, folded.bias
         plan = None if self.training else self._plan_for(x, weight, bias, activation)
-        if beside is not None:
-            if plan is not None and beside.dtype == plan.dtype:
-                y = plan.added(x, beside)
-            else:
-                y = _core.add(self.forward(x, None, folded), beside, activation == "relu")
-        elif plan is not None:
-            y = plan(x)
+        if plan is not None and (beside is None or beside.dtype == plan.dtype):
+            y = plan.added(x, beside)
+        elif beside is not None:
+            y = _core.add(self.forward(x, None, folded), beside, activation == "relu")
         else:
             y = _core.conv(
                 self._rank, x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.padding_mode,
