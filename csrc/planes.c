@@ -120,8 +120,8 @@ const conv_algorithm stencil_algorithm = {
 #define SLIDE_NEAR 6      /* cycles of a line of planes that the second-level cache keeps */
 #define SLIDE_LINE 25     /* cycles of a line from memory or to it, a strip's from every row: measured */
 #define SLIDE_TWICE 1.15  /* of the time, where several walks read planes that the first-level cache does not keep: measured */
-#define SLIDE_TALL 1.1 /* of the time with small tiles, where a source row meets five results and more; and where these are of several walks: measured */
-#define SLIDE_TALLER 1.2
+#define SLIDE_TALL 1.1 /* of the time with small tiles, where a source row meets five results and more: measured */
+#define SLIDE_TALLER 1.2 /* and where several walks share them */
 #define SLIDE_TAP 6  /* cycles to go on to a tap that does not lie beside the one before, measured */
 #define SLIDE_WALK 70 /* cycles to begin and end a strip, measured: 1-D is not for this */
 

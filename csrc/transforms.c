@@ -4,11 +4,21 @@
 
 #define TRANSFORM_FAR 4194304 /* bytes of all sources, or of all results, of an example, beyond which they come from memory and go there */
 
-/* Lines of so many planes that do: a tile's worth of each row at a time. */
+/* Lines of a group's planes that do: a tile's worth of each row at a time. */
 static double transform_lines(const conv_plan *plan, idx planes, idx height, idx width)
 {
     const double bytes = (double)planes * (double)height * (double)width * (double)element_bytes(plan);
     return bytes * (double)plan->p.groups > TRANSFORM_FAR ? bytes / ALIGNMENT : 0;
+}
+
+static double source_lines(const conv_plan *plan, const lattice *lat)
+{
+    return transform_lines(plan, lat->source_channels, lat->h.size, lat->w.size);
+}
+
+static double result_lines(const conv_plan *plan, const lattice *lat)
+{
+    return transform_lines(plan, lat->result_channels, lat->h.grid, lat->w.grid);
 }
 
 /* ---- winograd: chunks of tiles, blocks of rows ---- */
@@ -65,7 +75,7 @@ static double winograd_cost(const conv_plan *plan)
     const double columns = s.w.step == winograd_wide(&s.w) ? 0 : channels * (double)(s.h.groups * s.h.points * s.w.residues);
     const double results = s.w.apart == 1 ? 0 : rows * (double)s.h.tile;
     const double apart = WINOGRAD_APART * tiles * (double)s.w.tile * (columns + results);
-    const double far = transform_lines(plan, lat.source_channels, lat.h.size, lat.w.size) + transform_lines(plan, lat.result_channels, lat.h.grid, lat.w.grid);
+    const double far = source_lines(plan, &lat) + result_lines(plan, &lat);
     /* where not even a tile's rows and columns stay in the second-level cache, transforms go to memory and come from there: measured */
     const double spilled = f * k * (double)(plan->kernels->mr + 2 * tile_columns(plan)) * (double)element_bytes(plan) > 2 * WINOGRAD_BYTES;
     /* or not all rows and a few columns do, the source's are read again and again from the third-level cache: measured */
@@ -214,11 +224,11 @@ static double fft_cost(const conv_plan *plan)
     const double apart = s.w.step > 1 || s.w.apart > 1 ? FFT_APART : 0;
     const double move = s.plane ? FFT_MOVE : FFT_MOVE + FFT_LINES;
     const double transform = vectors * (FFT_LEVEL * levels + move + far) + FFT_ROW * (double)s.rows;
-    /* each is met once more for every residue of the columns that has elements in it */
-    const double sources = transform_lines(plan, lat.source_channels, lat.h.size, lat.w.size), results = transform_lines(plan, lat.result_channels, lat.h.grid, lat.w.grid);
+    /* a line is met again for every residue of the columns that has elements in it */
+    const double lines = source_lines(plan, &lat) * (double)min_idx(s.w.step, line) + result_lines(plan, &lat) * (double)min_idx(s.w.apart, line);
     const double product = c * m * (double)(s.spectrum * element_bytes(plan)) > CACHE_BYTES ? FFT_FAR_PRODUCT : FFT_PRODUCT;
     return (double)s.units * ((c + m) * (transform + apart * vectors) + product * c * m * vectors) + c * m * transform +
-           FFT_LINE * (sources * (double)min_idx(s.w.step, line) + results * (double)min_idx(s.w.apart, line));
+           FFT_LINE * lines;
 }
 
 /* The lengths that cost least. */
