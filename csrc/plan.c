@@ -141,7 +141,7 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     }
     cut(plan, max_threads);
     if (plan->weights == WEIGHTS_BY_TILES) {
-        plan->packed_bytes = round_up(p->groups * weights_laid_out(plan) * element, ALIGNMENT);
+        plan->packed_bytes = round_up(p->groups * weights_laid_out(plan) * element + PACKED_BEYOND, ALIGNMENT);
     } else if (p->packed) {
         plan->packed_offset = round_up(p->groups * p->oc * p->ic * p->kh * p->kw * element, ALIGNMENT);
         plan->packed_bytes = plan->packed_offset;

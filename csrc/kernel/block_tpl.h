@@ -148,10 +148,36 @@ static int NAME(dense)(const NAME(block) *g, const NAME(segment) *s, int segment
     return segments == 1 && s[0].count == g->nv * LANES && g->dst_step == 1 && !g->fold;
 }
 
+/* Those rows times the few columns of a panel of one vector, where weights are packed tile by tile. */
+static void NAME(block_narrow)(const NAME(block) *g, const REAL *b, int columns, const NAME(segment) *s, int segments)
+{
+    const REAL *const before = g->fold ? NULL : g->first ? g->beside : g->dst;
+    NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .b = b, .prev = before ? g->buffer : NULL, .ldprev = LANES, .relu = g->last && g->relu,
+                         .out = g->buffer, .ldout = LANES};
+    idx m = g->m0, higher = g->heights.higher;
+    for (int tiles; m < g->m1; higher -= tiles) {
+        const int height = (int)g->heights.height + (higher > 0);
+        const idx left = (g->m1 - m) / height;
+        NAME(narrow_run) *const run = NAME(narrow_of)(columns, higher > 0 ? min_idx(higher, left) : left, &tiles);
+        const int rows = tiles * height;
+        t.a = g->a + (m - g->a_first) * g->lda + height * g->a_term;
+        t.bias = g->last && g->bias ? g->bias + m : NULL;
+        if (before)
+            NAME(move_in)(g, before + m * g->dst_row, s, segments, rows);
+        run(&t, height, height * g->lda);
+        NAME(move_out)(g, g->dst + m * g->dst_row, s, segments, rows);
+        m += rows;
+    }
+}
+
 /* The rows at hand times one column tile at b, and `more` beside it, each b_next further, where the tile is dense. */
 static void NAME(block_columns)(const NAME(block) *g, const REAL *b, idx more, idx b_next, const NAME(segment) *s, int segments)
 {
-    const int nr = g->nv * LANES, tiled = g->tiles.height > 0;
+    const int nr = g->nv * LANES, tiled = g->tiles.height > 0, columns = s[segments - 1].column + s[segments - 1].count;
+    if (tiled && g->nv == 1 && columns <= NARROW && !g->at) {
+        NAME(block_narrow)(g, b, columns, s, segments);
+        return;
+    }
     NAME(tile_run) *const tile = NAME(tile_of)(g->nv, tiled ? NAME(TILED_A) : NAME(ROWS_A), g->at ? NAME(TABLE_B) : NAME(PANEL_B));
     const int whole = NAME(dense)(g, s, segments);
     const idx called = g->at && g->ahead > 0 ? g->k : 0;

@@ -1,6 +1,7 @@
 /* set -- the kernels of one dtype on one ISA, and their row of the table. */
 #include "vector_tpl.h"
 #include "tile_tpl.h"
+#include "narrow_tpl.h"
 #include "block_tpl.h"
 #include "pack_tpl.h"
 #include "view_tpl.h"
