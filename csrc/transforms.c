@@ -32,6 +32,7 @@ static double result_lines(const conv_plan *plan, const lattice *lat)
 #define WINOGRAD_ROW 100       /* to begin with a row of tiles, and with each of its groups of taps: measured */
 #define WINOGRAD_LEFT 18       /* cycles of a line of the source's transforms that the second-level cache has no room for */
 #define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
+#define WINOGRAD_COLD 23       /* cycles of such a line where a plan is called once and others follow, as in a network: measured there */
 #define WINOGRAD_FAR 30        /* cycles of a line from memory or to it: measured */
 
 /* Weights in one block where that leaves room for two strips of source; else blocks of a tile's rows or a few, which
@@ -80,7 +81,9 @@ static double winograd_cost(const conv_plan *plan)
     const double spilled = f * k * (double)(plan->kernels->mr + 2 * tile_columns(plan)) * (double)element_bytes(plan) > 2 * WINOGRAD_BYTES;
     /* or not all rows and a few columns do, the source's are read again and again from the third-level cache: measured */
     const double left = f * k * (rows + 2 * (double)tile_columns(plan)) * (double)element_bytes(plan) > WINOGRAD_BYTES;
-    return WINOGRAD_FAR * far + apart + left * f * k * strips * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LEFT
+    const double lines = f * k * strips * (double)element_bytes(plan) / ALIGNMENT;
+    return WINOGRAD_FAR * far + apart + left * WINOGRAD_LEFT * lines
+           + plan->p.packed * WINOGRAD_COLD * min_double(lines, WINOGRAD_SOURCE / ALIGNMENT)
            + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
            + (WINOGRAD_PRODUCTS * terms / 2 + WINOGRAD_SUM * f) * strips / lanes * rows
            + f * vectors * (first * channels + other * (k - channels)) + first * f * strips / lanes * rows
