@@ -234,15 +234,6 @@ static double panel_cycles(idx step)
     return cycles[min_idx(step, 5) - 1];
 }
 
-/* Cycles of a term for all columns; the last few pass by several tiles of packed weights at once. */
-static double gemm_products(const conv_plan *plan, idx rows, idx points)
-{
-    const idx few = points % tile_columns(plan);
-    if (plan->weights != WEIGHTS_BY_TILES || few == 0 || few > NARROW)
-        return row_cycles(plan, rows, points, 0);
-    return row_cycles(plan, rows, points - few, 0) + (double)((1 + few) * ceil_div(rows, highest_tile(plan))) / 2;
-}
-
 static double gemm_cost(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
@@ -255,7 +246,7 @@ static double gemm_cost(const conv_plan *plan)
     const double stores = (double)lat.result_channels * (apart + tail);
     const double blocks = (double)ceil_div(lat.source_channels, plan->channels);
     const double packs = blocks * taps * runs * GEMM_RUN + k * (runs + vectors * panel_cycles(lat.w.step));
-    return lattices * (k * GEMM_PRODUCTS * gemm_products(plan, lat.result_channels, points) + packs + vectors * tile_ends(plan, lat.result_channels) +
+    return lattices * (k * GEMM_PRODUCTS * row_cycles(plan, lat.result_channels, points, 0) + packs + vectors * tile_ends(plan, lat.result_channels) +
                        stores + TASK_CYCLES + panels * PANEL_CYCLES) +
            taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat);
 }

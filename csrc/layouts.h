@@ -66,8 +66,7 @@ static inline idx col2im_together(const conv_problem *p)
 
 /* ---- weights that are packed tile by tile ---- */
 
-#define NARROW 4 /* columns at most that are left for narrow_tpl.h */
-#define PACKED_BEYOND 128 /* bytes that may be read beyond them: vectors of a tile's last rows there */
+#define PACKED_BEYOND 128 /* bytes that may be read beyond them: vectors of a tile's last rows (narrow_tpl.h) */
 
 /* The tiles of a group's rows. */
 static inline even_tiles weights_tiles(const conv_plan *plan)
