@@ -70,7 +70,7 @@ static double winograd_cost(const conv_plan *plan)
     const double terms = channels * winograd_products(&s.h) * winograd_products(&s.w);
     /* cycles of a vector of a frequency, of the source's first group of taps and of each other, and of the result: measured */
     const int both = s.h.points > 1 && s.w.points > 1;
-    const double first = both ? 10 : s.w.points > 1 ? 15 : 28, other = both ? first : 5;
+    const double taps = (double)(lat.h.taps * lat.w.taps), first = both ? 10 : s.w.points > 1 ? 15 : 28, other = both ? first : 5;
     const double vectors = (double)(s.h.tiles * (s.w.tiles / s.w.each)) * (double)ceil_div(s.w.each, lanes_of(plan));
     /* columns that are not side by side are gathered, results put one by one: measured */
     const double columns = s.w.step == winograd_wide(&s.w) ? 0 : channels * (double)(s.h.groups * s.h.points * s.w.residues);
@@ -88,8 +88,8 @@ static double winograd_cost(const conv_plan *plan)
            + (WINOGRAD_PRODUCTS * terms / 2 + WINOGRAD_SUM * f) * strips / lanes * rows
            + f * vectors * (first * channels + other * (k - channels)) + first * f * strips / lanes * rows
            + WINOGRAD_ROW * channels * (double)(s.h.tiles * (s.w.tiles / s.w.each) * s.h.groups * (1 + s.w.groups))
-           /* weights: made, even where a plan has kept them, so that it chooses as the function does */
-           + (channels * ((both ? 40 : 20) + 3 * (double)(lat.h.taps * lat.w.taps)) + 2 * f * k) * rows / lanes;
+           /* weights: made, even where a plan has kept them; measured */
+           + (both ? channels * (28 + 2.2 * taps) + (taps > 9 ? 2.5 : 1.5) * f * k : channels * (20 + 3 * taps) + 2 * f * k) * rows / lanes;
 }
 
 /* Whether an axis has three quarters of the taps of its groups, and padding of half its kernel at most: F(4, 3) multiplies the roundings of
