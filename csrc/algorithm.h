@@ -66,6 +66,21 @@ static inline idx tile_bytes(const conv_plan *plan)
     return BUFFER_ROWS * plan->kernels->nv * lanes_of(plan) * element_bytes(plan);
 }
 
+/* Of a row of the table whose tasks keep nothing. */
+static inline double no_task_bytes(const conv_plan *plan)
+{
+    (void)plan;
+    return 0;
+}
+
+/* Whether each result is made of one channel of the source. */
+static inline int one_channel(const conv_plan *plan)
+{
+    return (plan->p.pass == CONV_FWD ? plan->p.ic : plan->p.oc) == 1;
+}
+
+#define PLANES_WORK 1e5 /* cycles of a task at most, where planes are small and it takes several */
+
 /* The largest lattice of the plan: phase 0 has the most taps, but not always the most points. */
 static inline lattice largest_lattice(const conv_plan *plan)
 {

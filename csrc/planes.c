@@ -3,7 +3,6 @@
 #include "algorithm.h"
 
 #define BAND_BYTES 131072 /* of the copy of a band of rows: it stays in the second-level cache while its tiles pass */
-#define PLANES_WORK 1e5    /* cycles of a task at most, where planes are small */
 
 /* ---- stencil: bands of rows of some planes ---- */
 
@@ -102,8 +101,7 @@ static double stencil_cost(const conv_plan *plan)
 /* One channel to a result, and for the gradient points that belong to one output each. */
 static int plane_by_plane(const conv_plan *plan)
 {
-    const conv_problem *p = &plan->p;
-    return p->pass == CONV_FWD ? p->ic == 1 : p->oc == 1 && p->pad_mode == CONV_ZEROS;
+    return one_channel(plan) && (plan->p.pass == CONV_FWD || plan->p.pad_mode == CONV_ZEROS);
 }
 
 const conv_algorithm stencil_algorithm = {

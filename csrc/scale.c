@@ -2,7 +2,6 @@
  */
 #include "algorithm.h"
 
-#define SCALE_WORK 1e5   /* cycles of a task at most */
 #define SCALE_PLANE 25   /* cycles to begin with a plane of the results */
 #define SCALE_VECTOR 1.5 /* cycles of a vector: its load and its store */
 #define SCALE_LINE 10    /* cycles of a line from memory or to it: measured */
@@ -11,8 +10,7 @@
 static int scale_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const idx channels = p->pass == CONV_FWD ? p->ic : p->oc;
-    return channels == 1 && p->kh * p->kw == 1 && p->oh == p->ih && p->ow == p->iw && lattice_inside(&plan->envelope);
+    return one_channel(plan) && p->kh * p->kw == 1 && p->oh == p->ih && p->ow == p->iw && lattice_inside(&plan->envelope);
 }
 
 static double scale_plane(const conv_plan *plan)
@@ -25,8 +23,8 @@ static double scale_plane(const conv_plan *plan)
 static void scale_block(conv_plan *plan)
 {
     const idx points = plan->p.ih * plan->p.iw;
-    const double cycles = scale_plane(plan) * (double)plan->largest.result_channels, parts = __builtin_ceil(cycles / SCALE_WORK);
-    plan->chunk_n = max_idx(1, (idx)(SCALE_WORK / cycles));
+    const double cycles = scale_plane(plan) * (double)plan->largest.result_channels, parts = __builtin_ceil(cycles / PLANES_WORK);
+    plan->chunk_n = max_idx(1, (idx)(PLANES_WORK / cycles));
     plan->chunk_w = max_idx(1, round_up((idx)((double)points / parts), ALIGNMENT));
 }
 
@@ -41,14 +39,8 @@ static idx scale_chunks(const conv_plan *plan)
     return ceil_div(p->n * p->groups, plan->chunk_n) * ceil_div(p->ih * p->iw, plan->chunk_w);
 }
 
-static double scale_task_bytes(const conv_plan *plan)
-{
-    (void)plan;
-    return 0;
-}
-
 const conv_algorithm scale_algorithm = {
     .id = CONV_STENCIL, .kernel = KERNEL_SCALE, .reason = "one tap on one channel: planes times a number",
-    .applicable = scale_applies, .block = scale_block, .cost = scale_cost, .chunks = scale_chunks, .task_bytes = scale_task_bytes,
+    .applicable = scale_applies, .block = scale_block, .cost = scale_cost, .chunks = scale_chunks, .task_bytes = no_task_bytes,
     .regroups = 1, .spans = 1, .task = EVERY_LATTICE,
 };

@@ -40,14 +40,8 @@ static void whole_share(conv_plan *plan)
     plan->depth = min_idx(plan->p.oc, round_up(ceil_div(plan->p.oc, parts), lanes_of(plan)));
 }
 
-static double whole_task_bytes(const conv_plan *plan)
-{
-    (void)plan;
-    return 0;
-}
-
 const conv_algorithm whole_algorithm = {
     .id = CONV_DOT, .kernel = KERNEL_WHOLE, .reason = "a kernel as large as its image: dot products of both as they lie",
-    .applicable = whole_applies, .block = whole_block, .cost = whole_cost, .chunks = whole_chunks, .task_bytes = whole_task_bytes,
+    .applicable = whole_applies, .block = whole_block, .cost = whole_cost, .chunks = whole_chunks, .task_bytes = no_task_bytes,
     .share = whole_share, .spans = 1, .task = EVERY_LATTICE,
 };
