@@ -67,7 +67,7 @@ static inline idx tile_bytes(const conv_plan *plan)
 }
 
 /* Of a row of the table whose tasks keep nothing. */
-static inline double no_task_bytes(const conv_plan *plan)
+static inline double no_scratch(const conv_plan *plan)
 {
     (void)plan;
     return 0;

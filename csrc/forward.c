@@ -268,12 +268,6 @@ static idx ref_chunks(const conv_plan *plan)
     return plan->p.n * plan->p.oc;
 }
 
-static double no_scratch(const conv_plan *plan)
-{
-    (void)plan;
-    return 0;
-}
-
 static double last_resort(const conv_plan *plan)
 {
     (void)plan;

@@ -41,6 +41,6 @@ static idx scale_chunks(const conv_plan *plan)
 
 const conv_algorithm scale_algorithm = {
     .id = CONV_STENCIL, .kernel = KERNEL_SCALE, .reason = "one tap on one channel: planes times a number",
-    .applicable = scale_applies, .block = scale_block, .cost = scale_cost, .chunks = scale_chunks, .task_bytes = no_task_bytes,
+    .applicable = scale_applies, .block = scale_block, .cost = scale_cost, .chunks = scale_chunks, .task_bytes = no_scratch,
     .regroups = 1, .spans = 1, .task = EVERY_LATTICE,
 };

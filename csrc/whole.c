@@ -42,6 +42,6 @@ static void whole_share(conv_plan *plan)
 
 const conv_algorithm whole_algorithm = {
     .id = CONV_DOT, .kernel = KERNEL_WHOLE, .reason = "a kernel as large as its image: dot products of both as they lie",
-    .applicable = whole_applies, .block = whole_block, .cost = whole_cost, .chunks = whole_chunks, .task_bytes = no_task_bytes,
+    .applicable = whole_applies, .block = whole_block, .cost = whole_cost, .chunks = whole_chunks, .task_bytes = no_scratch,
     .share = whole_share, .spans = 1, .task = EVERY_LATTICE,
 };

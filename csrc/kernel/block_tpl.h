@@ -155,16 +155,17 @@ static void NAME(block_narrow)(const NAME(block) *g, const REAL *b, int columns,
     NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .b = b, .prev = before ? g->buffer : NULL, .ldprev = LANES, .relu = g->last && g->relu,
                          .out = g->buffer, .ldout = LANES};
     idx m = g->m0, higher = g->heights.higher;
+    const int most = NAME(narrow_tiles)(columns);
     for (int tiles; m < g->m1; higher -= tiles) {
         const int height = (int)g->heights.height + (higher > 0);
-        const idx left = (g->m1 - m) / height;
-        NAME(narrow_run) *const run = NAME(narrow_of)(columns, higher > 0 ? min_idx(higher, left) : left, &tiles);
+        const idx left = min_idx(higher > 0 ? higher : PTRDIFF_MAX, (g->m1 - m) / height);
+        tiles = left < most ? 1 : most;
         const int rows = tiles * height;
         t.a = g->a + (m - g->a_first) * g->lda + height * g->a_term;
         t.bias = g->last && g->bias ? g->bias + m : NULL;
         if (before)
             NAME(move_in)(g, before + m * g->dst_row, s, segments, rows);
-        run(&t, height, height * g->lda);
+        NAME(narrow_run)(&t, columns, tiles, height, height * g->lda);
         NAME(move_out)(g, g->dst + m * g->dst_row, s, segments, rows);
         m += rows;
     }

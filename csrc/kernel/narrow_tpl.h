@@ -6,19 +6,19 @@
 #define NARROW 4 /* columns at most */
 #define ROW_VECTORS ((MR + LANES - 1) / LANES) /* that hold a tile's rows; the last reads on into the next term, see PACKED_BEYOND */
 #define NARROW_SUMS 8 /* in registers: more do not come faster */
-#define NARROW_MOST (BUFFER_ROWS * NV / MR < 4 ? BUFFER_ROWS * NV / MR : 4) /* tiles, whose results a buffer of one vector holds */
 
-/* Tiles that pass at once. */
-#define NARROW_TILES(columns) \
-    (NARROW_SUMS / (columns) < ROW_VECTORS          ? 1                                     \
-     : NARROW_SUMS / (columns) / ROW_VECTORS > NARROW_MOST ? NARROW_MOST : NARROW_SUMS / (columns) / ROW_VECTORS)
+/* Tiles that pass at once: their sums have registers, their results the buffer of one. */
+static inline int NAME(narrow_tiles)(int columns)
+{
+    return (int)max_idx(1, min_idx(min_idx(4, BUFFER_ROWS * NV / MR), NARROW_SUMS / (columns * ROW_VECTORS)));
+}
 
 /* `tiles` of t->a, each `next` further, times the first columns of a panel of one vector. */
 __attribute__((always_inline)) static inline void NAME(narrow_body)(const int tiles, const int columns, const NAME(tile_args) *t, int height,
                                                                     idx next)
 {
-    vec acc[NARROW_MOST][ROW_VECTORS][NARROW];
-    REAL rows[NARROW_MOST][NARROW][ROW_VECTORS * LANES]; /* of the blocks that are done; first of prev */
+    vec acc[4][ROW_VECTORS][NARROW];
+    REAL rows[4][NARROW][ROW_VECTORS * LANES]; /* of the blocks that are done; first of prev */
     const REAL *a = t->a, *b = t->b;
     int sums = t->prev != NULL;
     for (int i = 0; i < tiles && sums; i++)
@@ -63,20 +63,21 @@ __attribute__((always_inline)) static inline void NAME(narrow_body)(const int ti
             }
 }
 
-typedef void NAME(narrow_run)(const NAME(tile_args) *t, int height, idx next);
-
-#define NARROWS(columns) \
-    static void NAME(narrow_##columns)(const NAME(tile_args) *t, int height, idx next) { NAME(narrow_body)(NARROW_TILES(columns), columns, t, height, next); } \
-    static void NAME(narrow_one_##columns)(const NAME(tile_args) *t, int height, idx next) { NAME(narrow_body)(1, columns, t, height, next); }
-NARROWS(1) NARROWS(2) NARROWS(3) NARROWS(4)
-#undef NARROWS
-
-/* The instance for so many columns, and how many tiles it takes of those that are left. */
-static NAME(narrow_run) *NAME(narrow_of)(int columns, idx left, int *tiles)
+#define NARROW_CASE(C) case C: NAME(narrow_body)(several ? NAME(narrow_tiles)(C) : 1, C, t, height, next); break;
+__attribute__((always_inline)) static inline void NAME(narrow_columns)(const int several, const NAME(tile_args) *t, int columns, int height,
+                                                                       idx next)
 {
-    static const int at_once[] = {NARROW_TILES(1), NARROW_TILES(2), NARROW_TILES(3), NARROW_TILES(4)};
-    static NAME(narrow_run) *const several[] = {NAME(narrow_1), NAME(narrow_2), NAME(narrow_3), NAME(narrow_4)};
-    static NAME(narrow_run) *const one[] = {NAME(narrow_one_1), NAME(narrow_one_2), NAME(narrow_one_3), NAME(narrow_one_4)};
-    *tiles = left < at_once[columns - 1] ? 1 : at_once[columns - 1];
-    return (*tiles > 1 ? several : one)[columns - 1];
+    switch (columns) {
+        CASES_4(NARROW_CASE)
+    }
+}
+#undef NARROW_CASE
+
+/* All that pass at once, or one. */
+static void NAME(narrow_run)(const NAME(tile_args) *t, int columns, int tiles, int height, idx next)
+{
+    if (tiles > 1)
+        NAME(narrow_columns)(1, t, columns, height, next);
+    else
+        NAME(narrow_columns)(0, t, columns, height, next);
 }
