@@ -24,7 +24,7 @@ fi
 (cd "$work" && CFLAGS="$CFLAGS" "$python" setup.py -q build_ext --inplace)
 
 [ $# -gt 0 ] || set -- tests/test_conv.py tests/test_functional.py tests/test_arguments.py tests/test_footprint.py \
-    tests/test_threads.py tests/test_properties.py tests/test_nn.py tests/test_fft.py tests/test_batch_last.py \
+    tests/test_threads.py tests/test_properties.py tests/test_nn.py tests/test_fft.py tests/test_batch_last.py tests/test_plan.py \
     tests/test_branches.py tests/test_operators.py
 # The sanitizer's allocator has to come before Python's. Leaks are not looked for: an interpreter never frees everything.
 export PYTHONPATH="$work/src" PYTHONMALLOC=malloc
