@@ -148,14 +148,20 @@ static int NAME(dense)(const NAME(block) *g, const NAME(segment) *s, int segment
     return segments == 1 && s[0].count == g->nv * LANES && g->dst_step == 1 && !g->fold;
 }
 
-/* Those rows times the few columns of a panel of one vector, where weights are packed tile by tile. */
-static void NAME(block_narrow)(const NAME(block) *g, const REAL *b, int columns, const NAME(segment) *s, int segments)
+/* Columns of a tile up to the last that is wanted. */
+static int NAME(columns_of)(const NAME(segment) *s, int segments)
 {
+    return segments == 0 ? 0 : s[segments - 1].column + s[segments - 1].count;
+}
+
+/* Those rows times the few columns of a panel of one vector, where weights are packed tile by tile. */
+static void NAME(block_narrow)(const NAME(block) *g, const REAL *b, const NAME(segment) *s, int segments)
+{
+    const int columns = NAME(columns_of)(s, segments), most = NAME(narrow_tiles)(columns);
     const REAL *const before = g->fold ? NULL : g->first ? g->beside : g->dst;
     NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .b = b, .prev = before ? g->buffer : NULL, .ldprev = LANES, .relu = g->last && g->relu,
                          .out = g->buffer, .ldout = LANES};
     idx m = g->m0, higher = g->heights.higher;
-    const int most = NAME(narrow_tiles)(columns);
     for (int tiles; m < g->m1; higher -= tiles) {
         const int height = (int)g->heights.height + (higher > 0);
         const idx left = min_idx(higher > 0 ? higher : PTRDIFF_MAX, (g->m1 - m) / height);
@@ -174,9 +180,9 @@ static void NAME(block_narrow)(const NAME(block) *g, const REAL *b, int columns,
 /* The rows at hand times one column tile at b, and `more` beside it, each b_next further, where the tile is dense. */
 static void NAME(block_columns)(const NAME(block) *g, const REAL *b, idx more, idx b_next, const NAME(segment) *s, int segments)
 {
-    const int nr = g->nv * LANES, tiled = g->tiles.height > 0, columns = s[segments - 1].column + s[segments - 1].count;
-    if (tiled && g->nv == 1 && columns <= NARROW && !g->at) {
-        NAME(block_narrow)(g, b, columns, s, segments);
+    const int nr = g->nv * LANES, tiled = g->tiles.height > 0;
+    if (tiled && g->nv == 1 && !g->at && NAME(columns_of)(s, segments) <= NARROW) {
+        NAME(block_narrow)(g, b, s, segments);
         return;
     }
     NAME(tile_run) *const tile = NAME(tile_of)(g->nv, tiled ? NAME(TILED_A) : NAME(ROWS_A), g->at ? NAME(TABLE_B) : NAME(PANEL_B));

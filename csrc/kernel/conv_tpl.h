@@ -269,7 +269,7 @@ static void NAME(direct_part)(const NAME(direct) *d, const NAME(box) *box, int i
                 const REAL *b = rows + c.at;
                 const int segments = NAME(direct_segments)(s, lat, box, fold, image, (int)nr, &c);
                 idx more = 0;
-                g.nv = narrowest_tile(plan->nv, NV, s[segments - 1].column + s[segments - 1].count, LANES);
+                g.nv = narrowest_tile(plan->nv, NV, NAME(columns_of)(s, segments), LANES);
                 g.at = d->off;
                 if (in_place && b > readable) {
                     NAME(direct_panel)(d->packed, b, d->off, g.k, g.nv * LANES, src.end);
