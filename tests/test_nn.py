@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -356,6 +357,34 @@ class TestInit:
 def test_bad_arguments_are_named(make, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+class Doubled(nn.Conv2d):
+    """A layer of a user's, with PyTorch's signatures."""
+
+    def forward(self, x: Any) -> Any:
+        return 2 * super().forward(x)
+
+    def backward(self, grad_output: Any, need_input_grad: bool = True) -> Any:
+        return super().backward(2 * grad_output, need_input_grad)
+
+
+@pytest.mark.parametrize("behind", [[nn.ReLU()], [nn.BatchNorm2d(3, dtype=np.float64), nn.ReLU()]], ids=["relu", "norm"])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_subclass_is_called_as_it_was_written(training: bool, behind: list[nn.Module]) -> None:
+    """`Sequential` fuses into its own layers alone: what is behind a subclass with a forward of its own, or before it, stays apart."""
+    rng = np.random.default_rng(3)
+    layers = nn.Conv2d(2, 2, 1, rng=rng, dtype=np.float64), nn.ReLU(), Doubled(2, 3, 3, rng=rng, dtype=np.float64), *behind
+    model = nn.Sequential(*layers).train(training)
+    x = rng.standard_normal((2, 2, 5, 6))
+    expected = x
+    for layer in layers:
+        expected = layer(expected)
+    dy = rng.standard_normal(expected.shape)
+    np.testing.assert_allclose(model(x), expected, rtol=1e-12, atol=1e-14)
+    numerical = central_difference(lambda: float(np.vdot(dy, model(x))), x)
+    model(x)
+    np.testing.assert_allclose(model.backward(dy), numerical, rtol=1e-6, atol=1e-7)
 
 
 def test_empty_batch_has_zero_gradients() -> None:

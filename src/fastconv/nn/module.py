@@ -208,6 +208,13 @@ class Module:
     #: Where the keys of the state are to be others than the tree gives: the modules that hold it, under their names.
     _parts: Mapping[str, Module] | None = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not vars(cls).keys().isdisjoint(("forward", "backward")):
+            for name in ("_fuses_relu", "_folds_norm", "_batch_last"):  # a base class said so of its own methods
+                if name not in vars(cls):
+                    setattr(cls, name, getattr(Module, name))
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # A dict of its own. `vars` of an object that shares its keys with others of its class makes Python 3.11 look every attribute
         # up the slow way from then on, a tenth of a training step.
