@@ -98,7 +98,7 @@ cdef class Plan:
     def __call__(self, x, out=None):
         return self.calculate(x, out, None, True)
 
-    def added(self, x, beside):
+    def added(self, x, beside=None):
         """The activation of the convolution of x and `beside` added, an array like the output or None: for layers, of which many are
         called in turn. Nothing of the result is kept."""
         cdef cnp.ndarray other

@@ -6,6 +6,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 Size = int | Sequence[int]
 
 
@@ -47,3 +49,9 @@ def check_activation(activation: Any) -> None:
     """Raise ValueError for an activation that cannot be applied as the output is stored."""
     if activation not in (None, "relu"):
         raise ValueError(f"activation must be None or 'relu', got {activation!r}")
+
+
+def immutable(value: Any) -> Any:
+    """Lists and arrays as tuples, within one another too: what was planned with cannot change unseen."""
+    nested = value.ndim > 0 if isinstance(value, np.ndarray) else isinstance(value, Sequence) and not isinstance(value, str)
+    return tuple(map(immutable, value)) if nested else value

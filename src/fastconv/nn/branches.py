@@ -16,6 +16,7 @@ from fastconv._arguments import as_array
 from fastconv.nn._checks import check_activation
 from fastconv.nn.container import Sequential
 from fastconv.nn.module import Array, Gradient, Module
+from fastconv.nn.program import Trace, Value
 
 
 def _check_modules(owner: str, *modules: Any) -> None:
@@ -53,12 +54,23 @@ class Residual(Module):
         else:
             y = self.body(array)
             beside = self._beside(array)
-        if y.shape != beside.shape:
-            raise ValueError(f"Residual adds arrays of one shape, got {y.shape} from body and {beside.shape} beside it")
         if not added:
-            y = _core.add(y, beside, self.activation == "relu", self._workspace)
+            y = self._sum(y, beside)
         self._saved = y if self.activation else True
         return y
+
+    def _sum(self, y: Array, beside: Array) -> Array:
+        if y.shape != beside.shape:
+            raise ValueError(f"Residual adds arrays of one shape, got {y.shape} from body and {beside.shape} beside it")
+        return _core.add(y, beside, self.activation == "relu", self._workspace)
+
+    def _trace(self, trace: Trace, x: Value, *arguments: Any) -> Value:
+        beside, added = x if self.shortcut is None else self.shortcut._trace(trace, x), False
+        if type(self.body) is Sequential:
+            y, added = self.body._trace_added(trace, x, beside, self.activation)
+        else:
+            y = self.body._trace(trace, x)
+        return y if added else trace.call(self._sum, y, beside)
 
     def _beside(self, x: Array) -> Array:
         return x if self.shortcut is None else self.shortcut(x)
@@ -95,6 +107,11 @@ class Concat(Module):
     def forward(self, x: ArrayLike) -> Array:
         array = as_array(x, "x")
         outputs = [branch(array) for branch in self._branches]
+        y = self._join(*outputs)
+        self._saved = y.shape, np.cumsum([output.shape[self.dim] for output in outputs])[:-1]
+        return y
+
+    def _join(self, *outputs: Array) -> Array:
         shapes = [y.shape for y in outputs]
         rank = len(shapes[0])
         if not -rank <= self.dim < rank:
@@ -102,9 +119,10 @@ class Concat(Module):
         axis = self.dim % rank
         if len({(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}) > 1:
             raise ValueError(f"the branches of Concat must agree in all axes but {self.dim}, got shapes {shapes}")
-        y = np.concatenate(outputs, axis=self.dim)
-        self._saved = y.shape, np.cumsum([shape[self.dim] for shape in shapes])[:-1]
-        return y
+        return np.concatenate(outputs, axis=self.dim)
+
+    def _trace(self, trace: Trace, x: Value, *arguments: Any) -> Value:
+        return trace.call(self._join, *[branch._trace(trace, x) for branch in self._branches])
 
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         shape, cuts = self._recall()

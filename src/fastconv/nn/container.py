@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import overload
+from typing import Any, Self, overload
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _core
+from fastconv._arguments import FLOATS
 from fastconv.nn.activation import ReLU
 from fastconv.nn.flatten import Flatten
 from fastconv.nn.module import Array, Gradient, Module, _grad_enabled
 from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
 from fastconv.nn.padding import Identity
+from fastconv.nn.program import Program, Trace, Value, forget, traceable
 
 RELU = (ReLU,)
 NORMS = (BatchNorm1d, BatchNorm2d)
@@ -36,12 +39,54 @@ class Sequential(Module):
         In the order of the forward pass.
     """
 
+    _program: Program | None = None
+
     def __init__(self, *layers: Module) -> None:
         self._layers: list[Module] = []
         self.append(*layers)
 
     def forward(self, x: ArrayLike) -> Array:
-        return self._forward_added(x, None, None)[0]
+        if self.training or _grad_enabled.get() or not (type(x) is np.ndarray and x.dtype in FLOATS):
+            return self._forward_added(x, None, None)[0]
+        return self._infer(x)
+
+    def _infer(self, x: Array) -> Array:
+        """``forward`` in eval mode, where nothing is to be kept."""
+        program = self._program  # read once: another thread may replace it
+        if program is not None and program.serves(x):
+            if self._saved is not None:
+                forget(self)
+            return program.run(x)
+        self._program = None  # before there is a new one, whose plans can then have its memory
+        if not traceable(self):
+            return self._forward_added(x, None, None)[0]
+        forget(self)
+        program = Program(self, x)
+        y = program.trace(self, x)
+        self._program = program
+        return y
+
+    def _trace(self, trace: Trace, x: Value, *arguments: Any) -> Value:
+        return self._trace_added(trace, x, None, None)[0]
+
+    def _trace_added(self, trace: Trace, x: Value, beside: Value | None, activation: str | None) -> tuple[Value, bool]:
+        """`_forward_added`, traced."""
+        steps, added = iter(self._forward_steps), False
+        for layer, relu, norm, relu_behind, _, last in steps:
+            fold = None if norm is None else layer._folded(norm, x.array)  # type: ignore[attr-defined]
+            if last and beside is not None and (norm is None or fold is not None):
+                x, added = layer._trace(trace, x, activation, fold, beside), True
+            elif fold is not None:
+                x = layer._trace(trace, x, None if relu_behind is None else "relu", fold)
+            elif relu is not None:
+                x = layer._trace(trace, x, "relu")
+            else:
+                x = layer._trace(trace, x)
+            if fold is not None:
+                next(steps)
+                if relu_behind is not None:
+                    next(steps)
+        return x, added
 
     def _forward_added(self, x: ArrayLike, beside: Array | None, activation: str | None) -> tuple[Array, bool]:
         """The output; and whether it is the activation of it and `beside` added, which a convolution at the end does as it stores."""
@@ -95,6 +140,13 @@ class Sequential(Module):
         for convolution, norm in folded:
             norm._see(convolution.forward(convolution._recall()[0]))  # type: ignore[attr-defined]
         self._saved = []
+
+    def train(self, mode: bool = True) -> Self:
+        self._program = None
+        return super().train(mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_program"}
 
     def _is(self, index: int, types: tuple[type[Module], ...]) -> bool:
         return 0 <= index < len(self._layers) and type(self._layers[index]) in types

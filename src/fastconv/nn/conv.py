@@ -13,34 +13,26 @@ from fastconv import _core
 from fastconv import functional as F
 from fastconv._arguments import choice
 from fastconv._conv_arguments import PADDING_MODES, check_padding
-from fastconv.nn._checks import Size, check_activation, check_groups, per_axis, positive
+from fastconv.nn._checks import Size, check_activation, check_groups, immutable, per_axis, positive
 from fastconv.nn.init import RNG, weight_and_bias
-from fastconv.nn.module import Array, Gradient, Module, Parameter
+from fastconv.nn.module import Array, Gradient, Module, Parameter, frozen, frozen_copy
 
 if TYPE_CHECKING:
     from fastconv.nn.normalization import _BatchNorm
+    from fastconv.nn.program import Trace, Value
 
 Padding = int | str | Sequence[int] | Sequence[tuple[int, int]]
 
 
-def _immutable(value: Any) -> Any:
-    """Lists and arrays as tuples, within one another too: what was planned with cannot change unseen."""
-    nested = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str)
-    return tuple(map(_immutable, value)) if nested else value
-
-
 def _fold_norm(weight: Array, bias: Array | None, mean: Array, var: Array, scale: Array | None, shift: Array | None,
                eps: float) -> tuple[Array, Array]:
-    """``(weight * s, (bias - mean) * s + shift)`` with ``s = scale / sqrt(var + eps)``: in float64, rounded once, read-only."""
+    """``(weight * s, (bias - mean) * s + shift)`` with ``s = scale / sqrt(var + eps)``: in float64, rounded once, frozen."""
     factor = (1.0 if scale is None else scale.astype(np.float64)) / np.sqrt(var.astype(np.float64) + eps)
     offset = (0.0 if bias is None else bias.astype(np.float64)) - mean
-    folded = (
-        (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype),
-        (offset * factor + (0.0 if shift is None else shift)).astype(weight.dtype),
+    return (
+        frozen_copy((weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype)),
+        frozen_copy((offset * factor + (0.0 if shift is None else shift)).astype(weight.dtype)),
     )
-    for array in folded:
-        array.flags.writeable = False
-    return folded
 
 
 class _Pack(NamedTuple):
@@ -94,7 +86,7 @@ class _ConvNd(Module):
         self.out_channels = positive(out_channels, "out_channels")
         self.kernel_size = per_axis(kernel_size, self._rank, "kernel_size")
         self.stride = per_axis(stride, self._rank, "stride")
-        self.padding = _immutable(padding)
+        self.padding = immutable(padding)
         self.dilation = per_axis(dilation, self._rank, "dilation")
         self.groups = positive(groups, "groups")
         check_padding(self.padding, self._rank)
@@ -115,10 +107,7 @@ class _ConvNd(Module):
     ) -> Array:
         """`beside`: an array that is added to the output, before the activation."""
         activation = activation or self.activation
-        if folded is None:
-            weight, bias = self.weight._data, None if self.bias is None else self.bias._data
-        else:
-            weight, bias = folded.weight, folded.bias
+        weight, bias = self._weights(folded)
         plan = None if self.training else self._plan_for(x, weight, bias, activation)
         if plan is not None and (beside is None or beside.dtype == plan.dtype):
             y = plan.added(x, beside)
@@ -131,6 +120,20 @@ class _ConvNd(Module):
             )  # fmt: skip
         self._saved = x, y if self.activation else None
         return y
+
+    def _trace(
+        self, trace: Trace, x: Value, activation: str | None = None, folded: _Fold | None = None, beside: Value | None = None
+    ) -> Value:
+        values = [x] if beside is None else [x, beside]
+        plan = None if self.training else self._plan_for(x.array, *self._weights(folded), activation or self.activation)
+        if plan is not None and all(value.array.dtype == plan.dtype for value in values):
+            return trace.call(plan.added, *values)
+        return trace.call(lambda x, beside=None: self._forget(x, activation, folded, None, beside), *values)
+
+    def _weights(self, folded: _Fold | None) -> tuple[Array, Array | None]:
+        if folded is not None:
+            return folded.weight, folded.bias
+        return self.weight._data, None if self.bias is None else self.bias._data
 
     def _folded(self, norm: _BatchNorm, x: ArrayLike) -> _Fold | None:
         """Weights that make this layer compute ``norm(self(x))``; None where x, the layers or their modes do not suit.
@@ -151,7 +154,7 @@ class _ConvNd(Module):
             return fold
         if norm.num_features != self.out_channels or any(a is not None and a.dtype != x.dtype for a in sources):
             return None
-        if any(a is not None and a.flags.writeable for a in sources):
+        if not all(a is None or frozen(a) for a in sources):
             return None
         self._fold = fold = _Fold(*_fold_norm(*sources, norm.eps), sources, norm.eps, x.dtype)
         return fold
@@ -180,14 +183,14 @@ class _ConvNd(Module):
         pack = self._pack  # read once: another thread may replace it
         if pack and pack.weight is weight and pack.bias is bias and pack.settings == settings:
             return pack.plan
-        if x.dtype != weight.dtype or weight.flags.writeable or (bias is not None and bias.flags.writeable):
+        if x.dtype != weight.dtype or not (frozen(weight) and (bias is None or frozen(bias))):
             return None
         self._pack = None  # before there is a new one, which can then have its memory
         plan = self._make_plan(
             x.shape, weight, bias, self.stride, self.padding, self.dilation, self.groups,
             padding_mode=self.padding_mode, activation=activation,
         )  # fmt: skip
-        self._pack = _Pack(plan, weight, bias, _immutable(settings))
+        self._pack = _Pack(plan, weight, bias, immutable(settings))
         return plan
 
     def backward(

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv._arguments import as_array, check_state_dict
 from fastconv.functional import Gradient
+
+if TYPE_CHECKING:
+    from fastconv.nn.program import Trace, Value
 
 Array = NDArray[Any]
 
@@ -35,6 +38,16 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         _grad_enabled.reset(token)
+
+
+def frozen_copy(array: Array) -> Array:
+    """An array that never changes: its memory is a bytes object, which not even ``flags.writeable = True`` opens."""
+    return np.ndarray(array.shape, array.dtype, array.tobytes())
+
+
+def frozen(array: Array) -> bool:
+    """Whether `array` is such."""
+    return type(array.base) is bytes
 
 
 class Buffer:
@@ -105,12 +118,11 @@ class Buffer:
     def freeze(self) -> None:
         """Make the values read-only, in an array of their own.
 
-        The copy cuts off views of `data` taken earlier, which stay writable, and its memory is a bytes object, which not
-        even ``flags.writeable = True`` opens: an array, once frozen, never changes, so whatever a layer derives from it
-        (packed weights) is valid for as long as `data` is the same object.
+        The copy cuts off views of `data` taken earlier, which stay writable. An array, once frozen, never changes, so whatever
+        a layer derives from it (packed weights) is valid for as long as `data` is the same object.
         """
-        if self._data.flags.writeable:
-            self._data = np.ndarray(self.shape, self.dtype, self._data.tobytes())
+        if not frozen(self._data):
+            self._data = frozen_copy(self._data)
 
     def thaw(self) -> None:
         """Make the values writable again, in an array of their own; see `freeze`."""
@@ -248,6 +260,16 @@ class Module:
             If there was no forward pass.
         """
         raise NotImplementedError(f"{type(self).__name__} has no backward()")
+
+    def _forget(self, *arguments: Any) -> Array:
+        """``forward``, of which nothing is kept."""
+        y = self.forward(*arguments)
+        self._saved = None
+        return y
+
+    def _trace(self, trace: Trace, x: Value, *arguments: Any) -> Value:
+        """``forward(x, *arguments)`` as calls of `trace`: one, or those of the layers inside."""
+        return trace.call(lambda array: self._forget(array, *arguments), x)
 
     def _recall(self) -> Any:
         if self._saved is None:

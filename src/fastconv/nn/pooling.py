@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from fastconv import pooling as F
 from fastconv._arguments import as_array, flag, int_tuple
 from fastconv._plane_arguments import pool_numbers, window_numbers
-from fastconv.nn._checks import Size
+from fastconv.nn._checks import Size, immutable
 from fastconv.nn.module import Array, Gradient, Module
 
 
@@ -20,9 +20,9 @@ class _Pool(Module):
     _rank: int
 
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding = padding
+        self.kernel_size = immutable(kernel_size)
+        self.stride = self.kernel_size if stride is None else immutable(stride)
+        self.padding = immutable(padding)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -36,7 +36,7 @@ class _MaxPool(_Pool):
                  return_indices: bool = False, ceil_mode: bool = False) -> None:
         pool_numbers(self._rank, kernel_size, stride, padding, dilation)
         super().__init__(kernel_size, stride, padding)
-        self.dilation = dilation
+        self.dilation = immutable(dilation)
         self.return_indices = flag(return_indices, "return_indices")
         self.ceil_mode = flag(ceil_mode, "ceil_mode")
 
@@ -181,7 +181,7 @@ class _AdaptiveAvgPool(Module):
 
     def __init__(self, output_size: Size) -> None:
         int_tuple(output_size, "output_size", self._rank, 1)
-        self.output_size = output_size
+        self.output_size = immutable(output_size)
 
     def forward(self, x: ArrayLike) -> Array:
         array = as_array(x, "x")

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastconv import transposed as F
 from fastconv._plane_arguments import transpose_numbers
 from fastconv.functional import Gradients
-from fastconv.nn._checks import Size, check_groups, per_axis, positive
+from fastconv.nn._checks import Size, check_groups, immutable, per_axis, positive
 from fastconv.nn.init import RNG, seeded, weight_and_bias
 from fastconv.nn.module import Array, Gradient, Module, Parameter
 
@@ -43,8 +43,8 @@ class _ConvTransposeNd(Module):
         self.out_channels = positive(out_channels, "out_channels")
         self.kernel_size = per_axis(kernel_size, self._rank, "kernel_size")
         self.stride = per_axis(stride, self._rank, "stride")
-        self.padding = padding
-        self.output_padding = output_padding
+        self.padding = immutable(padding)
+        self.output_padding = immutable(output_padding)
         self.groups = positive(groups, "groups")
         self.dilation = per_axis(dilation, self._rank, "dilation")
         transpose_numbers(self._rank, self.stride, padding, output_padding, self.dilation)

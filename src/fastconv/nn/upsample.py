@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from fastconv import resampling as F
 from fastconv._arguments import as_array, choice
 from fastconv._plane_arguments import check_align_corners, interpolate_numbers
+from fastconv.nn._checks import immutable
 from fastconv.nn.module import Array, Gradient, Module
 
 
@@ -31,8 +32,8 @@ class Upsample(Module):
                  mode: str = "nearest", align_corners: bool | None = None) -> None:
         interpolate_numbers(max(F.MODES[choice(mode, "mode", F.MODES)]), size, scale_factor)
         check_align_corners(align_corners, mode)
-        self.size = size
-        self.scale_factor = scale_factor
+        self.size = immutable(size)
+        self.scale_factor = immutable(scale_factor)
         self.mode = mode
         self.align_corners = align_corners
 
