@@ -19,6 +19,8 @@
 
 #include "cpu.h"
 
+enum { TURNS = 2000 }; /* of looking whether the workers are done: some 40 us on Zen 3, which going to sleep and being woken takes */
+
 typedef struct {
     threads_task *task;
     const void *context;
@@ -32,7 +34,7 @@ static struct {
     pthread_cond_t wake, done;
     int workers;            /* started */
     int wanted;             /* workers that the current region still waits for to join */
-    int inside;             /* workers inside the current region */
+    atomic_int inside;      /* workers inside the current region; read without the lock, too */
     region *current;
 } pool = {.owner = PTHREAD_MUTEX_INITIALIZER,
           .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -95,6 +97,29 @@ static void start_workers(int count)
     }
 }
 
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* The end of a region: most often there is less left to do than sleeping and waking would take. */
+static void wait_for_workers(void)
+{
+    pthread_mutex_lock(&pool.lock);
+    pool.wanted = 0; /* who has not woken by now is not needed */
+    pthread_mutex_unlock(&pool.lock);
+    for (int i = 0; i < TURNS && atomic_load_explicit(&pool.inside, memory_order_relaxed) > 0; i++)
+        relax();
+    pthread_mutex_lock(&pool.lock);
+    while (pool.inside > 0)
+        pthread_cond_wait(&pool.done, &pool.lock);
+    pthread_mutex_unlock(&pool.lock);
+}
+
 void threads_run(int threads, idx tasks, threads_task *task, const void *context)
 {
     region r = {.task = task, .context = context, .tasks = tasks, .next = 0};
@@ -114,11 +139,7 @@ void threads_run(int threads, idx tasks, threads_task *task, const void *context
 
     work(&r, 0);
 
-    pthread_mutex_lock(&pool.lock);
-    pool.wanted = 0; /* who has not woken by now is not needed */
-    while (pool.inside > 0)
-        pthread_cond_wait(&pool.done, &pool.lock);
-    pthread_mutex_unlock(&pool.lock);
+    wait_for_workers();
     pthread_mutex_unlock(&pool.owner);
 }
 
