@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -222,21 +221,15 @@ def test_a_sum_of_other_dtypes_and_shapes() -> None:
         residual(True, "conv", False, channels=5)(x)
 
 
-def modules(module: nn.Module) -> Iterator[nn.Module]:
-    yield module
-    for _, child in module.named_children():
-        yield from modules(child)
-
-
 @pytest.mark.parametrize("training", [False, True])
 def test_no_grad_keeps_nothing_for_backward(training: bool) -> None:
     model = unet_like(np.float32).train(training)
     x = np.random.default_rng(1).standard_normal((3, 2, 8)).astype(np.float32)
     expected = model(x).copy()
-    assert any(module._saved is not None for module in modules(model))
+    assert any(module._saved is not None for module in model.modules())
     with fc.no_grad():
         np.testing.assert_array_equal(model(x), expected)
-        assert all(module._saved is None for module in modules(model))
+        assert all(module._saved is None for module in model.modules())
         with ThreadPoolExecutor(1) as pool:  # of this thread alone
             pool.submit(model, x).result()
         assert model._saved is not None

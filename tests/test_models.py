@@ -114,7 +114,7 @@ def test_training_is_that_of_pytorch(case: Case) -> None:
     import torch_models
 
     ours, theirs, x = case.ours(), case.theirs(torch_models).double(), inputs(case).astype(np.float64)
-    for layer in (*_modules(ours), *theirs.modules()):
+    for layer in (*ours.modules(), *theirs.modules()):
         if type(layer).__name__ == "Dropout":
             layer.p = 0.0
     for _, value in ours._tree():
@@ -132,10 +132,6 @@ def test_training_is_that_of_pytorch(case: Case) -> None:
     for key, parameter in ours.named_parameters():
         theirs_ = gradients[key].grad.numpy()
         np.testing.assert_allclose(parameter.grad, theirs_, rtol=1e-6, atol=1e-8 * max(1, np.abs(theirs_).max()), err_msg=key)
-
-
-def _modules(module: nn.Module) -> list[nn.Module]:
-    return [module, *(inner for _, child in module.named_children() for inner in _modules(child))]
 
 
 @pytest.mark.parametrize(

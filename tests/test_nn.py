@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from differences import central_difference
 
+import fastconv as fc
 from fastconv import nn
 
 RNG_SEED = 7
@@ -357,6 +358,31 @@ class TestInit:
 def test_bad_arguments_are_named(make, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+def test_the_tree_of_modules() -> None:
+    shared = nn.ReLU()
+    model = nn.Sequential(nn.Conv1d(1, 2, 3), shared, nn.Residual(nn.Sequential(nn.Conv1d(2, 2, 1), shared)))
+    assert [name for name, _ in model.named_modules()] == ["", "0", "1", "2", "2.body", "2.body.0"]
+    assert [name for name, _ in model.named_modules("net")][:2] == ["net", "net.0"]
+    assert list(model.modules()) == [module for _, module in model.named_modules()]
+    assert list(model.children()) == list(model)
+    seen: list[nn.Module] = []
+    assert model.apply(seen.append) is model
+    assert [type(module).__name__ for module in seen] == ["Conv1d", "ReLU", "Conv1d", "ReLU", "Sequential", "Residual", "Sequential"]
+
+
+def test_functions_take_parameters() -> None:
+    layer, x = nn.Conv2d(2, 3, 3, rng=0), np.random.default_rng(0).standard_normal((1, 2, 5, 5), dtype=np.float32)
+    for mode in (True, False):
+        layer.train(mode)
+        np.testing.assert_array_equal(fc.conv2d(x, layer.weight, layer.bias), fc.conv2d(x, layer.weight.data, layer.bias.data))
+    assert np.asarray(layer.weight) is not layer.weight.data
+    assert np.shares_memory(np.asarray(layer.weight), layer.weight.data)
+    assert not np.shares_memory(np.array(layer.weight), layer.weight.data)
+    assert np.asarray(layer.weight, np.float64).dtype == np.float64
+    with pytest.raises(ValueError, match="copy"):
+        np.array(layer.weight, np.float64, copy=False)
 
 
 class Doubled(nn.Conv2d):

@@ -43,10 +43,6 @@ def data(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
     return np.random.default_rng(1).standard_normal(shape).astype(dtype)
 
 
-def modules(module: nn.Module) -> list[nn.Module]:
-    return [module, *(each for _, child in module.named_children() for each in modules(child))]
-
-
 def prepared(network: str) -> tuple[nn.Sequential, np.ndarray]:
     """A network in eval mode with statistics of its own, and an input."""
     make, shape = NETWORKS[network]
@@ -120,7 +116,7 @@ def test_nothing_is_kept(model: nn.Sequential) -> None:
     y = model(x)
     model.backward(np.ones_like(y))
     inferred(model, x)
-    assert all(module._saved is None for module in modules(model))
+    assert all(module._saved is None for module in model.modules())
     with pytest.raises(RuntimeError, match="forward"):
         model.backward(np.ones_like(y))
 

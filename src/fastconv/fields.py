@@ -8,7 +8,7 @@ counts as input, so a field does not depend on where it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -271,13 +271,8 @@ def receptive_field(model: Module, input_size: int | Sequence[int] | None = None
     return walk.fields
 
 
-def _leaves(module: Module) -> Iterable[Module]:
-    children = [child for _, child in module.named_children()]
-    return (leaf for child in children for leaf in _leaves(child)) if children else (module,)
-
-
 def _dimensions(model: Module) -> int:
-    known = {_rule(leaf).ndim for leaf in _leaves(model) if not isinstance(leaf, nn.Sequential)} - {None}
+    known = {_rule(leaf).ndim for leaf in model.modules() if not (isinstance(leaf, nn.Sequential) or [*leaf.children()])} - {None}
     if len(known) != 1:
         raise ValueError(f"the layers of the model must all be for 1-D or all for 2-D input, got {model}")
     return known.pop()  # type: ignore[return-value]

@@ -83,7 +83,7 @@ def torch_module(layer: nn.Module) -> Any:
         def forward(self, x: Any) -> Any:
             return torch.cat([branch(x) for branch in self.branches], self.dim)
 
-    children = [torch_module(child) for _, child in layer.named_children()]
+    children = [torch_module(child) for child in layer.children()]
     match layer:
         case nn.Sequential():
             return torch.nn.Sequential(*children)
@@ -162,7 +162,7 @@ def onnx_model(network: nn.Module, x_shape: tuple[int, ...], y_shape: tuple[int,
                 return add("Relu", [total]) if layer.activation else total
             case nn.Concat():
                 return add(
-                    "Concat", [walk(x, branch) for _, branch in layer.named_children()], axis=layer.dim
+                    "Concat", [walk(x, branch) for branch in layer.children()], axis=layer.dim
                 )
         operator, attributes = ONNX[type(layer)](layer)
         return add(

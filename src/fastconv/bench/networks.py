@@ -48,15 +48,11 @@ def prepared(name: str) -> tuple[nn.Module, np.ndarray]:
     """
     make, shape = NETWORKS[name]
     network, rng = make(), np.random.default_rng(0)
-    for norm in _norms(network):
-        norm.momentum = 1.0
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
     network(rng.standard_normal(shape, dtype=np.float32))
     return network.eval(), rng.standard_normal(shape, dtype=np.float32)
-
-
-def _norms(module: nn.Module) -> list[nn.BatchNorm2d]:
-    inner = [norm for _, child in module.named_children() for norm in _norms(child)]
-    return [module, *inner] if isinstance(module, nn.BatchNorm2d) else inner
 
 
 def measure(name: str, threads: int, limit: float) -> Inference:

@@ -19,14 +19,6 @@ SIZE = 224
 Times = dict[str, tuple[nn.Module, float]]
 
 
-def _leaves(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    children = list(module.named_children())
-    if not children:
-        yield name, module
-    for key, child in children:
-        yield from _leaves(child, f"{name}.{key}" if name else key)
-
-
 @contextmanager
 def _clocks(model: nn.Module, times: Times) -> Iterator[None]:
     """Within the block, every layer's ``forward`` notes in `times` the shortest time that it has taken.
@@ -46,7 +38,7 @@ def _clocks(model: nn.Module, times: Times) -> Iterator[None]:
 
         return timed
 
-    leaves = list(_leaves(model))
+    leaves = [(name, module) for name, module in model.named_modules() if not [*module.children()]]
     for name, layer in leaves:
         vars(layer)["forward"] = clocked(name, layer)
     try:

@@ -6,13 +6,13 @@ and then in reverse order; that is the whole of back-propagation here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastconv._arguments import as_array, check_state_dict
 from fastconv.functional import Gradient
@@ -96,6 +96,9 @@ class Buffer:
     @property
     def size(self) -> int:
         return self._data.size
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        return np.array(self._data, dtype, copy=copy)
 
     def checked(self, value: ArrayLike, name: str | None = None) -> Array:
         """`value` as an array that can become these data, or an error that uses `name`."""
@@ -284,6 +287,32 @@ class Module:
         """The modules directly inside this one, with their names."""
         return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
 
+    def children(self) -> Iterator[Module]:
+        """The modules directly inside this one."""
+        return (child for _, child in self.named_children())
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all inside it, from the outside in, with their names in the tree; one that comes twice comes once."""
+        seen: set[int] = set()
+        ahead: list[tuple[str, Module]] = [(prefix, self)]
+        while ahead:
+            name, module = ahead.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+                ahead += [(f"{name}.{key}" if name else key, child) for key, child in module.named_children()][::-1]
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all inside it."""
+        return (module for _, module in self.named_modules())
+
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """Call ``function(module)`` for every module inside this one and for itself, from the inside out; return self."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
     def _tree(self, prefix: str = "") -> Iterator[tuple[str, Buffer]]:
         for name, value in vars(self).items():
             if isinstance(value, Buffer):
@@ -308,7 +337,7 @@ class Module:
         ValueError
             If they hold others than this module does.
         """
-        own = {id(value) for _, child in self.named_children() for _, value in child._tree()}
+        own = {id(value) for child in self.children() for _, value in child._tree()}
         given = {id(value) for part in parts.values() for _, value in part._tree()}
         if own != given:
             raise ValueError(f"keyed() must be given all parameters and buffers of the module and no others, got {[*parts]}")
@@ -336,7 +365,7 @@ class Module:
         for value in vars(self).values():
             if isinstance(value, Parameter):
                 return True
-        return any(child.has_parameters() for _, child in self.named_children())
+        return any(child.has_parameters() for child in self.children())
 
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Zero all gradients in place, or forget them with ``set_to_none=True``."""
@@ -349,7 +378,7 @@ class Module:
         for value in vars(self).values():
             if isinstance(value, Buffer):
                 value.thaw() if mode else value.freeze()
-        for _, child in self.named_children():
+        for child in self.children():
             child.train(mode)
         return self
 

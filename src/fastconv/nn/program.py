@@ -7,7 +7,7 @@ have that shape and everything in the tree is the object that it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -46,7 +46,7 @@ class Program:
     """
 
     def __init__(self, module: Module, x: Array) -> None:
-        modules = list(_modules(module))
+        modules = list(module.modules())
         buffers = [value for each in modules for value in vars(each).values() if isinstance(value, Buffer)]
         self._watch = _core.Watch(
             tuple((vars(each), _attributes(each)) for each in modules),
@@ -73,12 +73,12 @@ class Program:
 
 def traceable(module: Module) -> bool:
     """Whether all in the tree are layers of this package, as they were written: their outputs' shapes follow from their inputs'."""
-    return all(map(_steady, _modules(module)))
+    return all(map(_steady, module.modules()))
 
 
 def forget(module: Module) -> None:
     """Let go of all that earlier passes kept for ``backward``."""
-    for each in _modules(module):
+    for each in module.modules():
         each._saved = None
 
 
@@ -90,12 +90,6 @@ def _steady(module: Module) -> bool:
     except TypeError:
         return False
     return type(module).forward.__module__.startswith(PACKAGE) and "forward" not in vars(module)
-
-
-def _modules(module: Module) -> Iterator[Module]:
-    yield module
-    for _, child in module.named_children():
-        yield from _modules(child)
 
 
 def _attributes(module: Module) -> tuple[Any, ...]:
