@@ -46,16 +46,30 @@ static double channels_task_bytes(const conv_plan *plan)
            (box * (double)plan->channels + 64) * (double)element_bytes(plan);
 }
 
-/* Cycles in which the lines of a source that no cache keeps come one by one, for every tile again: measured. */
+/* The axis with the points of one task alone. */
+static conv_axis axis_of_task(conv_axis axis, idx points)
+{
+    axis.grid = min_idx(axis.grid, points);
+    return axis;
+}
+
+/* Cycles in which lines of the source come one by one from afar, for every tile again: those of an image that no cache keeps, and those of a
+ * task's part of it that the second-level cache has lost when the next columns of the panel read it again: measured (of the gradient of a
+ * stride, whose lattices read it many times over, the others' costs say too little as well). */
 static double channels_misses(const conv_plan *plan, const lattice *lat, double points)
 {
     const lattice all = plan->envelope;
     const double element = (double)element_bytes(plan), tile = CHANNELS_ROWS * (double)lat->w.step * element / ALIGNMENT;
     const double together = 1 + tile + (double)(lat->w.taps - 1) * (double)axis_distance(&lat->w) * element / ALIGNMENT;
-    const double lines = (double)(lat->source_channels * lat->h.taps) * min_double(together, (double)lat->w.taps * (1 + tile));
+    const double rows = (double)(ceil_div(CHANNELS_ROWS, max_idx(1, lat->w.grid)) * lat->h.step + (lat->h.taps - 1) * axis_distance(&lat->h));
+    const double apart = (double)lat->h.taps * min_double(together, (double)lat->w.taps * (1 + tile)); /* of a channel, where rows are long */
+    const double lines = (double)lat->source_channels * min_double(apart, 1 + rows * (double)lat->w.size * element / ALIGNMENT);
     const double copied = view_box(plan, &all, 1, plan->chunk_h, plan->chunk_w);
     const double bytes = (double)lat->source_channels * element * (copied > 0 ? copied : (double)lat->h.size * (double)lat->w.size);
-    return bytes > 8 * CACHE_BYTES ? points / CHANNELS_ROWS * lines * CHANNELS_FAR : 0;
+    const conv_axis h = axis_of_task(all.h, plan->chunk_h), w = axis_of_task(all.w, plan->chunk_w);
+    const double read = (double)lat->source_channels * element * (double)axis_reach(&h) * (double)axis_reach(&w);
+    const double again = read > CACHE_BYTES && plan->phases_h * plan->phases_w == 1 ? (double)ceil_div(lat->result_channels, plan->nv * lanes_of(plan)) - 1 : 0;
+    return points / CHANNELS_ROWS * lines * CHANNELS_FAR * ((bytes > 8 * CACHE_BYTES) + again);
 }
 
 /* Cycles of a term in which a tile waits for its source, where planes lie so far from each other that all have the same sets: measured. */
