@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -315,6 +316,19 @@ def test_backward_after_train_does_not_move_the_statistics() -> None:
     model.backward(np.ones_like(y))
     for key, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[key], err_msg=key)
+
+
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("inferred", [False, True])
+def test_an_activation_that_is_set_later_comes_before_the_sum(norm: bool, inferred: bool) -> None:
+    convolution, x = nn.Conv1d(2, 2, 1, rng=0), np.random.default_rng(0).standard_normal((1, 2, 6)).astype(np.float32)
+    model = nn.Sequential(nn.Residual(nn.Sequential(convolution, *[nn.BatchNorm1d(2)] * norm))).eval()
+    model(x)
+    convolution.activation = "relu"
+    body = np.maximum(fc.conv1d(x, convolution.weight, convolution.bias), 0)
+    expected = x + (model[0].body[1](body) if norm else body)
+    with fc.no_grad() if inferred else nullcontext():
+        np.testing.assert_allclose(model(x), expected, rtol=1e-6, atol=1e-6)
 
 
 # ---- cross-entropy of places ------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastconv import nn, optim
 from fastconv.mnist1d.data import CLASSES, LENGTH, MNIST1D
 from fastconv.mnist1d.models import KERNEL_SIZE, MODELS, WIDTHS, build
+from fastconv.nn.module import no_grad
 
 Array = NDArray[Any]
 
@@ -235,10 +236,11 @@ class Trainer:
         loss = nn.CrossEntropyLoss(reduction="sum")
         total, wrong = 0.0, 0
         self.model.eval()
-        for start in range(0, len(x), EVALUATION_BATCH):
-            rows = slice(start, start + EVALUATION_BATCH)
-            logits = self.model(x[rows])
-            total += loss(logits, labels[rows])
-            wrong += int(np.count_nonzero(logits.argmax(axis=1) != labels[rows]))
+        with no_grad():
+            for start in range(0, len(x), EVALUATION_BATCH):
+                rows = slice(start, start + EVALUATION_BATCH)
+                logits = self.model(x[rows])
+                total += loss(logits, labels[rows])
+                wrong += int(np.count_nonzero(logits.argmax(axis=1) != labels[rows]))
         self.model.train()
         return total / len(x), 100 * wrong / len(x)

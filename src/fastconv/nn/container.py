@@ -74,7 +74,7 @@ class Sequential(Module):
         steps, added = iter(self._forward_steps), False
         for layer, relu, norm, relu_behind, _, last in steps:
             fold = None if norm is None else layer._folded(norm, x.array)  # type: ignore[attr-defined]
-            if last and beside is not None and (norm is None or fold is not None):
+            if last and beside is not None and layer.activation is None and (norm is None or fold is not None):  # type: ignore[attr-defined]
                 x, added = layer._trace(trace, x, activation, fold, beside), True
             elif fold is not None:
                 x = layer._trace(trace, x, None if relu_behind is None else "relu", fold)
@@ -97,7 +97,7 @@ class Sequential(Module):
             layer._saved = None
         for layer, relu, norm, relu_behind, chain, last in steps:
             fold = None if norm is None else layer._folded(norm, x)  # type: ignore[attr-defined]
-            if last and beside is not None and (norm is None or fold is not None):
+            if last and beside is not None and layer.activation is None and (norm is None or fold is not None):  # type: ignore[attr-defined]
                 x, added = layer.forward(x, activation, fold, None, beside), True  # type: ignore[call-arg]
             elif fold is not None:
                 x = layer.forward(x, None if relu_behind is None else "relu", fold)  # type: ignore[call-arg]
@@ -199,7 +199,7 @@ class Sequential(Module):
                 layers[i + 1] if layer._folds_norm and self._is(i + 1, NORMS) else None,
                 layers[i + 2] if layer._folds_norm and self._is(i + 1, NORMS) and self._is(i + 2, RELU) else None,
                 chain if i in last else None,
-                layer._folds_norm and layer.activation is None and i + 1 + self._is(i + 1, NORMS) == len(layers),  # type: ignore[attr-defined]
+                layer._folds_norm and i + 1 + self._is(i + 1, NORMS) == len(layers),
             )
             for i, layer in enumerate(layers)
             if i not in fused

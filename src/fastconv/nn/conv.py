@@ -15,7 +15,7 @@ from fastconv._arguments import choice
 from fastconv._conv_arguments import PADDING_MODES, check_padding
 from fastconv.nn._checks import Size, check_activation, check_groups, immutable, per_axis, positive
 from fastconv.nn.init import RNG, weight_and_bias
-from fastconv.nn.module import Array, Gradient, Module, Parameter, frozen, frozen_copy
+from fastconv.nn.module import Array, Buffer, Gradient, Module, Parameter, frozen
 
 if TYPE_CHECKING:
     from fastconv.nn.normalization import _BatchNorm
@@ -25,14 +25,17 @@ Padding = int | str | Sequence[int] | Sequence[tuple[int, int]]
 
 
 def _fold_norm(weight: Array, bias: Array | None, mean: Array, var: Array, scale: Array | None, shift: Array | None,
-               eps: float) -> tuple[Array, Array]:
+               eps: float) -> tuple[Buffer, Buffer]:
     """``(weight * s, (bias - mean) * s + shift)`` with ``s = scale / sqrt(var + eps)``: in float64, rounded once, frozen."""
     factor = (1.0 if scale is None else scale.astype(np.float64)) / np.sqrt(var.astype(np.float64) + eps)
     offset = (0.0 if bias is None else bias.astype(np.float64)) - mean
-    return (
-        frozen_copy((weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype)),
-        frozen_copy((offset * factor + (0.0 if shift is None else shift)).astype(weight.dtype)),
+    folded = (
+        Buffer((weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype)),
+        Buffer((offset * factor + (0.0 if shift is None else shift)).astype(weight.dtype)),
     )
+    for buffer in folded:
+        buffer.freeze()
+    return folded
 
 
 class _Pack(NamedTuple):
@@ -47,8 +50,8 @@ class _Pack(NamedTuple):
 class _Fold(NamedTuple):
     """Weights with a batch normalization folded in, and all that they were made from."""
 
-    weight: Array
-    bias: Array
+    weight: Buffer
+    bias: Buffer
     sources: tuple[Array | None, ...]
     eps: float
     dtype: np.dtype[Any]
@@ -106,8 +109,8 @@ class _ConvNd(Module):
         chain: _core.BatchChain | None = None, beside: Array | None = None,
     ) -> Array:
         """`beside`: an array that is added to the output, before the activation."""
-        activation = activation or self.activation
-        weight, bias = self._weights(folded)
+        activation, source = activation or self.activation, self if folded is None else folded
+        weight, bias = source.weight._data, None if source.bias is None else source.bias._data
         plan = None if self.training else self._plan_for(x, weight, bias, activation)
         if plan is not None and (beside is None or beside.dtype == plan.dtype):
             y = plan.added(x, beside)
@@ -124,16 +127,12 @@ class _ConvNd(Module):
     def _trace(
         self, trace: Trace, x: Value, activation: str | None = None, folded: _Fold | None = None, beside: Value | None = None
     ) -> Value:
-        values = [x] if beside is None else [x, beside]
-        plan = None if self.training else self._plan_for(x.array, *self._weights(folded), activation or self.activation)
+        values, source = [x] if beside is None else [x, beside], self if folded is None else folded
+        weight, bias = source.weight._data, None if source.bias is None else source.bias._data
+        plan = None if self.training else self._plan_for(x.array, weight, bias, activation or self.activation)
         if plan is not None and all(value.array.dtype == plan.dtype for value in values):
             return trace.call(plan.added, *values)
         return trace.call(lambda x, beside=None: self._forget(x, activation, folded, None, beside), *values)
-
-    def _weights(self, folded: _Fold | None) -> tuple[Array, Array | None]:
-        if folded is not None:
-            return folded.weight, folded.bias
-        return self.weight._data, None if self.bias is None else self.bias._data
 
     def _folded(self, norm: _BatchNorm, x: ArrayLike) -> _Fold | None:
         """Weights that make this layer compute ``norm(self(x))``; None where x, the layers or their modes do not suit.

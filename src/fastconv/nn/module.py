@@ -40,13 +40,8 @@ def no_grad() -> Iterator[None]:
         _grad_enabled.reset(token)
 
 
-def frozen_copy(array: Array) -> Array:
-    """An array that never changes: its memory is a bytes object, which not even ``flags.writeable = True`` opens."""
-    return np.ndarray(array.shape, array.dtype, array.tobytes())
-
-
 def frozen(array: Array) -> bool:
-    """Whether `array` is such."""
+    """Whether `array` can never change: whether `Buffer.freeze` made it."""
     return type(array.base) is bytes
 
 
@@ -121,11 +116,12 @@ class Buffer:
     def freeze(self) -> None:
         """Make the values read-only, in an array of their own.
 
-        The copy cuts off views of `data` taken earlier, which stay writable. An array, once frozen, never changes, so whatever
-        a layer derives from it (packed weights) is valid for as long as `data` is the same object.
+        The copy cuts off views of `data` taken earlier, which stay writable, and its memory is a bytes object, which not
+        even ``flags.writeable = True`` opens: an array, once frozen, never changes, so whatever a layer derives from it
+        (packed weights) is valid for as long as `data` is the same object.
         """
         if not frozen(self._data):
-            self._data = frozen_copy(self._data)
+            self._data = np.ndarray(self.shape, self.dtype, self._data.tobytes())
 
     def thaw(self) -> None:
         """Make the values writable again, in an array of their own; see `freeze`."""
