@@ -51,19 +51,21 @@ static void dot_block(conv_plan *plan)
     const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
     plan->nv = 1;
-    plan->m_rows = s.taps;
+    plan->m_rows = plan->p.ic * s.taps;
     /* an accumulator's lane sums one term for every vector of the box */
     box_of(plan, accumulation_block(plan->p.n * plan->p.oh * plan->p.ow) * lanes_of(plan));
     plan->pitch = plan->chunk_w + s.span_w;
-    plan->channels = 1;
+    const double channel = direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)element_bytes(plan);
+    plan->channels = even(plan->p.ic, (idx)max_double(1, min_double(CACHE_BYTES / channel, (double)plan->p.ic)));
 }
 
 static double dot_task_bytes(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
     const direct_shape s = direct_shape_of(&lat);
-    return (double)s.taps * sizeof(idx) + 2 * ALIGNMENT +
-           (direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) + (double)(s.span_w + 2 * lanes_of(plan))) *
+    const double channels = (double)plan->channels;
+    return channels * (double)s.taps * sizeof(idx) + 2 * ALIGNMENT +
+           (channels * direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) + (double)(s.span_w + 2 * lanes_of(plan))) *
                (double)element_bytes(plan);
 }
 
@@ -168,10 +170,10 @@ static double outer_cost(const conv_plan *plan)
 
 /* Cycles of a product of two rows of so many vectors: of taps by output channels, loads of which those of rows cross lines, two a cycle; rows
  * begin. */
-static double dot_rows(idx taps, idx oc, double vectors)
+static double dot_rows(const conv_plan *plan, idx taps, double vectors)
 {
-    const idx wide = oc >= 4 ? 4 : oc >= 2 ? 2 : 1;
-    const double rows = (double)ceil_div(taps, ceil_div(taps, DOT_ROWS / wide)), products = rows * (double)wide;
+    const idx oc = plan->p.oc, wide = oc >= 4 ? 4 : oc >= 2 ? 2 : 1;
+    const double rows = (double)ceil_div(taps, ceil_div(taps, dot_taps(plan->kernels->mr, wide))), products = rows * (double)wide;
     return (vectors * max_double(LATENCY, max_double(products, 1.6 * rows + (double)wide) / 2) + DOT_ROW) / products;
 }
 
@@ -184,7 +186,7 @@ static double dot_cost(const conv_plan *plan)
     const double boxes = boxes_of(plan) * (double)plan->chunk_n;
     const double vectors = (double)(p->ow / lanes_of(plan)) + (p->ow % lanes_of(plan) ? DOT_SOME : 0);
     const double gradient = (double)(plan->chunk_n * plan->chunk_h * plan->chunk_w * p->oc) * (double)element_bytes(plan);
-    return (gradient > CACHE_BYTES ? DOT_FAR : 1) * dot_rows(s.taps, p->oc, vectors) * m * (double)p->oh +
+    return (gradient > CACHE_BYTES ? DOT_FAR : 1) * dot_rows(plan, plan->channels * s.taps, vectors) * m * (double)p->oh +
            boxes_of(plan) * m * 20 + (double)p->ic * rows_cost(plan, &s, &lat.w, boxes);
 }
 

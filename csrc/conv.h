@@ -112,7 +112,7 @@ typedef struct {
     idx block_rows;             /* winograd: of the result, at a time */
     idx depth;                  /* weights: positions reduced over at a time; outer: output channels of a task;
                                       stencil: rows at a time */
-    idx m_rows;                 /* what m_chunks divides: output channels; outer: input channels; dot: taps */
+    idx m_rows;                 /* what m_chunks divides: output channels; outer: input channels; dot: their taps */
     idx chunks, m_chunks, tasks; /* tasks = phases * groups * chunks * m_chunks */
     enum { WEIGHTS_GIVEN, WEIGHTS_BY_ROWS, WEIGHTS_BY_TILES } weights; /* as the caller has them; rows apart as weights_pitch says (bwd_data);
                                    the rows of a tile term by term (packed) */

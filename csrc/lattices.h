@@ -236,8 +236,15 @@ static inline int narrowest_tile(int nv, int many, idx columns, idx lanes)
     return nv;
 }
 
-/* Accumulators of the dot kernel: they, a row of dy and a row of x fit 16 registers. */
-#define DOT_ROWS 12
+/* Accumulators of the dot kernel for tiles of mr rows: they, a row of dy and the rows of x fit the registers. No more taps than DOT_TAPS. */
+#define DOT_PRODUCTS(mr) ((mr) >= 14 ? 24 : 12)
+#define DOT_TAPS 12
+
+/* Taps at once beside so many output channels. */
+static inline idx dot_taps(int mr, idx wide)
+{
+    return min_idx(DOT_TAPS, DOT_PRODUCTS(mr) / wide);
+}
 
 /* Rows of the outer kernel's tile: so many positions of the source stay in general registers. */
 #define OUTER_ROWS 10

@@ -73,6 +73,10 @@ static inline vec NAME(relu)(vec v)
 /* The first `count` lanes of p, zeros after; reads nothing at or beyond `end`. */
 static inline vec NAME(load_some)(const REAL *p, idx count, const REAL *end)
 {
+#ifdef LOAD_FIRST_f32
+    (void)end;
+    return (vec)NAME(LOAD_FIRST)(p, (mask){0} + (WORD)count, NAME(iota)());
+#else
     vec v = {0};
     if (p + LANES <= end)
         return (vec)((mask)NAME(load)(p) & (NAME(iota)() < (mask){0} + (WORD)count));
@@ -80,6 +84,7 @@ static inline vec NAME(load_some)(const REAL *p, idx count, const REAL *end)
         if (lane < count)
             v[lane] = p[lane];
     return v;
+#endif
 }
 
 static inline REAL NAME(sum)(vec v)

@@ -119,17 +119,19 @@ static void NAME(outer_task)(const void *context, idx index, int worker)
 
 /* ---- dot ---- */
 
-/* Where the row of each tap starts in the packed source. */
-static void NAME(weights_rows)(idx *row, const lattice *lat, const NAME(box) *box)
+/* Where the row of each tap of `channels` starts in the packed source. */
+static void NAME(weights_rows)(idx *row, const lattice *lat, const NAME(box) *box, idx channels)
 {
-    for (idx th = 0, k = 0; th < lat->h.taps; th++)
-        for (idx tw = 0; tw < lat->w.taps; tw++)
-            row[k++] = NAME(tap_shift)(lat, box, box->area, th, tw);
+    const idx channel = NAME(channel_shift)(box, box->area);
+    for (idx c = 0, k = 0; c < channels; c++)
+        for (idx th = 0; th < lat->h.taps; th++)
+            for (idx tw = 0; tw < lat->w.taps; tw++)
+                row[k++] = c * channel + NAME(tap_shift)(lat, box, box->area, th, tw);
 }
 
 typedef struct {
     const REAL *x, *dy, *dy_end; /* packed rows; the gradient of the box's first position; the array's end */
-    const idx *row;              /* of the packed source, by tap */
+    const idx *row;              /* of the packed source, by channel and tap */
     idx dy_channel, dy_image, dy_row;
     const NAME(box) *box;
     REAL *dst;                   /* dw of the first channel and tap */
@@ -137,13 +139,47 @@ typedef struct {
     int first;
 } NAME(dot_args);
 
+/* One vector of positions, `some` lanes of it where those are not all: R taps by C output channels. */
+__attribute__((always_inline)) static inline void NAME(dot_step)(const int R, const int C, vec acc[DOT_TAPS][4], const NAME(dot_args) *t,
+                                                                 const REAL *x, const REAL *dy, const idx some)
+{
+    vec source[DOT_TAPS];
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++) {
+        const REAL *const from = x + t->row[i];
+        source[i] = some < LANES ? NAME(load_some)(from, some, from + LANES) : NAME(load)(from); /* the packed rows end in slack */
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < C; j++) {
+        const REAL *const from = dy + j * t->dy_channel;
+        const vec gradient = some < LANES ? NAME(load_some)(from, some, t->dy_end) : NAME(load)(from);
+        /* each is loaded once: as operands of the products they would be loaded R times, and most loads cross lines */
+        __asm__ volatile("" : : : "memory");
+#pragma GCC unroll 16
+        for (int i = 0; i < R; i++)
+            acc[i][j] += gradient * source[i];
+    }
+}
+
+/* What a box adds to R taps of C output channels: their accumulators, (C, R), added up. */
+__attribute__((noinline)) static void NAME(dot_add)(const NAME(dot_args) *t, const REAL *accumulators, int R, int C)
+{
+    REAL sums[DOT_PRODUCTS(MR) + LANES];
+    NAME(sum_each)(sums, accumulators, R * C);
+    for (int j = 0; j < C; j++)
+        for (int i = 0; i < R; i++) {
+            REAL *dst = t->dst + j * t->dst_channel + i;
+            *dst = sums[j * R + i] + (t->first ? 0 : *dst);
+        }
+}
+
 /* dst[j][i] (+)= sum of x[row[i] + k] * dy[j][k] over the box, lanes along its rows: R taps by C output channels. */
 __attribute__((always_inline)) static inline void NAME(dot_body)(const int R, const int C,
                                                                  const NAME(dot_args) *restrict t)
 {
     const NAME(box) *box = t->box;
     const idx whole = box->w / LANES * LANES;
-    vec acc[DOT_ROWS][4];
+    vec acc[DOT_TAPS][4];
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
@@ -153,34 +189,20 @@ __attribute__((always_inline)) static inline void NAME(dot_body)(const int R, co
         for (idx y = 0; y < box->h; y++) {
             const REAL *x = t->x + (n * box->rows + y) * box->pitch, *dy = t->dy + n * t->dy_image + y * t->dy_row;
             for (idx k = 0; k < whole; k += LANES)
-#pragma GCC unroll 4
-                for (int j = 0; j < C; j++) {
-                    const vec d = NAME(load)(dy + j * t->dy_channel + k);
-#pragma GCC unroll 16
-                    for (int i = 0; i < R; i++)
-                        acc[i][j] += d * NAME(load)(x + t->row[i] + k);
-                }
+                NAME(dot_step)(R, C, acc, t, x + k, dy + k, LANES);
             if (whole < box->w)
-#pragma GCC unroll 4
-                for (int j = 0; j < C; j++) {
-                    const vec d = NAME(load_some)(dy + j * t->dy_channel + whole, box->w - whole, t->dy_end);
-#pragma GCC unroll 16
-                    for (int i = 0; i < R; i++) {
-                        const REAL *from = x + t->row[i] + whole; /* the packed rows end in slack */
-                        acc[i][j] += d * NAME(load_some)(from, box->w - whole, from + LANES);
-                    }
-                }
+                NAME(dot_step)(R, C, acc, t, x + whole, dy + whole, box->w - whole);
         }
+    REAL accumulators[DOT_PRODUCTS(MR) * LANES] __attribute__((aligned(VECTOR_BYTES)));
 #pragma GCC unroll 4
     for (int j = 0; j < C; j++)
 #pragma GCC unroll 16
-        for (int i = 0; i < R; i++) {
-            REAL *dst = t->dst + j * t->dst_channel + i;
-            *dst = NAME(sum)(acc[i][j]) + (t->first ? 0 : *dst);
-        }
+        for (int i = 0; i < R; i++)
+            NAME(store)(accumulators + (j * R + i) * LANES, acc[i][j]);
+    NAME(dot_add)(t, accumulators, R, C);
 }
 
-#define DOT_CASE(R) case R: if (R * C <= DOT_ROWS) NAME(dot_body)(R, C, t); break;
+#define DOT_CASE(R) case R: if (R * C <= DOT_PRODUCTS(MR)) NAME(dot_body)(R, C, t); break;
 __attribute__((always_inline)) static inline void NAME(dot_heights)(const NAME(dot_args) *t, int height, const int C)
 {
     switch (height) {
@@ -204,7 +226,8 @@ static void NAME(dot_4)(const NAME(dot_args) *t, int height)
     NAME(dot_heights)(t, height, 4);
 }
 
-/* Taps of channels [c0, c1) of a group and all of its output channels, by dot products along the rows. */
+/* Taps [m0, m1) of all channels of a group, one after the other, and all of its output channels, by dot products along the rows. So many
+ * channels are packed as stay in cache, and rows of the gradient are read for all of them at once. */
 static void NAME(dot_task)(const void *context, idx index, int worker)
 {
     const conv_call *call = context;
@@ -215,23 +238,25 @@ static void NAME(dot_task)(const void *context, idx index, int worker)
     const REAL *dy = (const REAL *)call->weights;
     const NAME(source) src = NAME(task_source)(call, &t);
     idx *row = (idx *)(call->scratch + worker * plan->task_bytes);
-    REAL *packed = (REAL *)((char *)row + round_up(taps * (idx)sizeof *row, ALIGNMENT));
+    REAL *packed = (REAL *)((char *)row + round_up(plan->channels * taps * (idx)sizeof *row, ALIGNMENT));
     NAME(box) box;
 
     for (idx b = 0; NAME(weights_box)(plan, &t.lat, b, &box); b++) {
-        NAME(weights_rows)(row, &t.lat, &box);
+        NAME(weights_rows)(row, &t.lat, &box, plan->channels);
         NAME(dot_args) d = {.x = packed, .dy_end = dy + p->n * p->groups * p->oc * points, .dy_channel = points,
                             .dy_image = p->groups * p->oc * points, .dy_row = p->ow, .box = &box,
                             .dst_channel = columns, .first = b == 0};
-        for (idx c = 0; c < p->ic; c++) {
-            NAME(pack_rows)(packed, &src, &t.lat, &box, c, c + 1);
+        for (idx m0 = t.m0, m1; m0 < t.m1; m0 = m1) {
+            const idx c = m0 / taps, end = min_idx(c + plan->channels, p->ic);
+            m1 = min_idx(t.m1, end * taps);
+            NAME(pack_rows)(packed, &src, &t.lat, &box, c, ceil_div(m1, taps));
             for (idx o = 0, wide; o < p->oc; o += wide) {
                 wide = p->oc - o >= 4 ? 4 : p->oc - o >= 2 ? 2 : 1;
                 d.dy = dy + box.n0 * d.dy_image + (t.group * p->oc + o) * points + box.h0 * p->ow + box.w0;
-                for (idx m = t.m0, height; m < t.m1; m += height) { /* a task's taps of each channel */
-                    height = ceil_div(t.m1 - m, ceil_div(t.m1 - m, DOT_ROWS / wide));
-                    d.row = row + m;
-                    d.dst = (REAL *)call->dst + (t.group * p->oc + o) * columns + c * taps + m;
+                for (idx m = m0, height; m < m1; m += height) {
+                    height = ceil_div(m1 - m, ceil_div(m1 - m, dot_taps(MR, wide)));
+                    d.row = row + m - c * taps;
+                    d.dst = (REAL *)call->dst + (t.group * p->oc + o) * columns + m;
                     (wide == 4 ? NAME(dot_4) : wide == 2 ? NAME(dot_2) : NAME(dot_1))(&d, (int)height);
                 }
             }

@@ -6,6 +6,8 @@
 #include <immintrin.h>
 #define LARGER_f32 _mm256_max_ps
 #define LARGER_f64 _mm256_max_pd
+#define LOAD_FIRST_f32(p, count, lane) _mm256_maskload_ps(p, (__m256i)((lane) < (count)))
+#define LOAD_FIRST_f64(p, count, lane) _mm256_maskload_pd(p, (__m256i)((lane) < (count)))
 #define LOAD_HALVES_f32(low, high) _mm256_loadu2_m128(high, low)
 #define LOAD_HALVES_f64(low, high) _mm256_loadu2_m128d(high, low)
 #define STORE_HALVES_f32(low, high, v) _mm256_storeu2_m128(high, low, v)

@@ -7,5 +7,7 @@
 #include <immintrin.h>
 #define LARGER_f32 _mm512_max_ps
 #define LARGER_f64 _mm512_max_pd
+#define LOAD_FIRST_f32(p, count, lane) _mm512_maskz_loadu_ps(_mm512_cmplt_epi32_mask((__m512i)(lane), (__m512i)(count)), p)
+#define LOAD_FIRST_f64(p, count, lane) _mm512_maskz_loadu_pd(_mm512_cmplt_epi64_mask((__m512i)(lane), (__m512i)(count)), p)
 #endif
 #include "../kernel/target_tpl.h"
