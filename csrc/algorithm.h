@@ -144,13 +144,15 @@ static inline double tile_cycles(const conv_plan *plan, idx rows, int nv, double
 
 #define FAR_BYTES 10485760 /* bytes of all sources and results of an example, beyond which they come from memory and go there */
 
-/* Lines of a group's sources and results where they do; else none. */
+#define FAR_WIDE 0.4 /* of the cycles of such a line beside vectors of 64 bytes: their machines call more lines ahead; measured */
+
+/* Lines of a group's sources and results where they do, as many as they weigh; else none. */
 static inline double far_lines(const conv_plan *plan, const lattice *lat)
 {
     const double source = (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size;
     const double result = (double)lat->result_channels * (double)lat->h.out_size * (double)lat->w.out_size;
     const double bytes = (source + result) * (double)element_bytes(plan);
-    return bytes * (double)plan->p.groups > FAR_BYTES ? bytes / ALIGNMENT : 0;
+    return bytes * (double)plan->p.groups > FAR_BYTES ? (small_tiles(plan) ? 1 : FAR_WIDE) * bytes / ALIGNMENT : 0;
 }
 
 /* Cycles to move a vector of elements that are `step` apart. */

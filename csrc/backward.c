@@ -165,7 +165,8 @@ static double outer_cost(const conv_plan *plan)
 }
 
 #define DOT_ROW 9    /* cycles to begin with a row of a tile */
-#define DOT_SOME 5   /* vectors take as long as one of which only some lanes count: measured */
+#define DOT_SUM 20   /* cycles to add up the lanes of a product, and to add it to those of other boxes: measured */
+#define DOT_SOME 4 /* vectors take as long as one of which only some lanes count: measured */
 #define DOT_FAR 1.35 /* of the time, where the second-level cache does not keep a box's rows of the gradient for the next channel: measured */
 
 /* Cycles of a product of two rows of so many vectors: of taps by output channels, loads of which those of rows cross lines, two a cycle; rows
@@ -187,7 +188,7 @@ static double dot_cost(const conv_plan *plan)
     const double vectors = (double)(p->ow / lanes_of(plan)) + (p->ow % lanes_of(plan) ? DOT_SOME : 0);
     const double gradient = (double)(plan->chunk_n * plan->chunk_h * plan->chunk_w * p->oc) * (double)element_bytes(plan);
     return (gradient > CACHE_BYTES ? DOT_FAR : 1) * dot_rows(plan, plan->channels * s.taps, vectors) * m * (double)p->oh +
-           boxes_of(plan) * m * 20 + (double)p->ic * rows_cost(plan, &s, &lat.w, boxes);
+           boxes_of(plan) * m * DOT_SUM + (double)p->ic * rows_cost(plan, &s, &lat.w, boxes);
 }
 
 static double slide_weights_cost(const conv_plan *plan)

@@ -225,7 +225,7 @@ static idx gemm_chunks(const conv_plan *plan)
 /* Measured over images of 3 to 112 pixels: */
 #define GEMM_PRODUCTS 1.1 /* of the cycles on paper: weights and panels are read from further away */
 #define GEMM_APART 1.2    /* cycles to store a result alone */
-#define GEMM_RUN 22       /* cycles to see where a run of a row comes from, for the channels of a block */
+#define GEMM_RUN 22       /* cycles to see where a run of a row comes from, for the channels of a block; twice as many beside vectors of 64 bytes */
 
 /* Cycles for a vector of elements `step` apart, into a panel and out of it. */
 static double panel_cycles(idx step)
@@ -245,7 +245,7 @@ static double gemm_cost(const conv_plan *plan)
     const double apart = lat.w.out_step > 1 ? GEMM_APART * (double)points : 0, tail = points % nr == 0 ? 0 : 15; /* of the tile that an image ends in */
     const double stores = (double)lat.result_channels * (apart + tail);
     const double blocks = (double)ceil_div(lat.source_channels, plan->channels);
-    const double packs = blocks * taps * runs * GEMM_RUN + k * (runs + vectors * panel_cycles(lat.w.step));
+    const double packs = blocks * taps * runs * GEMM_RUN * (small_tiles(plan) ? 1 : 2) + k * (runs + vectors * panel_cycles(lat.w.step));
     return lattices * (k * GEMM_PRODUCTS * row_cycles(plan, lat.result_channels, points, 0) + packs + vectors * tile_ends(plan, lat.result_channels) +
                        stores + TASK_CYCLES + panels * PANEL_CYCLES) +
            taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat);
