@@ -318,9 +318,11 @@ static void NAME(weights_task)(const void *context, idx index, int worker)
                 NAME(pack_gradient)(gradient, g.lda, dy, dy_image, points, m, m1, k0, k1);
             g.m1 = m;
             NAME(block_rows)(&g, rows, m1);
-            for (idx j = j0; j < j1; j += nr) {
+            /* a tile's rows of the result go on over all panels: one by one, each of their lines would lie in a page of its own */
+            for (idx j = j0, beside; j < j1; j += beside * nr) {
                 const NAME(segment) s = {j, 0, (int)min_idx(nr, j1 - j)};
-                NAME(block_columns)(&g, panels + (j - j0) * depth, 0, 0, &s, 1);
+                beside = max_idx(1, (j1 - j) / nr);
+                NAME(block_columns)(&g, panels + (j - j0) * depth, beside - 1, depth * nr, &s, 1);
             }
         }
     }

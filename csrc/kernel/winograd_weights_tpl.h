@@ -47,11 +47,18 @@ __attribute__((always_inline)) static inline double NAME(winograd_factor)(const 
     return a == 1 || a == 3 ? 1 : a == 4 ? four[i] : a == 5 ? five[i] : six[i];
 }
 
-#define KERNELS_AHEAD 4 /* vectors of channels, called in time: they are short rows, at any distance */
+#define KERNELS_AHEAD 4 /* vectors, called in time: they are short rows, at any distance */
+
+/* Whether the kernels of a row lie side by side, as they do but in gradients; else those of a channel do. */
+static inline int NAME(weights_by_row)(const NAME(weights) *w)
+{
+    return w->channel < w->row;
+}
 
 /* Taps of LANES channels from c on, of result row m: taps[t][lane]. Whole vectors are turned round, the few taps after them moved one by one. */
 static inline void NAME(winograd_gather)(REAL *taps, const NAME(weights) *w, idx m, idx c)
 {
+    const idx ahead = KERNELS_AHEAD * (NAME(weights_by_row)(w) ? LANES * w->channel : w->row);
     const idx count = min_idx(LANES, w->channels - c), step = w->channel;
     const REAL *first = w->first + m * w->row + c * step;
     idx t = 0;
@@ -62,7 +69,7 @@ static inline void NAME(winograd_gather)(REAL *taps, const NAME(weights) *w, idx
         return;
     }
     for (int lane = 0; lane < LANES; lane++)
-        __builtin_prefetch(first + (KERNELS_AHEAD * LANES + lane) * step);
+        __builtin_prefetch(first + ahead + lane * step);
     for (; w->taps - t > LANES / 4 && first + (LANES - 1) * step + t + LANES <= w->end; t += LANES)
         NAME(transpose)(taps + t * LANES, LANES, first + t, step);
     for (; t < w->taps; t++)
@@ -126,8 +133,11 @@ __attribute__((always_inline)) static inline void NAME(winograd_weights)(const i
     int32_t *const order = (int32_t *)(zeros + LANES);
     NAME(store)(zeros, (vec){0});
     NAME(winograd_order)(order, s, lat);
-    for (idx m = m0; m < m1; m++)
-        for (idx c = 0; c < w->channels; c += LANES) {
+    const idx vectors = ceil_div(w->channels, LANES), rows = m1 - m0;
+    const int by_row = NAME(weights_by_row)(w);
+    for (idx far = 0; far < (by_row ? rows : vectors); far++) /* kernels that lie side by side follow each other */
+        for (idx near = 0; near < (by_row ? vectors : rows); near++) {
+            const idx m = m0 + (by_row ? far : near), c = (by_row ? near : far) * LANES;
             const idx count = min_idx(LANES, w->channels - c);
             const int whole = count == LANES;
             NAME(winograd_gather)(taps, w, m, c);
