@@ -205,10 +205,12 @@ static void NAME(block_columns)(const NAME(block) *g, const REAL *b, idx more, i
             NAME(move_in)(g, before + m * g->dst_row, s, segments, height);
         for (idx next = more;; next--) {
             /* what the next column needs of so many rows, which no prefetcher follows, comes while the products are made */
-            for (int i = 0; i < height && whole; i++)
-                __builtin_prefetch(t.out + i * t.ldout + 2 * nr - 1, 1);
-            for (int i = 0; i < height && whole && g->beside; i++)
-                __builtin_prefetch(t.prev + i * t.ldprev + 2 * nr - 1);
+            for (idx e = 2 * nr - 1; e >= nr && whole; e -= ALIGNMENT / (idx)sizeof(REAL))
+                for (int i = 0; i < height; i++) {
+                    __builtin_prefetch(t.out + i * t.ldout + e, 1);
+                    if (g->beside)
+                        __builtin_prefetch(t.prev + i * t.ldprev + e);
+                }
             for (idx i = 0; i < called; i += g->every)
                 for (idx e = 0; e < nr; e += ALIGNMENT / (idx)sizeof(REAL))
                     __builtin_prefetch(t.b + g->at[i] + g->ahead + e);
