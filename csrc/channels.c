@@ -105,7 +105,7 @@ static double channels_cost(const conv_plan *plan)
     const double lost = channels_sets(plan, &lat) + (spread ? CHANNELS_LINE * lines / ALIGNMENT / k : 0);
     const int low = plan->nv == 3 && lat.h.taps * lat.w.taps == 1; /* a line of the source for four points of a tile, not for six: measured */
     const double tight = plan->nv == 1 ? 0.85 : low || panel + lines > FIRST_CACHE ? 0.62 : 0.55;
-    const double step = (small_tiles(plan) ? tight : 0.63) + lost / CHANNELS_ROWS / (double)plan->nv;
+    const double step = (small_tiles(plan) ? tight : 0.66) + lost / CHANNELS_ROWS / (double)plan->nv;
     const double tiles = boxes * points / CHANNELS_ROWS * columns / lanes / (double)min_idx(plan->nv, plan->kernels->nv);
     /* lines of long rows that are read in place are called before the tiles meet them */
     const double source = lattice_inside(&all) ? (double)(lat.source_channels * lat.h.size * lat.w.size * element_bytes(plan)) : 0;

@@ -33,6 +33,7 @@ static double result_lines(const conv_plan *plan, const lattice *lat)
 #define WINOGRAD_LEFT 18       /* cycles of a line of the source's transforms that the second-level cache has no room for */
 #define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
 #define WINOGRAD_COLD 23       /* cycles of such a line where a plan is called once and others follow, as in a network: measured there */
+#define WINOGRAD_KERNELS 4     /* cycles of a line of transformed kernels that no cache keeps, with tiles that are not small: measured */
 #define WINOGRAD_FAR 30        /* cycles of a line from memory or to it: measured */
 
 /* Weights in one block where that leaves room for two strips of source; else blocks of a tile's rows or a few, which
@@ -82,7 +83,9 @@ static double winograd_cost(const conv_plan *plan)
     /* or not all rows and a few columns do, the source's are read again and again from the third-level cache: measured */
     const double left = f * k * (rows + 2 * (double)tile_columns(plan)) * (double)element_bytes(plan) > WINOGRAD_BYTES;
     const double lines = f * k * strips * (double)element_bytes(plan) / ALIGNMENT;
-    return WINOGRAD_FAR * far + apart + left * WINOGRAD_LEFT * lines
+    const double kernels = f * k * rows * (double)element_bytes(plan) * (double)plan->p.groups;
+    const double streamed = small_tiles(plan) || kernels <= FAR_BYTES ? 0 : WINOGRAD_KERNELS * f * k * rows * (double)element_bytes(plan) / ALIGNMENT;
+    return WINOGRAD_FAR * far + apart + streamed + left * WINOGRAD_LEFT * lines
            + plan->p.packed * WINOGRAD_COLD * min_double(lines, WINOGRAD_SOURCE / ALIGNMENT)
            + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
            + (WINOGRAD_PRODUCTS * terms / 2 + WINOGRAD_SUM * f) * strips / lanes * rows
