@@ -51,6 +51,7 @@ static int choose(conv_plan *plan)
 }
 
 #define SHARED_PANELS 3 /* at least, for which weights are read again: measured */
+#define SHARED_TILES 16 /* of rows at least, for which gemm packs its panels again: measured */
 
 /* Smaller pieces where the threads would otherwise wait for each other: of the rows where the weights are the larger
  * operand, else of the images and rows of the box; of columns first where panels are packed. A matter of speed alone: where padding
@@ -80,8 +81,9 @@ static void share(conv_plan *plan)
         plan->chunk_w = min_idx(plan->chunk_w, max_idx(1, even(panels, max_idx(SHARED_PANELS, most))) * tile_columns(plan));
     }
     const idx tasks = others * (folded ? 1 : plan->algorithm->chunks(plan));
-    if (tasks < wanted) /* each packs the source again: not for less than two tiles of rows, but for a thread's sake */
-        plan->m_chunks = max_idx(min_idx(ceil_div(wanted, max_idx(1, tasks)), plan->m_rows / (2 * plan->kernels->mr)),
+    const idx least = (kernel == KERNEL_GEMM ? SHARED_TILES : 2) * plan->kernels->mr;
+    if (tasks < wanted) /* each packs the source again: not for a few tiles of rows, but for a thread's sake */
+        plan->m_chunks = max_idx(min_idx(ceil_div(wanted, max_idx(1, tasks)), plan->m_rows / least),
                                  tasks < plan->threads ? min_idx(plan->threads, plan->m_rows) : 1);
 }
 
