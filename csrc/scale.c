@@ -6,11 +6,18 @@
 #define SCALE_VECTOR 1.5 /* cycles of a vector: its load and its store */
 #define SCALE_LINE 10    /* cycles of a line from memory or to it: measured */
 
+/* Whether one tap moves over all of an axis, element by element. With a stride, padding can make as many outputs as there are inputs. */
+static int scale_moves(idx size, idx outputs, idx stride, idx before)
+{
+    return outputs == size && before == 0 && (stride == 1 || size == 1);
+}
+
 /* One channel to each result, whose only tap moves over all of the source and meets no padding. */
 static int scale_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    return one_channel(plan) && p->kh * p->kw == 1 && p->oh == p->ih && p->ow == p->iw && lattice_inside(&plan->envelope);
+    return one_channel(plan) && p->kh * p->kw == 1 && scale_moves(p->ih, p->oh, p->stride_h, p->pad_top) &&
+           scale_moves(p->iw, p->ow, p->stride_w, p->pad_left);
 }
 
 static double scale_plane(const conv_plan *plan)

@@ -38,7 +38,7 @@ CATALOGUE = parse("""
     n1ic3oc4_ih13iw12kh5kw1sh2sw1ph2pw0  n1ic2oc3_ih10kh3sh4ph1
 
     n1ic16oc17_ih14kh1  n2ic64oc15_ih7kh1  n1ic7oc33_ih5iw9kh1  n1ic1100oc9_ih3kh1  n1ic1024oc8_ih2kh1
-    n1ic2oc3_ih1kh1sh2ph1  n1ic2oc3_iw1kw1sw2pw1  n1g9ic9oc9_ih1kh1sh2ph1  n1ic9oc17_ih5kh1ph1  n1ic1oc1_ih2iw1kh1sh2sw1pb1  n2ic3oc5_ih4iw6kh1sh2sw2pb3pr5
+    n1ic2oc3_ih1kh1sh2ph1  n1ic2oc3_iw1kw1sw2pw1  n1g9ic9oc9_ih1kh1sh2ph1  n1ic1oc1_iw2kw1sw3pw1  n2g5ic25oc5_ih1iw2kh1sh4sw3ph0pw1  n1ic9oc17_ih5kh1ph1  n1ic1oc1_ih2iw1kh1sh2sw1pb1  n2ic3oc5_ih4iw6kh1sh2sw2pb3pr5
 
     n2ic33oc15_ih19iw37kh3ph1  n3ic32oc29_ih4iw5kh3ph1  n1ic40oc3_ih9iw70kh3  n1ic20oc5_ih13iw23kh5ph2
     n2ic9oc6_ih12kh4ph1  n1ic5oc4_ih17iw18kh7ph3  n1ic33oc4_ih8iw40kh3ph1_circular  n1ic34oc5_ih9iw11kh3ph1_replicate
@@ -59,6 +59,7 @@ CATALOGUE = parse("""
     n1g5ic5oc10_ih12kh5sh2ph2  n1g3ic3oc3_ih15kh7ph3  n1g16ic16oc16_ih8kh3ph2dh2
     n3g13ic13oc13_ih5kh3sh2ph1  n5g3ic3oc6_ih4kh3ph1  n2g20ic20oc20_ih9iw7kh3kw5ph1pw2_replicate  n3g19ic19oc19_iw7kw3pw2dw2_circular
     n2g10ic10oc10_ih17kh10sh3ph4  n1g9ic9oc9_ih8kh9ph4  n1g9ic9oc9_ih4iw70kh2kw30ph1  n7g1ic1oc1_iw5kw3pw1  n2g17ic17oc17_ih6iw3kh1kw2sh3sw1  n1g11ic11oc33_ih3iw2kh2ph1
+    n3g5ic5oc20_ih2iw14kh2sh4ph2pw1dh1dw2
 
     n2g3ic3oc3_ih40iw130kh3ph1  n1g2ic2oc4_ih9iw7kh5sh2ph2  n1ic1oc1_ih30iw35kh3sh2ph1  n2g2ic2oc2_ih20kh3ph4dh4
     n1ic1oc1_ih21iw70kh8kw3ph3pw1  n1g2ic2oc6_ih26iw19kh7ph3  n1ic1oc1_ih90iw3kh3ph1  n2g3ic3oc3_ih13iw50kh3sh3ph1

@@ -50,7 +50,7 @@ static void NAME(slide_copy)(const NAME(slide_band) *b, REAL *to, const REAL *ro
     }
 }
 
-/* Where the source rows of a plane are; those that a vector would leave the array from are copied. Whether any is. */
+/* Where the source rows of a plane are; those that a vector would leave the array from are copied. Whether all are read in place. */
 static int NAME(slide_rows)(const NAME(slide_band) *b, const REAL *plane)
 {
     const conv_axis *h = &b->lat->h, *w = &b->lat->w;
@@ -71,7 +71,7 @@ static int NAME(slide_rows)(const NAME(slide_band) *b, const REAL *plane)
             copy += s->period * s->pitch;
         }
     }
-    return copy > b->copies;
+    return s->in_place && copy == b->copies;
 }
 
 /* The same for a plane after one whose rows were all read in place. */
@@ -80,7 +80,7 @@ static int NAME(slide_advance)(const NAME(slide_band) *b, const REAL *plane)
     const slide_shape *s = &b->shape;
     const REAL *const first = plane + b->w0 * b->lat->w.step, *const none = b->zeros - s->lowest;
     if (first - b->src.first < -s->lowest || b->src.end - first < b->src.plane + s->pitch + s->lowest)
-        return !NAME(slide_rows)(b, plane);
+        return NAME(slide_rows)(b, plane);
     for (idx q = 0; q < s->table; q++)
         b->row[q] += b->row[q] == none ? 0 : b->src.plane;
     return 1;
@@ -202,7 +202,7 @@ static void NAME(slide_task)(const void *context, idx index, int worker)
     int advance = 0;
     for (idx plane = first; plane < end; plane++) {
         const REAL *source = b.src.first + plane * b.src.plane;
-        advance = advance ? NAME(slide_advance)(&b, source) : !NAME(slide_rows)(&b, source);
+        advance = advance ? NAME(slide_advance)(&b, source) : NAME(slide_rows)(&b, source);
         for (idx m = 0; m < results; m++) {
             const idx result = plane % p->groups * results + m;
             NAME(slide_weights)(lat, &s, weights, (const REAL *)call->weights + result * h->taps * w->taps);
