@@ -56,7 +56,7 @@ static void dot_block(conv_plan *plan)
     box_of(plan, accumulation_block(plan->p.n * plan->p.oh * plan->p.ow) * lanes_of(plan));
     plan->pitch = plan->chunk_w + s.span_w;
     const double channel = direct_box(plan, &s, plan->chunk_n, plan->chunk_h, plan->chunk_w) * (double)element_bytes(plan);
-    plan->channels = even(plan->p.ic, (idx)max_double(1, min_double(CACHE_BYTES / channel, (double)plan->p.ic)));
+    plan->channels = even(plan->p.ic, (idx)min_double(CACHE_BYTES / channel, (double)plan->p.ic));
 }
 
 static double dot_task_bytes(const conv_plan *plan)
@@ -166,7 +166,7 @@ static double outer_cost(const conv_plan *plan)
 
 #define DOT_ROW 9    /* cycles to begin with a row of a tile */
 #define DOT_SUM 20   /* cycles to add up the lanes of a product, and to add it to those of other boxes: measured */
-#define DOT_SOME 4 /* vectors take as long as one of which only some lanes count: measured */
+#define DOT_SOME 4   /* vectors take as long as one of which only some lanes count: measured */
 #define DOT_FAR 1.35 /* of the time, where the second-level cache does not keep a box's rows of the gradient for the next channel: measured */
 
 /* Cycles of a product of two rows of so many vectors: of taps by output channels, loads of which those of rows cross lines, two a cycle; rows

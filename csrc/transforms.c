@@ -83,9 +83,9 @@ static double winograd_cost(const conv_plan *plan)
     /* or not all rows and a few columns do, the source's are read again and again from the third-level cache: measured */
     const double left = f * k * (rows + 2 * (double)tile_columns(plan)) * (double)element_bytes(plan) > WINOGRAD_BYTES;
     const double lines = f * k * strips * (double)element_bytes(plan) / ALIGNMENT;
-    const double kernels = f * k * rows * (double)element_bytes(plan) * (double)plan->p.groups;
-    const double streamed = small_tiles(plan) || kernels <= FAR_BYTES ? 0 : WINOGRAD_KERNELS * f * k * rows * (double)element_bytes(plan) / ALIGNMENT;
-    return WINOGRAD_FAR * far + apart + streamed + left * WINOGRAD_LEFT * lines
+    const double kernels = f * k * rows * (double)element_bytes(plan);
+    const int streamed = !small_tiles(plan) && kernels * (double)plan->p.groups > FAR_BYTES;
+    return WINOGRAD_FAR * far + apart + streamed * WINOGRAD_KERNELS * kernels / ALIGNMENT + left * WINOGRAD_LEFT * lines
            + plan->p.packed * WINOGRAD_COLD * min_double(lines, WINOGRAD_SOURCE / ALIGNMENT)
            + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
            + (WINOGRAD_PRODUCTS * terms / 2 + WINOGRAD_SUM * f) * strips / lanes * rows

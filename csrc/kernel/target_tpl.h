@@ -1,7 +1,8 @@
 /* target -- everything compiled once for an ISA: both dtypes, and the one table that leaves the object.
  *
  * The includer defines ISA, VECTOR_BYTES, MR and NV; and LARGER_f32 and LARGER_f64 where one instruction gives a > b ? a : b;
- * LOAD_FIRST_ where one loads the lanes before `count` and touches no others; LOAD_HALVES_ and STORE_HALVES_, likewise, where shuffles of two vectors stay within their halves (vector_tpl.h, pieces).
+ * likewise LOAD_FIRST_ where one loads the lanes before `count` and touches no others; LOAD_HALVES_ and STORE_HALVES_ where shuffles of two
+ * vectors stay within their halves (vector_tpl.h, pieces).
  */
 #define STENCIL_WIDE (MR >= 14 ? 8 : 4) /* vectors: two rows of them and the source are registers */
 
