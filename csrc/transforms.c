@@ -25,6 +25,7 @@ static double result_lines(const conv_plan *plan, const lattice *lat)
 
 #define WINOGRAD_BYTES 1572864 /* of transformed source and weights in a task, where one block has all rows */
 #define WINOGRAD_SOURCE 5242880 /* of transformed source, where weights come block by block for all of it */
+#define WINOGRAD_STAYS 524288   /* of transformed source at a time, where weights are not made again for more: the cache keeps what it just wrote */
 #define WINOGRAD_APART 2.0     /* cycles to gather an element, or to put one */
 #define WINOGRAD_LINE 80       /* cycles to write a line of transforms to memory and to read it */
 #define WINOGRAD_PRODUCTS 1.15 /* of the cycles on paper: measured */
@@ -36,6 +37,20 @@ static double result_lines(const conv_plan *plan, const lattice *lat)
 #define WINOGRAD_KERNELS 4     /* cycles of a line of transformed kernels that no cache keeps, with tiles that are not small: measured */
 #define WINOGRAD_FAR 30        /* cycles of a line from memory or to it: measured */
 
+/* Rows and columns whose transforms a task holds together, and the tiles that there is room for, all weights or a few beside them. */
+typedef struct {
+    idx most, tiles;
+    int resident; /* weights in one block, and two strips of source */
+} winograd_room;
+
+static winograd_room winograd_room_of(const conv_plan *plan, idx rows)
+{
+    const winograd_shape s = winograd_shape_of(plan);
+    const idx each = s.frequencies * s.k * element_bytes(plan), most = WINOGRAD_BYTES / each;
+    const int resident = rows + 2 * tile_columns(plan) <= most;
+    return (winograd_room){most, resident ? most - rows : WINOGRAD_SOURCE / each, resident};
+}
+
 /* Weights in one block where that leaves room for two strips of source; else blocks of a tile's rows or a few, which
  * every strip of the task shares. */
 static void winograd_tile(conv_plan *plan, const lattice *lat, idx points)
@@ -45,14 +60,14 @@ static void winograd_tile(conv_plan *plan, const lattice *lat, idx points)
     plan->tile_w = lat->w.taps == 1 ? 1 : points;
     const winograd_shape s = winograd_shape_of(plan);
     const idx tiles = max_idx(1, plan->p.n * s.h.tiles * s.w.tiles);
-    const idx each = s.frequencies * s.k * element_bytes(plan), most = WINOGRAD_BYTES / each; /* columns and rows together */
     plan->nv = tiles <= lanes_of(plan) ? 1 : plan->kernels->nv;
-    const idx nr = tile_columns(plan);
-    const int resident = rows + 2 * nr <= most;
-    plan->block_rows = resident ? rows : even(rows, max_idx(mr, min_idx(5 * mr, most / 3)));
-    plan->chunk_h = max_idx(2 * nr, (resident ? most - rows : WINOGRAD_SOURCE / each) / nr * nr);
+    const idx nr = tile_columns(plan), stays = WINOGRAD_STAYS / (s.frequencies * s.k * element_bytes(plan));
+    const winograd_room room = winograd_room_of(plan, rows);
+    const int once = room.resident || winograd_keeps(plan); /* weights, however many chunks there are */
+    plan->block_rows = room.resident ? rows : even(rows, max_idx(mr, min_idx(5 * mr, room.most / 3)));
+    plan->chunk_h = max_idx(once ? nr : 2 * nr, min_idx(room.tiles, once ? stays : max_idx(2 * stays, rows / 4)) / nr * nr);
     plan->chunk_h = tiles <= plan->chunk_h ? tiles : round_up(even(tiles, plan->chunk_h), nr);
-    plan->chunk_w = resident ? min_idx(tiles, WINOGRAD_TILES) : plan->chunk_h;
+    plan->chunk_w = room.resident ? min_idx(tiles, WINOGRAD_TILES) : plan->chunk_h;
 }
 
 /* Products of an axis for each channel of a tile: the last point has none of a group that lacks its last tap. */
@@ -86,7 +101,7 @@ static double winograd_cost(const conv_plan *plan)
     const double kernels = f * k * rows * (double)element_bytes(plan);
     const int streamed = !small_tiles(plan) && kernels * (double)plan->p.groups > FAR_BYTES;
     return WINOGRAD_FAR * far + apart + streamed * WINOGRAD_KERNELS * kernels / ALIGNMENT + left * WINOGRAD_LEFT * lines
-           + plan->p.packed * WINOGRAD_COLD * min_double(lines, WINOGRAD_SOURCE / ALIGNMENT)
+           + plan->p.packed * WINOGRAD_COLD * min_double(lines, (winograd_keeps(plan) ? 1 : 2) * WINOGRAD_STAYS / ALIGNMENT)
            + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
            + (WINOGRAD_PRODUCTS * terms / 2 + WINOGRAD_SUM * f) * strips / lanes * rows
            + f * vectors * (first * channels + other * (k - channels)) + first * f * strips / lanes * rows
@@ -151,8 +166,10 @@ static void winograd_share(conv_plan *plan)
     const idx each = ceil_div(plan->threads, others), tasks = ceil_div(tiles, plan->chunk_w);
     if (others * tasks >= 4 * plan->threads)
         return;
-    if (!winograd_keeps(plan) && tiles <= plan->chunk_h && tiles < WINOGRAD_STRIPS * tile_columns(plan) * each && plan->m_rows >= 2 * mr * each) {
+    if (!winograd_keeps(plan) && tiles <= winograd_room_of(plan, plan->m_rows).tiles &&
+        tiles < WINOGRAD_STRIPS * tile_columns(plan) * each && plan->m_rows >= 2 * mr * each) {
         plan->shares_source = 1;
+        plan->chunk_h = plan->chunk_w = tiles;
         plan->m_chunks = min_idx(ceil_div(4 * plan->threads, others), plan->m_rows / (2 * mr));
         plan->block_rows = even(ceil_div(plan->m_rows, plan->m_chunks), plan->block_rows);
         plan->prepare_tasks = others * min_idx(plan->channels, ceil_div(4 * plan->threads, others));
