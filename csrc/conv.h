@@ -172,6 +172,8 @@ const char *conv_plan_reason(const conv_plan *plan);
 /* Of a forward problem that asks for a batch-last y: whether it is the faster layout, and gives the same bits. */
 int conv_batch_pays(const conv_problem *p);
 int conv_plan_kernel(const conv_plan *plan);
+/* Whether its kernel adds `other` (conv_run) where it stores: `y` may be `other` itself, each element of which is read before it is written. */
+int conv_plan_adds(const conv_plan *plan);
 double conv_plan_cycles(const conv_plan *plan); /* of one core, by the cost model, for all examples and groups */
 
 /* fwd: (x, w, b or NULL) -> y, to which `other`, NULL or an array like y, is added before the activation.  bwd_data: (dy, w, b or NULL) -> dx, a bias

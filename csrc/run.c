@@ -47,7 +47,7 @@ static void blank(const conv_problem *p, const char *b, char *y)
                 memcpy(y + (size_t)i * plane + at, b + (size_t)(i % channels) * element, element);
 }
 
-static int adds(const conv_plan *plan)
+int conv_plan_adds(const conv_plan *plan)
 {
     return conv_plan_kernel(plan) == KERNEL_DIRECT || conv_plan_kernel(plan) == KERNEL_GEMM;
 }
@@ -66,7 +66,7 @@ static void run_and_add(const conv_plan *plan, const void *x, const void *w, con
 
 void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, const void *other, void *y, void *scratch)
 {
-    if (other && plan->p.pass == CONV_FWD && !adds(plan)) {
+    if (other && plan->p.pass == CONV_FWD && !conv_plan_adds(plan)) {
         run_and_add(plan, x, w, b, other, y, scratch);
         return;
     }

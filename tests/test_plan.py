@@ -116,6 +116,12 @@ def test_what_is_added_as_results_are_stored(problem: Problem, isa: str, dtype: 
         assert_within(plan.added(arrays[0], beside), exact, dtype, TRANSFORMS.get(algorithm, 1))
         rectified = make(problem, arrays, activation="relu", algorithm=algorithm)
         np.testing.assert_array_equal(rectified.added(arrays[0], beside), np.maximum(plan.added(arrays[0], beside), 0))
+        spare = beside.copy()
+        written = plan.added(arrays[0], spare, True)
+        np.testing.assert_array_equal(written, plan.added(arrays[0], beside))
+        if algorithm != "auto":
+            assert (written is spare) == (algorithm in ("direct", "gemm"))
+        np.testing.assert_array_equal(spare, written if written is spare else beside)
     with pytest.raises(ValueError, match="one shape"):
         plan.added(arrays[0], beside[..., 1:])
 

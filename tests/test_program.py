@@ -81,6 +81,20 @@ def model() -> nn.Sequential:
     return model
 
 
+class Kept(nn.Identity):
+    """Has its inputs for whoever asks."""
+
+    def __init__(self) -> None:
+        self._inputs: list[np.ndarray] = []
+
+    def _trace(self, trace: Any, x: Any, *arguments: Any) -> Any:
+        return trace.call(self._keep, x)
+
+    def _keep(self, x: np.ndarray) -> np.ndarray:
+        self._inputs.append(x)
+        return x
+
+
 # ---- the same results ------------------------------------------------------------------------------------
 
 
@@ -149,6 +163,29 @@ def test_results_that_the_caller_holds_stay(model: nn.Sequential) -> None:
     before = held.copy()
     inferred(model, 1 - data((3, 2, 9, 8)))
     np.testing.assert_array_equal(held, before)
+
+
+def test_sums_go_where_nobody_looks_again() -> None:
+    """A convolution at the end of a residual block may write over the other branch: not over the input, nor what is read or held elsewhere."""
+    def block() -> nn.Module:
+        return nn.Residual(nn.Sequential(nn.Conv2d(3, 3, 1, rng=1), nn.Conv2d(3, 3, 1, rng=2)), activation="relu")
+
+    kept = Kept()
+    models = [
+        nn.Sequential(block(), block(), block()),
+        nn.Sequential(nn.Identity(), block(), nn.Identity(), block()),
+        nn.Sequential(block(), nn.Concat(block(), nn.Identity(), block()), nn.Conv2d(9, 3, 1, rng=3), block()),
+        nn.Sequential(block(), nn.Residual(nn.Sequential(nn.Conv2d(3, 3, 1, rng=4)))),
+        nn.Sequential(nn.Residual(nn.Sequential(block(), nn.Conv2d(3, 3, 1, rng=5))), block()),
+        nn.Sequential(nn.Conv2d(3, 3, 1, rng=6), kept, block()),
+    ]
+    for model in models:
+        x = data((2, 3, 7, 16))
+        assert_up_to_date(model.eval(), x)
+        np.testing.assert_array_equal(x, data((2, 3, 7, 16)))
+    for held in kept._inputs:
+        np.testing.assert_array_equal(held, models[-1][0](x))
+    assert len(kept._inputs) >= 2
 
 
 # ---- one program, kept as long as it is right ------------------------------------------------------------

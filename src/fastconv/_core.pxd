@@ -97,6 +97,7 @@ cdef extern from "conv.h" nogil:
     const char *conv_algorithm_name(conv_algorithm_id id)
     conv_algorithm_id conv_plan_algorithm(const conv_plan *plan)
     const char *conv_plan_reason(const conv_plan *plan)
+    int conv_plan_adds(const conv_plan *plan)
     void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, const void *other, void *y, void *scratch)
     idx conv_batch_row(idx images, idx element)
     void conv_batch_to_images(conv_dtype dtype, idx images, idx rows, const void *src, void *dst)

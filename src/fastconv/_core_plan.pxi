@@ -98,16 +98,25 @@ cdef class Plan:
     def __call__(self, x, out=None):
         return self.calculate(x, out, None, True)
 
-    def added(self, x, beside=None):
+    def added(self, x, beside=None, bint over=False):
         """The activation of the convolution of x and `beside` added, an array like the output or None: for layers, of which many are
-        called in turn. Nothing of the result is kept."""
+        called in turn. Nothing of the result is kept. `over`: where it may be, it is written over `beside`, which nobody else holds."""
         cdef cnp.ndarray other
         if beside is None:
             return self.calculate(x, None, None, False)
+        if over and self.writes_over(x, beside):
+            self.whole.run(cnp.PyArray_DATA(<cnp.ndarray>x), self.bias, cnp.PyArray_DATA(<cnp.ndarray>beside), beside)
+            return beside
         other = as_dense(beside, "beside", -1)
         if not has_shape(other, self.y_rank, self.y_size):
             raise ValueError(f"arrays that are added must have one shape, got {self.output_shape} and {shape_of(other)}")
         return self.calculate(x, None, as_dense(other, "beside", self.type_num), False)
+
+    cdef bint writes_over(self, x, beside):
+        """Whether the kernel reads each element of `beside` before it writes the result's there, which is memory of its own."""
+        return self.regions is None and conv_plan_adds(&self.whole.plan) and fits(x, self.x_rank, self.x_size, self.type_num) and \
+            fits(beside, self.y_rank, self.y_size, self.type_num) and cnp.PyArray_CHKFLAGS(beside, cnp.NPY_ARRAY_OWNDATA) and \
+            apart(beside, x, x)
 
     cdef object calculate(self, x, out, cnp.ndarray beside, bint keep):
         cdef cnp.ndarray xa = as_dense(x, "x", -1), y

@@ -40,7 +40,8 @@ cdef class Watch:
 
 
 cdef class Pass:
-    """Calls in a row on arrays that have numbers: the first argument's, those of others, the result's, and of those that nobody reads any more."""
+    """Calls in a row on arrays that have numbers: the first argument's, those of others, the result's, and of those that nobody reads any more;
+    and the plan whose result may take the place of the other array."""
 
     cdef tuple calls
     cdef Py_ssize_t arrays, result
@@ -55,7 +56,9 @@ cdef class Pass:
         arrays[0] = x
         for call in self.calls:
             first, others, to, done = call[1], call[2], call[3], call[4]
-            if others:
+            if call[5] is not None and HELD_ONCE(PyList_GET_ITEM(arrays, others[0])):
+                arrays[to] = (<Plan>call[5]).added(arrays[first], arrays[others[0]], True)
+            elif others:
                 arrays[to] = call[0](arrays[first], *[arrays[other] for other in others])
             else:
                 arrays[to] = call[0](arrays[first])

@@ -131,7 +131,7 @@ class _ConvNd(Module):
         weight, bias = source.weight._data, None if source.bias is None else source.bias._data
         plan = None if self.training else self._plan_for(x.array, weight, bias, activation or self.activation)
         if plan is not None and all(value.array.dtype == plan.dtype for value in values):
-            return trace.call(plan.added, *values)
+            return trace.call(plan.added, *values, adds=None if beside is None else plan)
         return trace.call(lambda x, beside=None: self._forget(x, activation, folded, None, beside), *values)
 
     def _folded(self, norm: _BatchNorm, x: ArrayLike) -> _Fold | None:

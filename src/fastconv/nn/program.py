@@ -29,12 +29,12 @@ class Trace:
     """A forward pass under way, and the calls that it has made so far."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[Callable[..., Array], list[int]]] = []
+        self.calls: list[tuple[Callable[..., Array], list[int], _core.Plan | None]] = []
 
-    def call(self, function: Callable[..., Array], *values: Value) -> Value:
-        """``function`` of the arrays of `values`, now and whenever the program runs."""
+    def call(self, function: Callable[..., Array], *values: Value, adds: _core.Plan | None = None) -> Value:
+        """``function`` of the arrays of `values`, now and whenever the program runs; of the plan that `adds` the second, if any."""
         array = function(*[value.array for value in values])
-        self.calls.append((function, [value.number for value in values]))
+        self.calls.append((function, [value.number for value in values], adds))
         return Value(len(self.calls), array)
 
 
@@ -58,11 +58,13 @@ class Program:
         """Make the pass for the first time."""
         trace = Trace()
         result, y = module._trace(trace, Value(0, x))
-        last = {read: place for place, (_, reads) in enumerate(trace.calls) for read in reads}
-        calls = [
-            (function, reads[0], tuple(reads[1:]), place + 1, tuple(read for read in {*reads} if last[read] == place and read != result))
-            for place, (function, reads) in enumerate(trace.calls)
-        ]
+        last = {read: place for place, (_, reads, _) in enumerate(trace.calls) for read in reads}
+        calls = []
+        for place, (function, reads, adds) in enumerate(trace.calls):
+            done = tuple(read for read in {*reads} if last[read] == place and read != result)
+            first, others = reads[0], tuple(reads[1:])
+            over = adds if others and others[0] in done and others[0] not in (0, first) else None
+            calls.append((function, first, others, place + 1, done, over))
         self.run = _core.Pass(tuple(calls), len(calls) + 1, result)
         return y
 
