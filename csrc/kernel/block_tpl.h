@@ -13,6 +13,7 @@ typedef struct {
     const REAL *a;      /* row m at a + (m - a_first)*lda, of which the terms from a_term on are wanted */
     idx a_first, a_term, lda;
     even_tiles tiles;   /* of a, where it is packed tile by tile (lda terms in a row); height 0: it lies by rows */
+    idx tiles_ahead;    /* bytes, from a term of those to what is called beside it; 0: nothing */
     const int32_t *at;  /* k of them: where rows of b are; NULL: it is a panel as wide as the tile */
     idx k, kblock;      /* terms, and how many may be summed at once */
     REAL *dst;          /* row m at dst + m*dst_row */
@@ -189,7 +190,7 @@ static void NAME(block_columns)(const NAME(block) *g, const REAL *b, idx more, i
     const int whole = NAME(dense)(g, s, segments);
     const idx called = g->at && g->ahead > 0 ? g->k : 0;
     const REAL *const before = g->fold ? NULL : g->first ? g->beside : g->dst; /* what the sums are added to */
-    NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .lda = g->lda, .at = g->at,
+    NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .lda = g->lda, .ahead = g->tiles_ahead, .at = g->at,
                          .relu = g->last && g->relu, .ldout = whole ? g->dst_row : nr};
     t.ldprev = t.ldout;
     idx m = g->m0, higher = g->heights.higher;

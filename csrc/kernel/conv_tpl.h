@@ -43,8 +43,10 @@ static NAME(block) NAME(task_block)(const conv_call *call, const NAME(task) *t, 
     g.dst = (REAL *)call->dst + t->group * t->lat.result_channels * g.dst_row;
     g.beside = call->beside ? (const REAL *)call->beside + t->group * t->lat.result_channels * g.dst_row : NULL;
     g.bias = call->bias ? (const REAL *)call->bias + t->group * t->lat.result_channels : NULL;
-    if (plan->weights == WEIGHTS_BY_TILES)
+    if (plan->weights == WEIGHTS_BY_TILES) {
         g.tiles = weights_tiles(plan);
+        g.tiles_ahead = k * t->lat.result_channels * (idx)sizeof(REAL) > WEIGHTS_NEAR ? TILES_AHEAD : 0;
+    }
     if (p->pass == CONV_FWD) {
         g.relu = p->activation == CONV_RELU;
     } else {
