@@ -27,6 +27,7 @@ struct conv_algorithm {
     double limit; /* of task_bytes, beyond which what it keeps does not fit, or how it counts; 0: none */
     int regroups; /* bwd_data: takes w as it is, without the prepare step */
     void (*share)(conv_plan *plan); /* the cut for plan->threads, of which there are some; NULL: that of plan.c */
+    void (*cut)(conv_plan *plan, idx others); /* of an image into columns and rows, where there are `others` of them; NULL: into rows */
     double (*at_least)(const conv_plan *plan); /* less than any cost, where blocking takes its time; NULL: not known */
     int spans; /* tasks are chunks of all groups together, cut for the batch and not for the threads */
     enum { ONE_LATTICE, ROWS_OF_LATTICES, EVERY_LATTICE } task; /* what a task does of its box: one phase; all of a row; all */

@@ -234,26 +234,73 @@ static double panel_cycles(idx step)
     return cycles[min_idx(step, 5) - 1];
 }
 
+/* Cycles to pack the panels of `points`. */
+static double gemm_packs(const conv_plan *plan, const lattice *lat, idx points)
+{
+    const idx nr = tile_columns(plan);
+    const double runs = (double)points / (double)min_idx(nr, max_idx(1, lat->w.grid)) + (double)points / (double)nr;
+    const double taps = (double)(lat->h.taps * lat->w.taps), blocks = (double)ceil_div(lat->source_channels, plan->channels);
+    return blocks * taps * runs * GEMM_RUN * (small_tiles(plan) ? 1 : 2) +
+           (double)lat->source_channels * taps * (runs + (double)(ceil_div(points, nr) * plan->nv) * panel_cycles(lat->w.step));
+}
+
 static double gemm_cost(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
     const idx nr = tile_columns(plan), points = max_idx(1, lat.h.grid * lat.w.grid);
     const double panels = (double)ceil_div(points, nr), vectors = panels * (double)plan->nv;
-    const double runs = (double)points / (double)min_idx(nr, max_idx(1, lat.w.grid)) + (double)points / (double)nr;
-    const double taps = (double)(lat.h.taps * lat.w.taps), k = (double)lat.source_channels * taps;
+    const double k = (double)(lat.source_channels * lat.h.taps * lat.w.taps);
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double apart = lat.w.out_step > 1 ? GEMM_APART * (double)points : 0, tail = points % nr == 0 ? 0 : 15; /* of the tile that an image ends in */
     const double stores = (double)lat.result_channels * (apart + tail);
-    const double blocks = (double)ceil_div(lat.source_channels, plan->channels);
-    const double packs = blocks * taps * runs * GEMM_RUN * (small_tiles(plan) ? 1 : 2) + k * (runs + vectors * panel_cycles(lat.w.step));
-    return lattices * (k * GEMM_PRODUCTS * row_cycles(plan, lat.result_channels, points, 0) + packs + vectors * tile_ends(plan, lat.result_channels) +
+    return lattices * (k * GEMM_PRODUCTS * row_cycles(plan, lat.result_channels, points, 0) + gemm_packs(plan, &lat, points) + vectors * tile_ends(plan, lat.result_channels) +
                        stores + TASK_CYCLES + panels * PANEL_CYCLES) +
            taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat);
+}
+
+/* A task's columns and rows cost as many more of them as would take the time to read its weights again, and to pack its panels again. */
+#define GEMM_READ 32 /* columns: measured */
+#define GEMM_AGAIN 2 /* of the cycles to pack them once: measured */
+
+/* The time of all tasks, in rows times columns, where rows are cut into m and columns by `width`: threads that get even shares of the rows wait for nobody,
+ * others for who has the last of the widest tasks; and all a little for who was disturbed. */
+static double gemm_makespan(const conv_plan *plan, idx others, idx m, idx width)
+{
+    const lattice lat = plan->largest;
+    const idx points = lat.h.grid * lat.w.grid, chunks = ceil_div(points, width), lanes = lanes_of(plan);
+    const double vectors = (double)ceil_div(points, lanes), k = (double)(lat.source_channels * lat.h.taps * lat.w.taps);
+    const double rows = (double)ceil_div(plan->m_rows, m) + GEMM_AGAIN * gemm_packs(plan, &lat, points) / (k * vectors / 2);
+    const double widest = rows * (double)(min_idx(width, points) + GEMM_READ);
+    const double last = rows * (double)(round_up(points - (chunks - 1) * width, lanes) + GEMM_READ);
+    const double all = (double)others * ((double)(chunks - 1) * widest + last);
+    return widest / 8 + (m % plan->threads == 0 ? all * (double)m / plan->threads : (double)ceil_div(others * chunks * m, plan->threads) * widest);
+}
+
+/* The cheapest cut, of columns into panels and of rows. */
+static void gemm_cut(conv_plan *plan, idx others)
+{
+    const lattice lat = plan->largest;
+    const idx threads = plan->threads, points = max_idx(1, lat.h.grid * lat.w.grid), nr = tile_columns(plan), panels = ceil_div(points, nr);
+    const idx ways[] = {1, 2, threads, 2 * threads, 4 * threads}, few = ceil_div(points, plan->chunk_w), given = plan->chunk_w;
+    double least = 1e300;
+    for (idx chunks = few; chunks <= max_idx(few, min_idx(panels, 4 * threads)); chunks++)
+        for (int i = 0; i < 5; i++) {
+            const idx width = chunks == few ? given : even(panels, ceil_div(panels, chunks)) * nr;
+            if (ways[i] > max_idx(1, plan->m_rows / plan->kernels->mr))
+                continue;
+            const double time = gemm_makespan(plan, others, ways[i], width);
+            if (time < least) {
+                least = time;
+                plan->m_chunks = ways[i];
+                plan->chunk_w = width;
+            }
+        }
 }
 
 static const conv_algorithm gemm_algorithm = {
     .id = CONV_GEMM, .kernel = KERNEL_GEMM, .reason = "panels of im2col: dense columns are worth a copy for each tap",
     .block = gemm_block, .cost = gemm_cost, .chunks = gemm_chunks, .task_bytes = gemm_task_bytes, .limit = PANEL_LIMIT,
+    .cut = gemm_cut,
 };
 
 /* ---- ref: a task is an output channel of an image ---- */

@@ -50,11 +50,8 @@ static int choose(conv_plan *plan)
     return best != NULL;
 }
 
-#define SHARED_PANELS 3 /* at least, for which weights are read again: measured */
-#define SHARED_TILES 16 /* of rows at least, for which gemm packs its panels again: measured */
-
 /* Smaller pieces where the threads would otherwise wait for each other: of the rows where the weights are the larger
- * operand, else of the images and rows of the box; of columns first where panels are packed. A matter of speed alone: where padding
+ * operand, else of the images and rows of the box. A matter of speed alone: where padding
  * folds back, results are added to in the order of boxes, which stay as they are, one after the other. */
 static void share(conv_plan *plan)
 {
@@ -75,15 +72,13 @@ static void share(conv_plan *plan)
             while (plan->chunk_h > 4 && others * plan->algorithm->chunks(plan) < wanted)
                 plan->chunk_h = ceil_div(plan->chunk_h, 2);
     }
-    if (!folded && kernel == KERNEL_GEMM && plan->chunk_n == 1) { /* rows would pack their panels again */
-        const idx panels = ceil_div(plan->largest.h.grid * plan->largest.w.grid, tile_columns(plan));
-        const idx most = panels / ceil_div(wanted, others * max_idx(1, p->n));
-        plan->chunk_w = min_idx(plan->chunk_w, max_idx(1, even(panels, max_idx(SHARED_PANELS, most))) * tile_columns(plan));
+    if (!folded && plan->chunk_n == 1 && plan->algorithm->cut) {
+        plan->algorithm->cut(plan, others * p->n);
+        return;
     }
     const idx tasks = others * (folded ? 1 : plan->algorithm->chunks(plan));
-    const idx least = (kernel == KERNEL_GEMM ? SHARED_TILES : 2) * plan->kernels->mr;
     if (tasks < wanted) /* each packs the source again: not for a few tiles of rows, but for a thread's sake */
-        plan->m_chunks = max_idx(min_idx(ceil_div(wanted, max_idx(1, tasks)), plan->m_rows / least),
+        plan->m_chunks = max_idx(min_idx(ceil_div(wanted, max_idx(1, tasks)), plan->m_rows / (2 * plan->kernels->mr)),
                                  tasks < plan->threads ? min_idx(plan->threads, plan->m_rows) : 1);
 }
 
