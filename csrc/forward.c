@@ -253,14 +253,16 @@ static double gemm_cost(const conv_plan *plan)
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double apart = lat.w.out_step > 1 ? GEMM_APART * (double)points : 0, tail = points % nr == 0 ? 0 : 15; /* of the tile that an image ends in */
     const double stores = (double)lat.result_channels * (apart + tail);
-    return lattices * (k * GEMM_PRODUCTS * row_cycles(plan, lat.result_channels, points, 0) + gemm_packs(plan, &lat, points) + vectors * tile_ends(plan, lat.result_channels) +
+    const idx alone = columns_alone(plan, plan->kernels->nv, points % nr, lanes_of(plan));
+    const double tiles = row_cycles(plan, lat.result_channels, points - alone, 0) + (alone > 0 ? tile_cycles(plan, lat.result_channels, 1, 0) / 2 : 0);
+    return lattices * (k * GEMM_PRODUCTS * tiles + gemm_packs(plan, &lat, points) + vectors * tile_ends(plan, lat.result_channels) +
                        stores + TASK_CYCLES + panels * PANEL_CYCLES) +
            taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat);
 }
 
 /* A task's columns and rows cost as many more of them as would take the time to read its weights again, and to pack its panels again. */
 #define GEMM_READ 32 /* columns: measured */
-#define GEMM_AGAIN 2 /* of the cycles to pack them once: measured */
+#define GEMM_AGAIN 4 /* of the cycles to pack them from a near cache: the source may be in another core's; measured */
 
 /* The time of all tasks, in rows times columns, where rows are cut into m and columns by `width`: threads that get even shares of the rows wait for nobody,
  * others for who has the last of the widest tasks; and all a little for who was disturbed. */

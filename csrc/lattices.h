@@ -231,9 +231,21 @@ static inline idx direct_pitch(idx width, idx span, idx nr, idx lanes)
 /* The fewest vectors that hold these columns, of the widths that there are for tiles of nv, where those of many rows have `many`. */
 static inline int narrowest_tile(int nv, int many, idx columns, idx lanes)
 {
-    while (nv > 1 && columns <= (nv == many ? 1 : nv / 2) * lanes)
-        nv = nv == many ? 1 : nv / 2;
-    return nv;
+    static const int widths[][5] = {{1, 2, 3, 4, 8}, {1, 3, 4, 8, 16}}; /* where many are two, or four */
+    const int *width = widths[many == 4];
+    while (*width < nv && *width * lanes < columns)
+        width++;
+    return *width;
+}
+
+#define NARROW 4 /* columns at most that need no vector of their own: narrow_tpl.h */
+
+/* How many of so many columns those are, behind a tile of whole vectors. */
+static inline idx columns_alone(const conv_plan *plan, int many, idx columns, idx lanes)
+{
+    const idx after = columns % lanes, before = columns - after;
+    const int filled = before > 0 && narrowest_tile(plan->nv, many, before, lanes) * lanes == before;
+    return plan->weights == WEIGHTS_BY_TILES && filled && after <= NARROW ? after : 0;
 }
 
 /* Accumulators of the dot kernel for tiles of mr rows: they, a row of dy and the rows of x fit the registers. No more taps than DOT_TAPS. */

@@ -48,7 +48,8 @@ __attribute__((always_inline)) static inline void NAME(tile_heights)(const NAME(
 #define TILE(name, vectors, highest, a, b) \
     static void NAME(name)(const NAME(tile_args) *t, int height) { NAME(tile_heights)(t, height, vectors, highest, NAME(a), NAME(b)); }
 #define TILES(name, a, b) \
-    TILE(name##_1, 1, MR, a, b) TILE(name##_2, NV, MR, a, b) TILE(name##_4, 2 * NV, MR / 2, a, b) TILE(name##_8, 4 * NV, MR / 4, a, b)
+    TILE(name##_1, 1, MR, a, b) TILE(name##_2, NV, MR, a, b) TILE(name##_4, 2 * NV, MR / 2, a, b) TILE(name##_8, 4 * NV, MR / 4, a, b) \
+    TILE(name##_3, 3, NV < 3 ? MR * NV / 3 : MR, a, b)
 TILES(rows_panel, ROWS_A, PANEL_B)
 TILES(rows_table, ROWS_A, TABLE_B)
 TILES(tiled_panel, TILED_A, PANEL_B)
@@ -80,15 +81,15 @@ static int NAME(tile_vectors)(int widest, idx left)
 /* The instance for rows of nv vectors. */
 static NAME(tile_run) *NAME(tile_of)(int nv, int from_a, int from_b)
 {
-#define TILES(name) {NAME(name##_1), NAME(name##_2), NAME(name##_4), NAME(name##_8)}
-    static NAME(tile_run) *const instances[][2][4] = {
+#define TILES(name) {NAME(name##_1), NAME(name##_2), NAME(name##_4), NAME(name##_8), NAME(name##_3)}
+    static NAME(tile_run) *const instances[][2][5] = {
         [NAME(ROWS_A)] = {[NAME(PANEL_B)] = TILES(rows_panel), [NAME(TABLE_B)] = TILES(rows_table)},
         [NAME(TILED_A)] = {[NAME(PANEL_B)] = TILES(tiled_panel), [NAME(TABLE_B)] = TILES(tiled_table)},
-        [NAME(LISTED_A)] = {[NAME(PANEL_B)] = {NAME(listed_1), NAME(listed_2), [3] = NAME(listed_3)}},
+        [NAME(LISTED_A)] = {[NAME(PANEL_B)] = {NAME(listed_1), NAME(listed_2), [4] = NAME(listed_3)}},
         [NAME(COLUMNS_A)] = {[NAME(TABLE_B)] = {NAME(columns_1), NAME(columns_2)}},
     };
 #undef TILES
-    return instances[from_a][from_b][nv == 1 ? 0 : nv == NV ? 1 : nv == 2 * NV ? 2 : 3];
+    return instances[from_a][from_b][nv == 1 ? 0 : nv == NV ? 1 : nv == 2 * NV ? 2 : nv == 4 * NV ? 3 : 4];
 }
 
 static void NAME(move_in)(const NAME(block) *g, const REAL *from_row, const NAME(segment) *s, int segments, int height)

@@ -67,6 +67,60 @@ static NAME(source) NAME(task_source)(const conv_call *call, const NAME(task) *t
                           .mode = p->pass == CONV_BWD_DATA ? CONV_ZEROS : p->pad_mode};
 }
 
+/* Columns [begin, end) in panels of one width. */
+typedef struct {
+    idx begin, end;
+    int nv;
+} NAME(panels);
+
+/* Columns [j0, j1): whole panels, one as narrow as its tile for what is left, and one for the few after its whole vectors. */
+static int NAME(panel_runs)(const conv_plan *plan, idx j0, idx j1, NAME(panels) *run)
+{
+    const idx left = (j1 - j0) % (plan->nv * LANES), alone = columns_alone(plan, NV, left, LANES);
+    const idx ends[] = {j1 - left, j1 - alone, j1};
+    const int widths[] = {plan->nv, narrowest_tile(plan->nv, NV, left - alone, LANES), 1};
+    int runs = 0;
+    for (int i = 0; i < 3; j0 = ends[i++])
+        if (ends[i] > j0)
+            run[runs++] = (NAME(panels)){j0, ends[i], widths[i]};
+    return runs;
+}
+
+/* The rows at hand times all panels. */
+static void NAME(gemm_columns)(NAME(block) *g, const REAL *panels, idx depth, const NAME(panels) *run, int runs, const lattice *lat,
+                               conv_pad_mode fold, idx image)
+{
+    const idx points = lat->h.grid * lat->w.grid, j0 = run[0].begin;
+    const idx width = lattice_dense(lat) && !g->fold ? points : lat->w.grid; /* of what lies in one row */
+    NAME(segment) s[4 * NV * LANES];
+    idx n = j0 / points, row = j0 % points / width, column = j0 % width;
+    for (int q = 0; q < runs; q++) {
+        const int nr = run[q].nv * LANES;
+        const idx together = NAME(columns_together)(g, g->k * nr * (idx)sizeof(REAL));
+        g->nv = run[q].nv;
+        for (idx j = run[q].begin, more; j < run[q].end; j += (1 + more) * nr) {
+            int segments = 0, len;
+            for (int done = 0; done < nr && j + done < run[q].end; done += len) {
+                len = (int)min_idx(min_idx(nr - done, run[q].end - j - done), width - column);
+                segments = NAME(add_segments)(s, segments, lat, fold, n * image, row, column, done, len);
+                column += len;
+                if (column == width) {
+                    column = 0;
+                    if (++row * width == points) {
+                        row = 0;
+                        n++;
+                    }
+                }
+            }
+            more = 0;
+            if (column > 0 && NAME(dense)(g, s, segments))
+                more = min_idx(min_idx(run[q].end - j - nr, width - 1 - column) / nr, together - 1);
+            column += more * nr;
+            NAME(block_columns)(g, panels + (j - j0) * depth, more, depth * nr, s, segments);
+        }
+    }
+}
+
 static void NAME(gemm_task)(const void *context, idx index, int worker)
 {
     const conv_call *call = context;
@@ -74,7 +128,6 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
     const NAME(task) t = NAME(task_decode)(plan, index);
     const lattice *lat = &t.lat;
     const idx points = lat->h.grid * lat->w.grid, taps = lat->h.taps * lat->w.taps;
-    const int nr = plan->nv * LANES;
     if (points == 0 || t.m0 >= t.m1)
         return;
     const idx chunks_w = ceil_div(points, plan->chunk_w);
@@ -90,12 +143,9 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
     NAME(block) g = NAME(task_block)(call, &t, buffer);
     const NAME(source) src = NAME(task_source)(call, &t);
     const idx image = plan->p.groups * lat->result_channels * g.dst_row;
-    NAME(segment) s[4 * NV * LANES];
     const conv_pad_mode fold = g.fold ? plan->p.pad_mode : CONV_ZEROS;
-    const idx width = lattice_dense(lat) && !g.fold ? points : lat->w.grid; /* of what lies in one row */
-    /* the last panel is as narrow as its tile */
-    const idx whole = j1 - (j1 - j0) % nr;
-    const int tail = narrowest_tile(plan->nv, NV, j1 - whole, LANES);
+    NAME(panels) run[3];
+    const int runs = NAME(panel_runs)(plan, j0, j1, run);
 
     for (idx c0 = 0; c0 < lat->source_channels; c0 += plan->channels) {
         const idx c1 = min_idx(c0 + plan->channels, lat->source_channels);
@@ -103,37 +153,14 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
         g.last = c1 == lat->source_channels;
         g.a_term = c0 * taps;
         g.k = (c1 - c0) * taps;
-        if (whole > j0)
-            NAME(pack_im2col)(panels, depth * nr, nr, &src, lat, c0, c1, j0, whole);
-        if (whole < j1)
-            NAME(pack_im2col)(panels + (whole - j0) * depth, 0, tail * LANES, &src, lat, c0, c1, whole, j1);
+        for (int q = 0; q < runs; q++)
+            NAME(pack_im2col)(panels + (run[q].begin - j0) * depth, depth * run[q].nv * LANES, run[q].nv * LANES, &src, lat, c0, c1,
+                              run[q].begin, run[q].end);
         const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), g.dst_row * (idx)sizeof(REAL), plan->p.n);
         for (g.m1 = t.m0; g.m1 < t.m1;) {
             g.nv = plan->nv;
             NAME(block_rows)(&g, rows, t.m1);
-            const idx together = NAME(columns_together)(&g, g.k * nr * (idx)sizeof(REAL));
-            idx n = j0 / points, row = j0 % points / width, column = j0 % width;
-            for (idx j = j0, more; j < j1; j += (1 + more) * nr) {
-                int segments = 0, len;
-                for (int done = 0; done < nr && j + done < j1; done += len) {
-                    len = (int)min_idx(min_idx(nr - done, j1 - j - done), width - column);
-                    segments = NAME(add_segments)(s, segments, lat, fold, n * image, row, column, done, len);
-                    column += len;
-                    if (column == width) {
-                        column = 0;
-                        if (++row * width == points) {
-                            row = 0;
-                            n++;
-                        }
-                    }
-                }
-                g.nv = j < whole ? plan->nv : tail;
-                more = 0;
-                if (j < whole && column > 0 && NAME(dense)(&g, s, segments))
-                    more = min_idx(min_idx(whole - j - nr, width - 1 - column) / nr, together - 1);
-                column += more * nr;
-                NAME(block_columns)(&g, panels + (j - j0) * depth, more, depth * nr, s, segments);
-            }
+            NAME(gemm_columns)(&g, panels, depth, run, runs, lat, fold, image);
         }
     }
 }

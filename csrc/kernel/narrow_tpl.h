@@ -3,7 +3,6 @@
  * A tile of one vector would compute lanes that hold no column, and wait for its own sums. Here the rows of a tile lie in lanes, and several
  * tiles pass at once. Every sum is made as tile_tpl.h makes it, term by term: where a batch is cut must not matter.
  */
-#define NARROW 4 /* columns at most */
 #define ROW_VECTORS ((MR + LANES - 1) / LANES) /* that hold a tile's rows; the last reads on into the next term, see PACKED_BEYOND */
 #define NARROW_SUMS 8 /* in registers: more do not come faster */
 
