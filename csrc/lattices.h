@@ -85,6 +85,12 @@ static inline idx tile_holding(even_tiles e, idx row)
     return row < e.higher * (e.height + 1) ? row / (e.height + 1) : (row - e.higher) / e.height;
 }
 
+/* The first tile that begins at a row or after it. */
+static inline idx tile_from(even_tiles e, idx row)
+{
+    return row <= e.higher * (e.height + 1) ? ceil_div(row, e.height + 1) : e.higher + ceil_div(row - e.higher * (e.height + 1), e.height);
+}
+
 /* How many rows of weights a tile may read at once: those that fall into one set of the first-level cache, whose ways repeat
  * every 4096 bytes, push each other out (14 rows 1024 floats apart: 42 % of the peak). */
 static inline int rows_together(idx bytes_apart, int mr)

@@ -8,7 +8,7 @@
 /* ---- tiles and products of matrices ---- */
 
 #define BUFFER_ROWS 14   /* of nv vectors: a tile's results */
-#define PREPARE_ROWS 16  /* input channels of a task that lays out weights */
+#define PREPARE_ROWS 16  /* of weights, in a task that lays them out */
 #define PREPARE_AHEAD 3  /* output channels, whose weights are so far apart that they come one by one if not called */
 #define DOTS_LEAST 512    /* terms of a product of rows with rows, from which on lanes run along them */
 #define DOTS_BYTES 131072 /* of columns that stay in the second-level cache while rows pass */

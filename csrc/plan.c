@@ -119,6 +119,15 @@ static void flatten(conv_problem *p)
     }
 }
 
+#define COLUMNS_PACKED 1024 /* of all examples, for which weights are worth packing in the call itself: an element costs what forty columns of it do */
+
+/* Whether a call lays out the weights tile by tile, as a plan that is kept does. A matter of speed alone, as blocking is. */
+static int packs_at_once(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    return p->pass == CONV_FWD && !p->packed && plan->algorithm->kernel == KERNEL_GEMM && p->n * p->oh * p->ow >= COLUMNS_PACKED;
+}
+
 conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
 {
     const idx element = dtype_bytes(p->dtype);
@@ -132,12 +141,14 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     plan->envelope = plan_envelope(plan);
     if (!choose(plan))
         return CONV_NOT_APPLICABLE;
-    if (plan->weights == WEIGHTS_BY_ROWS) {
-        plan->prepare_tasks = p->groups * ceil_div(p->ic, PREPARE_ROWS);
-        plan->prepared_bytes = round_up(p->groups * weights_laid_out(plan) * element, ALIGNMENT);
+    if (packs_at_once(plan))
+        plan->weights = WEIGHTS_BY_TILES;
+    if (plan->weights != WEIGHTS_GIVEN && !p->packed) {
+        plan->prepare_tasks = p->groups * ceil_div(p->pass == CONV_BWD_DATA ? p->ic : p->oc, PREPARE_ROWS);
+        plan->prepared_bytes = round_up(p->groups * weights_laid_out(plan) * element + PACKED_BEYOND, ALIGNMENT);
     }
     cut(plan, max_threads);
-    if (plan->weights == WEIGHTS_BY_TILES) {
+    if (plan->weights == WEIGHTS_BY_TILES && p->packed) {
         plan->packed_bytes = round_up(p->groups * weights_laid_out(plan) * element + PACKED_BEYOND, ALIGNMENT);
     } else if (p->packed) {
         plan->packed_offset = round_up(p->groups * p->oc * p->ic * p->kh * p->kw * element, ALIGNMENT);
