@@ -119,7 +119,7 @@ static void flatten(conv_problem *p)
     }
 }
 
-#define COLUMNS_PACKED 1024 /* of all examples, for which weights are worth packing in the call itself: an element costs what forty columns of it do */
+#define COLUMNS_PACKED 1536 /* of all examples, for which weights are worth packing in the call itself: an element costs what forty columns of it do */
 
 /* Whether a call lays out the weights tile by tile, as a plan that is kept does. A matter of speed alone, as blocking is. */
 static int packs_at_once(const conv_plan *plan)

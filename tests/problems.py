@@ -56,7 +56,7 @@ CATALOGUE = parse("""
     n1ic3oc4_ih12kh3ph2dh2  n1ic8oc17_ih15kh3sh2ph3dh3  n1ic2oc3_ih11iw17kh3kw2ph1pw4dw4  n1ic4oc4_ih9kh2dh5
 
     n2g2ic4oc6_ih8kh3ph1  n1g3ic9oc51_ih7kh3ph1  n1g32ic128oc128_ih6kh3ph1  n1g4ic64oc68_ih5kh3sh2ph1
-    n2g17ic17oc17_ih9kh3ph1  n1g8ic8oc8_ih33kh3ph1  n1g32ic32oc32_ih14kh3sh2ph1  n1g8ic8oc24_ih9kh5ph2
+    n2g17ic17oc17_ih9kh3ph1  n1g8ic8oc8_ih33kh3ph1  n1g32ic32oc32_ih14kh3sh2ph1  n1g8ic8oc24_ih9kh5ph2  n4g2ic20oc68_ih24kh3
     n1g5ic5oc10_ih12kh5sh2ph2  n1g3ic3oc3_ih15kh7ph3  n1g16ic16oc16_ih8kh3ph2dh2
     n3g13ic13oc13_ih5kh3sh2ph1  n5g3ic3oc6_ih4kh3ph1  n2g20ic20oc20_ih9iw7kh3kw5ph1pw2_replicate  n3g19ic19oc19_iw7kw3pw2dw2_circular
     n2g10ic10oc10_ih17kh10sh3ph4  n1g9ic9oc9_ih8kh9ph4  n1g9ic9oc9_ih4iw70kh2kw30ph1  n7g1ic1oc1_iw5kw3pw1  n2g17ic17oc17_ih6iw3kh1kw2sh3sw1  n1g11ic11oc33_ih3iw2kh2ph1

@@ -24,7 +24,7 @@ from fastconv._core import Plan
 # One of each kind of packing: none, both sizes of tile in 2-D, 1-D, groups.
 PROBLEMS = parse("""
     n2ic3oc5_iw11kw3sw2pw1  n2ic17oc9_ih9kh3ph1  n2ic64oc33_ih16kh3ph1  n2ic40oc24_iw60kw3pw1
-    n2g2ic66oc8_ih11kh3ph1
+    n2g2ic66oc8_ih11kh3ph1  n1ic30oc20_ih7kh3ph1
 """)
 problems = pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 
