@@ -7,6 +7,7 @@
 #define FASTCONV_ALGORITHM_H
 
 #include "layouts.h"
+#include "machine.h"
 #include "plane_layouts.h"
 #include "transform_layouts.h"
 
@@ -93,12 +94,6 @@ static inline lattice largest_lattice(const conv_plan *plan)
     return lat;
 }
 
-/* Whether a target has 16 vector registers: its tiles are small, and take terms faster than they come. What that costs is measured. */
-static inline int small_tiles(const conv_plan *plan)
-{
-    return plan->kernels->mr < 14;
-}
-
 /* Wide tiles for few rows: the accumulators must cover the latency of the multiply-add. */
 static inline int vectors_for_rows(const kernel_table *k, idx rows)
 {
@@ -145,15 +140,13 @@ static inline double tile_cycles(const conv_plan *plan, idx rows, int nv, double
 
 #define FAR_BYTES 10485760 /* bytes of all sources and results of an example, beyond which they come from memory and go there */
 
-#define FAR_WIDE 0.4 /* of the cycles of such a line beside vectors of 64 bytes: their machines call more lines ahead; measured */
-
 /* Lines of a group's sources and results where they do, as many as they weigh; else none. */
 static inline double far_lines(const conv_plan *plan, const lattice *lat)
 {
     const double source = (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size;
     const double result = (double)lat->result_channels * (double)lat->h.out_size * (double)lat->w.out_size;
     const double bytes = (source + result) * (double)element_bytes(plan);
-    return bytes * (double)plan->p.groups > FAR_BYTES ? (small_tiles(plan) ? 1 : FAR_WIDE) * bytes / ALIGNMENT : 0;
+    return bytes * (double)plan->p.groups > FAR_BYTES ? machine_of(plan)->far_line * bytes / ALIGNMENT : 0;
 }
 
 /* Cycles to move a vector of elements that are `step` apart. */

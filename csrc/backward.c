@@ -205,7 +205,7 @@ static double weights_cost(const conv_plan *plan)
     const conv_problem *p = &plan->p;
     const double k = (double)p->oh * (double)p->ow;
     const double columns = (double)round_up(p->ic * p->kh * p->kw, tile_columns(plan));
-    return (double)p->oc * columns / (double)lanes_of(plan) * k / 2 + k * columns * (small_tiles(plan) ? 1.5 : 1) +
+    return (double)p->oc * columns / (double)lanes_of(plan) * k / 2 + k * columns * machine_of(plan)->weights_pack +
            (double)p->oc * columns / (double)lanes_of(plan) * 2 * k / (double)plan->depth +
            WEIGHTS_RUN * (double)p->oh * columns;
 }

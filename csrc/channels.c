@@ -5,7 +5,6 @@
 #define CHANNELS_LEAST 32    /* points of a task, below which packing all the weights for it weighs */
 #define CHANNELS_TILE 50     /* cycles to begin with a tile and to end it */
 #define CHANNELS_FAR 8       /* cycles for a line of a source that is larger than the second-level cache */
-#define CHANNELS_TASK 800    /* cycles to begin with an image: less than it takes, since others share it; half of that where tiles are not small */
 #define CHANNELS_PLANE 150   /* cycles to begin with a plane of long rows that is copied */
 #define CHANNELS_CALL 5      /* cycles for a line that is called before the tiles meet it */
 #define CHANNELS_LINE 6      /* cycles for a line of a tile's source that the first-level cache has lost */
@@ -95,7 +94,7 @@ static double channels_cost(const conv_plan *plan)
     /* of the weights, for an image: a share of it where they are small and other images follow; large ones come from further away */
     const double weights = columns * k * lattices * (double)element_bytes(plan);
     const double packs = (points < CHANNELS_LEAST && weights <= CACHE_BYTES ? points / CHANNELS_LEAST : 1) * (weights > 16 * CACHE_BYTES ? 9 : 5);
-    const double few = lat.source_channels > 1 ? 1 : small_tiles(plan) ? 1.15 : 1.3; /* which leaves a tile after a few products: measured */
+    const double few = lat.source_channels > 1 ? 1 : machine_of(plan)->channels_few;
     /* a small tile takes terms faster than they come where panel and lines of the source fill the first-level cache, and one of a single
      * vector always: measured */
     const double panel = k * (double)(tile_columns(plan) * element_bytes(plan));
@@ -114,7 +113,7 @@ static double channels_cost(const conv_plan *plan)
     const double copies = begins * (double)lat.source_channels + rows * (16 + (double)(all.w.grid + fw.span) / lanes * step_cycles(all.w.step));
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
-    return CHANNELS_TASK / (small_tiles(plan) ? 1 : 2) + called + taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
+    return machine_of(plan)->channels_task + called + taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
            few * (boxes * packs * columns / lanes * k * lattices + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE +
                   boxes * points * columns * store + (lattice_inside(&all) ? 0 : copies));
 }

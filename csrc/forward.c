@@ -225,7 +225,6 @@ static idx gemm_chunks(const conv_plan *plan)
 /* Measured over images of 3 to 112 pixels: */
 #define GEMM_PRODUCTS 1.1 /* of the cycles on paper: weights and panels are read from further away */
 #define GEMM_APART 1.2    /* cycles to store a result alone */
-#define GEMM_RUN 22       /* cycles to see where a run of a row comes from, for the channels of a block; twice as many beside vectors of 64 bytes */
 
 /* Cycles for a vector of elements `step` apart, into a panel and out of it. */
 static double panel_cycles(idx step)
@@ -240,7 +239,7 @@ static double gemm_packs(const conv_plan *plan, const lattice *lat, idx points)
     const idx nr = tile_columns(plan);
     const double runs = (double)points / (double)min_idx(nr, max_idx(1, lat->w.grid)) + (double)points / (double)nr;
     const double taps = (double)(lat->h.taps * lat->w.taps), blocks = (double)ceil_div(lat->source_channels, plan->channels);
-    return blocks * taps * runs * GEMM_RUN * (small_tiles(plan) ? 1 : 2) +
+    return blocks * taps * runs * machine_of(plan)->gemm_run +
            (double)lat->source_channels * taps * (runs + (double)(ceil_div(points, nr) * plan->nv) * panel_cycles(lat->w.step));
 }
 
@@ -288,7 +287,7 @@ static void gemm_cut(conv_plan *plan, idx others)
     for (idx chunks = few; chunks <= max_idx(few, min_idx(panels, 4 * threads)); chunks++)
         for (int i = 0; i < 5; i++) {
             const idx width = chunks == few ? given : even(panels, ceil_div(panels, chunks)) * nr;
-            if (ways[i] > max_idx(1, plan->m_rows / plan->kernels->mr))
+            if (ways[i] > plan->m_rows)
                 continue;
             const double time = gemm_makespan(plan, others, ways[i], width);
             if (time < least) {

@@ -120,8 +120,8 @@ static inline direct_piece direct_piece_of(const conv_plan *plan, idx h, idx w, 
 }
 
 #define DIRECT_STREAMS 16 /* rows that are read in place at a time: more than the prefetcher follows */
-#define TILES_AHEAD 2048  /* bytes ahead of a term that weights packed by tiles are called, where they are more than */
-#define WEIGHTS_NEAR 262144 /* bytes, which the second-level cache keeps beside the rest */
+#define TILES_AHEAD 2048    /* bytes ahead of a term that weights packed by tiles are called, */
+#define WEIGHTS_NEAR 262144 /* unless they are no more than these: the second-level cache keeps them beside the rest */
 #define ROWS_AHEAD 1024   /* bytes ahead of the tile that more of them are called: the first-level cache lost them since they served the row before */
 
 /* Lines that a column tile reads of a channel: taps that lie close together share them. */

@@ -6,11 +6,10 @@
 
 /* ---- stencil: bands of rows of some planes ---- */
 
-/* Cycles of a step for `rows` by `vectors`: the loads, two a cycle, of which those that cross lines count twice, half of the short vectors
- * and nearly all long ones; or the products. */
+/* Cycles of a step for `rows` by `vectors`: the loads, two a cycle, or the products. */
 static double stencil_step(const conv_plan *plan, double rows, double vectors)
 {
-    const double loads = ((small_tiles(plan) ? 1.45 : 1.9) * vectors + rows) / 2, products = rows * vectors / 2;
+    const double loads = (machine_of(plan)->stencil_loads * vectors + rows) / 2, products = rows * vectors / 2;
     return max_double(loads, products);
 }
 
@@ -83,7 +82,6 @@ static double stencil_task_bytes(const conv_plan *plan)
 }
 
 #define STENCIL_LINE 11   /* cycles of a line from memory or to it; as many again with a stride: measured */
-#define STENCIL_WIDER 0.9 /* of the cycles on paper with tiles that are not small: measured */
 #define STENCIL_APART 1.5 /* cycles to store a result alone; every second one goes with its neighbours */
 
 static double stencil_cost(const conv_plan *plan)
@@ -92,9 +90,9 @@ static double stencil_cost(const conv_plan *plan)
     const stencil_box box = stencil_box_of(plan, &plan->largest, lanes_of(plan));
     const double rows = (double)(lat.h.grid * box.h.period * box.w.period);
     const double plane = 140 + 3 * (double)(lat.h.taps * lat.w.taps) + 25 * (double)lat.h.grid;
-    const double lattices = (double)(plan->phases_h * plan->phases_w), wider = small_tiles(plan) ? 1 : STENCIL_WIDER;
+    const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double apart = lat.w.out_step == 1 ? 0 : STENCIL_APART * (double)lat.w.grid / (lat.w.out_step == 2 ? 2 : 1);
-    return lattices * ((wider * stencil_plane(plan, &lat, (int)plan->depth, plan->nv) + apart * (double)lat.h.grid + plane) * (double)lat.result_channels +
+    return lattices * ((machine_of(plan)->stencil * stencil_plane(plan, &lat, (int)plan->depth, plan->nv) + apart * (double)lat.h.grid + plane) * (double)lat.result_channels +
                        STENCIL_LINE * (double)min_idx(2, lat.w.step) * far_lines(plan, &lat) / lattices +
                        rows * (8 + (double)box.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 2 : lat.w.step == 2 ? 8 : 16)));
 }
@@ -116,7 +114,6 @@ const conv_algorithm stencil_algorithm = {
 #define SLIDE_COLUMNS 16384
 #define SLIDE_LONGEST 64  /* results that a source row meets */
 #define SLIDE_AGAIN 56    /* rows, of a kernel that walks down more than once: a strip stays in the first-level cache */
-#define SLIDE_NEAR 6      /* cycles of a line of planes that the second-level cache keeps */
 #define SLIDE_LINE 25     /* cycles of a line from memory or to it, a strip's from every row: measured */
 #define SLIDE_TWICE 1.15  /* of the time, where several walks read planes that the first-level cache does not keep: measured */
 #define SLIDE_TALL 1.1 /* of the time with small tiles, where a source row meets five results and more: measured */
@@ -198,11 +195,10 @@ static double slide_cost(const conv_plan *plan)
     const lattice lat = plan->largest;
     const slide_shape s = slide_shape_of(plan);
     const double far = SLIDE_LINE * far_lines(plan, &lat), shuffles = lat.w.step > 1 ? 1.7 : 1; /* measured */
-    const int small = small_tiles(plan);
     const double plane = (double)lat.h.size * (double)lat.w.size + (double)lat.h.grid * (double)lat.w.grid;
     const double bytes = plane * (double)element_bytes(plan);
-    const double lines = bytes > 2 * FIRST_CACHE ? (small ? SLIDE_NEAR : SLIDE_NEAR / 2) * bytes / ALIGNMENT : 0;
-    const double tall = !small ? SLIDE_WIDE : s.across < 5 ? 1 : s.part < s.across ? SLIDE_TALLER : SLIDE_TALL;
+    const double lines = bytes > 2 * FIRST_CACHE ? machine_of(plan)->slide_line * bytes / ALIGNMENT : 0;
+    const double tall = !small_tiles(plan) ? SLIDE_WIDE : s.across < 5 ? 1 : s.part < s.across ? SLIDE_TALLER : SLIDE_TALL;
     const double walked = (s.part < s.across && bytes > FIRST_CACHE ? SLIDE_TWICE : 1) * shuffles * tall;
     const double steps = (double)(lat.h.grid + (s.across - 1) * s.apart * ceil_div(lat.h.grid, plan->chunk_h));
     const double copy = s.in_place ? 2 : (double)s.period * (60 + (double)s.pitch / (double)lanes_of(plan) * (lat.w.step == 1 ? 4 : 16));
@@ -233,9 +229,6 @@ const conv_algorithm slide_algorithm = {
 
 #define PLANES_BAND 196608 /* bytes of a band: they stay in the second-level cache */
 #define PLANES_COLUMNS 64 /* of a band that does not have whole rows, at least */
-#define PLANES_TURN 6.5  /* cycles of a vector that is turned, with its load and its store: measured */
-#define PLANES_WIDE_TURN 11 /* of one of 64 bytes, whose shuffles go one by one */
-#define PLANES_WIDE_NEAR 1.5 /* of the time of products where those come from the second-level cache, a line for each */
 #define PLANES_TILE 15   /* cycles to begin and end some results of a row; for each row of the kernel a third */
 #define PLANES_BLOCK 500 /* cycles to begin with a block */
 #define PLANES_LINE 4    /* cycles of a line from memory or to it, of which many are under way: measured */
@@ -268,9 +261,8 @@ static double planes_block_cycles(const conv_plan *plan)
         const lattice lat = plan_lattice(plan, q / plan->phases_w, q % plan->phases_w);
         products += planes_lattice_cycles(plan, &lat);
     }
-    const double near = (double)box.total <= FIRST_CACHE ? 1 : small_tiles(plan) ? 1.1 : PLANES_WIDE_NEAR; /* what the second-level cache has */
-    const double turn = small_tiles(plan) ? PLANES_TURN : PLANES_WIDE_TURN;
-    return bands * PLANES_BLOCK + near * (turn * (source + points + weights + 1.5 * lanes) + products);
+    const double near = (double)box.total <= FIRST_CACHE ? 1 : machine_of(plan)->planes_near;
+    return bands * PLANES_BLOCK + near * (machine_of(plan)->planes_turn * (source + points + weights + 1.5 * lanes) + products);
 }
 
 /* A band of these points of each axis, and how much room it takes. */

@@ -34,7 +34,6 @@ static double result_lines(const conv_plan *plan, const lattice *lat)
 #define WINOGRAD_LEFT 18       /* cycles of a line of the source's transforms that the second-level cache has no room for */
 #define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
 #define WINOGRAD_COLD 23       /* cycles of such a line where a plan is called once and others follow, as in a network: measured there */
-#define WINOGRAD_KERNELS 4     /* cycles of a line of transformed kernels that no cache keeps, with tiles that are not small: measured */
 #define WINOGRAD_FAR 30        /* cycles of a line from memory or to it: measured */
 
 /* Rows and columns whose transforms a task holds together, and the tiles that there is room for, all weights or a few beside them. */
@@ -99,8 +98,8 @@ static double winograd_cost(const conv_plan *plan)
     const double left = f * k * (rows + 2 * (double)tile_columns(plan)) * (double)element_bytes(plan) > WINOGRAD_BYTES;
     const double lines = f * k * strips * (double)element_bytes(plan) / ALIGNMENT;
     const double kernels = f * k * rows * (double)element_bytes(plan);
-    const int streamed = !small_tiles(plan) && kernels * (double)plan->p.groups > FAR_BYTES;
-    return WINOGRAD_FAR * far + apart + streamed * WINOGRAD_KERNELS * kernels / ALIGNMENT + left * WINOGRAD_LEFT * lines
+    const int streamed = kernels * (double)plan->p.groups > FAR_BYTES;
+    return WINOGRAD_FAR * far + apart + streamed * machine_of(plan)->winograd_line * kernels / ALIGNMENT + left * WINOGRAD_LEFT * lines
            + plan->p.packed * WINOGRAD_COLD * min_double(lines, (winograd_keeps(plan) ? 1 : 2) * WINOGRAD_STAYS / ALIGNMENT)
            + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
            + (WINOGRAD_PRODUCTS * terms / 2 + WINOGRAD_SUM * f) * strips / lanes * rows
