@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastconv import _core
 from fastconv._arguments import check_state_dict
-from fastconv.nn.module import Parameter
+from fastconv.nn.parameter import Parameter
 
 Array = NDArray[Any]
 

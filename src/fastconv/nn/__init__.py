@@ -9,9 +9,10 @@ from fastconv.nn.dropout import Dropout
 from fastconv.nn.flatten import Flatten
 from fastconv.nn.linear import Linear
 from fastconv.nn.loss import CrossEntropyLoss, MSELoss
-from fastconv.nn.module import Buffer, Module, Parameter
+from fastconv.nn.module import Module
 from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
 from fastconv.nn.padding import Identity, ZeroPad1d, ZeroPad2d
+from fastconv.nn.parameter import Buffer, Parameter
 from fastconv.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,

@@ -6,7 +6,8 @@ from numpy.typing import ArrayLike
 
 from fastconv import _core
 from fastconv import activations as A
-from fastconv.nn.module import Array, Gradient, Module
+from fastconv.nn.module import Gradient, Module
+from fastconv.nn.parameter import Array
 
 
 class ReLU(Module):

@@ -15,7 +15,8 @@ from fastconv import _core
 from fastconv._arguments import as_array
 from fastconv.nn._checks import check_activation
 from fastconv.nn.container import Sequential
-from fastconv.nn.module import Array, Gradient, Module
+from fastconv.nn.module import Gradient, Module
+from fastconv.nn.parameter import Array
 from fastconv.nn.program import Trace, Value
 
 

@@ -12,9 +12,10 @@ from fastconv import _core
 from fastconv._arguments import FLOATS
 from fastconv.nn.activation import ReLU
 from fastconv.nn.flatten import Flatten
-from fastconv.nn.module import Array, Gradient, Module, _grad_enabled
+from fastconv.nn.module import Gradient, Module, _grad_enabled
 from fastconv.nn.normalization import BatchNorm1d, BatchNorm2d
 from fastconv.nn.padding import Identity
+from fastconv.nn.parameter import Array
 from fastconv.nn.program import Program, Trace, Value, forget, traceable
 
 RELU = (ReLU,)
@@ -92,7 +93,7 @@ class Sequential(Module):
         """The output; and whether it is the activation of it and `beside` added, which a convolution at the end does as it stores."""
         steps = iter(self._forward_steps)
         folded: list[tuple[Module, Module]] = []
-        forget, added = not _grad_enabled.get(), False
+        keep, added = _grad_enabled.get(), False
         for layer in self._layers:  # what the pass before left is the memory of this one, and in the cache
             layer._saved = None
         for layer, relu, norm, relu_behind, chain, last in steps:
@@ -105,16 +106,16 @@ class Sequential(Module):
                 x = layer.forward(x) if chain is None else layer.forward(x, None, None, chain)  # type: ignore[call-arg]
             else:
                 x = layer.forward(x, "relu") if chain is None else layer.forward(x, "relu", None, chain)  # type: ignore[call-arg]
-                relu._saved = None if forget else x
+                relu._saved = x if keep else None
             if fold is not None:
                 folded.append((layer, norm))  # type: ignore[arg-type]
                 next(steps)
                 if relu_behind is not None:
-                    relu_behind._saved = None if forget else x
+                    relu_behind._saved = x if keep else None
                     next(steps)
-            if forget:
+            if not keep:
                 layer._saved = None
-        self._saved = None if forget else folded
+        self._saved = folded if keep else None
         return x, added  # type: ignore[return-value]
 
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:

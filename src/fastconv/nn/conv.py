@@ -15,7 +15,8 @@ from fastconv._arguments import choice
 from fastconv._conv_arguments import PADDING_MODES, check_padding
 from fastconv.nn._checks import Size, check_activation, check_groups, immutable, per_axis, positive
 from fastconv.nn.init import RNG, weight_and_bias
-from fastconv.nn.module import Array, Buffer, Gradient, Module, Parameter, frozen
+from fastconv.nn.module import Gradient, Module
+from fastconv.nn.parameter import Array, Buffer, Parameter, frozen
 
 if TYPE_CHECKING:
     from fastconv.nn.normalization import _BatchNorm

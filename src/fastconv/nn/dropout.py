@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 from fastconv._arguments import as_array, number
 from fastconv._plane_arguments import check_gradient
 from fastconv.nn.init import RNG, seeded
-from fastconv.nn.module import Array, Gradient, Module
+from fastconv.nn.module import Gradient, Module
+from fastconv.nn.parameter import Array
 
 
 class Dropout(Module):

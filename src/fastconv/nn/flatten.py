@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 
 from fastconv._arguments import FLOATS, as_array
 from fastconv._plane_arguments import check_gradient
-from fastconv.nn.module import Array, Gradient, Module
+from fastconv.nn.module import Gradient, Module
+from fastconv.nn.parameter import Array
 
 
 class Flatten(Module):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastconv._arguments import float_dtype
-from fastconv.nn.module import Array
+from fastconv.nn.parameter import Array
 
 Scheme = Callable[[tuple[int, ...], int, np.random.Generator], tuple[Array, Array]]
 RNG = np.random.Generator | int | None

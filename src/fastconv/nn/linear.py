@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastconv import _core
 from fastconv.nn._checks import positive
 from fastconv.nn.init import RNG, weight_and_bias
-from fastconv.nn.module import Array, Gradient, Module, Parameter
+from fastconv.nn.module import Gradient, Module
+from fastconv.nn.parameter import Array, Parameter
 
 
 class Linear(Module):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _core
-from fastconv.nn.module import Array
+from fastconv.nn.parameter import Array
 
 REDUCTIONS = ("mean", "sum")
 LABELS = np.dtype(np.int64)

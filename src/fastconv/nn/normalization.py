@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastconv import normalization as F
 from fastconv._arguments import as_array, float_dtype
 from fastconv.nn._checks import positive
-from fastconv.nn.module import Array, Buffer, Gradient, Module, Parameter
+from fastconv.nn.module import Gradient, Module
+from fastconv.nn.parameter import Array, Buffer, Parameter
 
 
 class _BatchNorm(Module):

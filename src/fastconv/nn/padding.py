@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from fastconv._arguments import as_array, int_tuple
 from fastconv._plane_arguments import check_gradient, check_planes
-from fastconv.nn.module import Array, Gradient, Module
+from fastconv.nn.module import Gradient, Module
+from fastconv.nn.parameter import Array
 
 
 class Identity(Module):

@@ -11,7 +11,8 @@ from fastconv import pooling as F
 from fastconv._arguments import as_array, flag, int_tuple
 from fastconv._plane_arguments import pool_numbers, window_numbers
 from fastconv.nn._checks import Size, immutable
-from fastconv.nn.module import Array, Gradient, Module
+from fastconv.nn.module import Gradient, Module
+from fastconv.nn.parameter import Array
 
 
 class _Pool(Module):

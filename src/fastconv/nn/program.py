@@ -12,7 +12,8 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from fastconv import _core
-from fastconv.nn.module import Array, Buffer, Module
+from fastconv.nn.module import Module
+from fastconv.nn.parameter import Array, Buffer
 
 PACKAGE = __name__.rpartition(".")[0] + "."
 LEFT_BEHIND = frozenset(("_saved", "_pack", "_fold", "_program"))  # attributes that passes set

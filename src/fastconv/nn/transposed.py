@@ -13,7 +13,8 @@ from fastconv._plane_arguments import transpose_numbers
 from fastconv.functional import Gradients
 from fastconv.nn._checks import Size, check_groups, immutable, per_axis, positive
 from fastconv.nn.init import RNG, seeded, weight_and_bias
-from fastconv.nn.module import Array, Gradient, Module, Parameter
+from fastconv.nn.module import Gradient, Module
+from fastconv.nn.parameter import Array, Parameter
 
 
 class _ConvTransposeNd(Module):

@@ -11,7 +11,8 @@ from fastconv import resampling as F
 from fastconv._arguments import as_array, choice
 from fastconv._plane_arguments import check_align_corners, interpolate_numbers
 from fastconv.nn._checks import immutable
-from fastconv.nn.module import Array, Gradient, Module
+from fastconv.nn.module import Gradient, Module
+from fastconv.nn.parameter import Array
 
 
 class Upsample(Module):
