@@ -263,16 +263,13 @@ static double gemm_cost(const conv_plan *plan)
 #define GEMM_READ 32 /* columns: measured */
 #define GEMM_AGAIN 4 /* of the cycles to pack them from a near cache: the source may be in another core's; measured */
 
-/* The time of all tasks, in rows times columns, where rows are cut into m and columns by `width`: threads that get even shares of the rows wait for nobody,
+/* The time of all tasks, in rows times columns, where rows are cut into m and columns by `width` and packing is as much as `packs` rows: threads that get even shares of the rows wait for nobody,
  * others for who has the last of the widest tasks; and all a little for who was disturbed. */
-static double gemm_makespan(const conv_plan *plan, idx others, idx m, idx width)
+static double gemm_makespan(const conv_plan *plan, idx others, idx points, double packs, idx m, idx width)
 {
-    const lattice lat = plan->largest;
-    const idx points = lat.h.grid * lat.w.grid, chunks = ceil_div(points, width), lanes = lanes_of(plan);
-    const double vectors = (double)ceil_div(points, lanes), k = (double)(lat.source_channels * lat.h.taps * lat.w.taps);
-    const double rows = (double)ceil_div(plan->m_rows, m) + GEMM_AGAIN * gemm_packs(plan, &lat, points) / (k * vectors / 2);
-    const double widest = rows * (double)(min_idx(width, points) + GEMM_READ);
-    const double last = rows * (double)(round_up(points - (chunks - 1) * width, lanes) + GEMM_READ);
+    const idx chunks = ceil_div(points, width);
+    const double rows = (double)ceil_div(plan->m_rows, m) + packs, widest = rows * (double)(min_idx(width, points) + GEMM_READ);
+    const double last = rows * (double)(round_up(points - (chunks - 1) * width, lanes_of(plan)) + GEMM_READ);
     const double all = (double)others * ((double)(chunks - 1) * widest + last);
     return widest / 8 + (m % plan->threads == 0 ? all * (double)m / plan->threads : (double)ceil_div(others * chunks * m, plan->threads) * widest);
 }
@@ -283,13 +280,15 @@ static void gemm_cut(conv_plan *plan, idx others)
     const lattice lat = plan->largest;
     const idx threads = plan->threads, points = max_idx(1, lat.h.grid * lat.w.grid), nr = tile_columns(plan), panels = ceil_div(points, nr);
     const idx ways[] = {1, 2, threads, 2 * threads, 4 * threads}, few = ceil_div(points, plan->chunk_w), given = plan->chunk_w;
+    const double vectors = (double)ceil_div(points, lanes_of(plan)), k = (double)(lat.source_channels * lat.h.taps * lat.w.taps);
+    const double packs = GEMM_AGAIN * gemm_packs(plan, &lat, points) / (k * vectors / 2);
     double least = 1e300;
     for (idx chunks = few; chunks <= max_idx(few, min_idx(panels, 4 * threads)); chunks++)
         for (int i = 0; i < 5; i++) {
             const idx width = chunks == few ? given : even(panels, ceil_div(panels, chunks)) * nr;
             if (ways[i] > plan->m_rows)
                 continue;
-            const double time = gemm_makespan(plan, others, ways[i], width);
+            const double time = gemm_makespan(plan, others, points, packs, ways[i], width);
             if (time < least) {
                 least = time;
                 plan->m_chunks = ways[i];

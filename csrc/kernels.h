@@ -13,7 +13,7 @@
 typedef struct {
     const conv_plan *plan;
     const void *src;      /* fwd, bwd_weights: x.  bwd_data: dy */
-    const void *weights;  /* fwd: w.  bwd_data: w, regrouped by the prepare step.  bwd_weights: dy */
+    const void *weights;  /* fwd: w.  bwd_data, and fwd with many columns: w as the prepare step laid it out.  bwd_weights: dy */
     const void *bias;
     const void *gate;     /* bwd_data: NULL, or an array like dx, which is zero where that is not positive */
     const void *beside;   /* fwd by direct or gemm: NULL, or an array like y, which is added before the activation */

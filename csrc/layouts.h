@@ -120,6 +120,12 @@ static inline direct_piece direct_piece_of(const conv_plan *plan, idx h, idx w, 
 }
 
 #define DIRECT_STREAMS 16 /* rows that are read in place at a time: more than the prefetcher follows */
+/* Whether a call lays out its weights before its tasks. */
+static inline int prepares_weights(const conv_plan *plan)
+{
+    return plan->weights != WEIGHTS_GIVEN && !plan->p.packed;
+}
+
 #define TILES_AHEAD 2048    /* bytes ahead of a term that weights packed by tiles are called, */
 #define WEIGHTS_NEAR 262144 /* unless they are no more than these: the second-level cache keeps them beside the rest */
 #define ROWS_AHEAD 1024   /* bytes ahead of the tile that more of them are called: the first-level cache lost them since they served the row before */

@@ -143,7 +143,7 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
         return CONV_NOT_APPLICABLE;
     if (packs_at_once(plan))
         plan->weights = WEIGHTS_BY_TILES;
-    if (plan->weights != WEIGHTS_GIVEN && !p->packed) {
+    if (prepares_weights(plan)) {
         plan->prepare_tasks = p->groups * ceil_div(p->pass == CONV_BWD_DATA ? p->ic : p->oc, PREPARE_ROWS);
         plan->prepared_bytes = round_up(p->groups * weights_laid_out(plan) * element + PACKED_BEYOND, ALIGNMENT);
     }

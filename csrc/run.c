@@ -89,7 +89,7 @@ void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b
     }
     if (plan->prepare_tasks > 0 && p->n > 0)
         threads_run(plan->threads, plan->prepare_tasks, forward_task, &r);
-    if (plan->weights != WEIGHTS_GIVEN && !p->packed)
+    if (prepares_weights(plan))
         call.weights = call.prepared;
     r.kernel = set_of(plan)->conv[conv_plan_kernel(plan)];
     if (p->n > 0)
