@@ -114,6 +114,7 @@ typedef struct {
                                       stencil: rows at a time */
     idx m_rows;                 /* what m_chunks divides: output channels; outer: input channels; dot: their taps */
     idx chunks, m_chunks, tasks; /* tasks = phases * groups * chunks * m_chunks */
+    int rows_first;             /* tasks that follow one another have the same rows, and so the same weights; else the same source */
     enum { WEIGHTS_GIVEN, WEIGHTS_BY_ROWS, WEIGHTS_BY_TILES } weights; /* as the caller has them; rows apart as weights_pitch says (bwd_data);
                                    the rows of a tile term by term (packed, or for many columns) */
     int shares_source;          /* winograd: the source's transforms are made before the tasks, by all threads, for all tasks */

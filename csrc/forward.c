@@ -295,6 +295,7 @@ static void gemm_cut(conv_plan *plan, idx others)
                 plan->chunk_w = width;
             }
         }
+    plan->rows_first = plan->m_rows > points * lat.h.step * lat.w.step / (lat.h.taps * lat.w.taps); /* the weights are more than the source */
 }
 
 static const conv_algorithm gemm_algorithm = {

@@ -61,6 +61,7 @@ static void share(conv_plan *plan)
     const idx wanted = (p->pass == CONV_BWD_WEIGHTS ? 1 : 4) * plan->threads, others = (folded ? 1 : plan->phases_h * plan->phases_w) * p->groups;
     const int kernel = plan->algorithm->kernel;
     plan->m_chunks = 1;
+    plan->rows_first = 0;
     if (plan->algorithm->share && plan->threads > 1)
         plan->algorithm->share(plan);
     if (plan->threads == 1 || plan->algorithm->share || kernel == KERNEL_REF || plan->algorithm->spans)

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,19 +22,26 @@
 
 enum { TURNS = 2000 }; /* of looking whether the workers are done: some 40 us on Zen 3, which going to sleep and being woken takes */
 
+/* A worker's own share of the tasks, on a line of its own: the others take from it when theirs are done. */
+typedef struct {
+    _Alignas(64) atomic_ptrdiff_t next;
+    idx end;
+} share;
+
 typedef struct {
     threads_task *task;
     const void *context;
-    idx tasks;
-    atomic_ptrdiff_t next;
+    int shares;
+    share share[THREADS_MAX];
 } region;
 
 static struct {
     pthread_mutex_t owner;  /* held by the caller whose region runs */
     pthread_mutex_t lock;   /* guards what follows */
     pthread_cond_t wake, done;
-    int workers;            /* started */
-    int wanted;             /* workers that the current region still waits for to join */
+    int workers;            /* started: worker i is the i-th of them in every region, so that it meets what it wrote in the last one */
+    int open;               /* shares of the current region whose workers may join; 0: none */
+    unsigned regions;       /* so far */
     atomic_int inside;      /* workers inside the current region; read without the lock, too */
     region *current;
 } pool = {.owner = PTHREAD_MUTEX_INITIALIZER,
@@ -41,23 +49,28 @@ static struct {
           .wake = PTHREAD_COND_INITIALIZER,
           .done = PTHREAD_COND_INITIALIZER};
 
+/* A worker's own share, in order; then what the others have left. */
 static void work(region *r, int worker)
 {
-    idx i;
-    while ((i = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed)) < r->tasks)
-        r->task(r->context, i, worker);
+    for (int k = 0; k < r->shares; k++) {
+        share *s = &r->share[(worker + k) % r->shares];
+        idx i;
+        while ((i = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed)) < s->end)
+            r->task(r->context, i, worker);
+    }
 }
 
-static void *worker_main(void *unused)
+static void *worker_main(void *number)
 {
-    (void)unused;
+    const int worker = (int)(intptr_t)number; /* the caller is worker 0 */
+    unsigned seen = 0;
     cpu_flush_denormals();
     pthread_mutex_lock(&pool.lock);
     for (;;) {
-        while (pool.wanted == 0)
+        while (worker >= pool.open || seen == pool.regions)
             pthread_cond_wait(&pool.wake, &pool.lock);
         region *r = pool.current;
-        int worker = pool.wanted--; /* the caller is worker 0 */
+        seen = pool.regions;
         pool.inside++;
         pthread_mutex_unlock(&pool.lock);
         work(r, worker);
@@ -75,7 +88,7 @@ static void reset_in_child(void)
     pthread_mutex_init(&pool.lock, NULL);
     pthread_cond_init(&pool.wake, NULL);
     pthread_cond_init(&pool.done, NULL);
-    pool.workers = pool.wanted = pool.inside = 0;
+    pool.workers = pool.open = pool.inside = 0;
     pool.current = NULL;
 }
 
@@ -90,7 +103,7 @@ static void start_workers(int count)
     pthread_once(&once, register_fork_handler);
     while (pool.workers < count) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, worker_main, NULL) != 0)
+        if (pthread_create(&thread, NULL, worker_main, (void *)(intptr_t)(pool.workers + 1)) != 0)
             return;
         pthread_detach(thread);
         pool.workers++;
@@ -110,7 +123,7 @@ static void relax(void)
 static void wait_for_workers(void)
 {
     pthread_mutex_lock(&pool.lock);
-    pool.wanted = 0; /* who has not woken by now is not needed */
+    pool.open = 0; /* who has not woken by now is not needed */
     pthread_mutex_unlock(&pool.lock);
     for (int i = 0; i < TURNS && atomic_load_explicit(&pool.inside, memory_order_relaxed) > 0; i++)
         relax();
@@ -122,7 +135,6 @@ static void wait_for_workers(void)
 
 void threads_run(int threads, idx tasks, threads_task *task, const void *context)
 {
-    region r = {.task = task, .context = context, .tasks = tasks, .next = 0};
     if (threads > tasks)
         threads = (int)tasks;
     if (threads <= 1 || pthread_mutex_trylock(&pool.owner) != 0) {
@@ -130,10 +142,17 @@ void threads_run(int threads, idx tasks, threads_task *task, const void *context
             task(context, i, 0);
         return;
     }
+    region r;
+    r.task = task, r.context = context, r.shares = threads;
+    for (int i = 0; i < threads; i++) {
+        r.share[i].next = tasks * i / threads;
+        r.share[i].end = tasks * (i + 1) / threads;
+    }
     pthread_mutex_lock(&pool.lock);
     start_workers(threads - 1);
     pool.current = &r;
-    pool.wanted = threads - 1 < pool.workers ? threads - 1 : pool.workers;
+    pool.open = threads;
+    pool.regions++;
     pthread_cond_broadcast(&pool.wake);
     pthread_mutex_unlock(&pool.lock);
 

@@ -1,4 +1,4 @@
-/* threads.h -- a small pool: tasks of one region are handed out by a counter, the caller works too. */
+/* threads.h -- a small pool: each worker has a share of a region's tasks and takes from the others' when it is done; the caller works too. */
 #ifndef FASTCONV_THREADS_H
 #define FASTCONV_THREADS_H
 

@@ -8,14 +8,14 @@ typedef struct {
     lattice lat;
 } NAME(task);
 
-/* rows: of the result, in one group. Tasks are ordered so that neighbours share their source. */
+/* rows: of the result, in one group. */
 static NAME(task) NAME(task_decode)(const conv_plan *plan, idx task)
 {
     NAME(task) t = {0};
-    idx m_chunk = task % plan->m_chunks;
-    task /= plan->m_chunks;
-    t.chunk = task % plan->chunks;
-    task /= plan->chunks;
+    const idx both = plan->chunks * plan->m_chunks, of_both = task % both;
+    const idx m_chunk = plan->rows_first ? of_both / plan->chunks : of_both % plan->m_chunks;
+    t.chunk = plan->rows_first ? of_both % plan->chunks : of_both / plan->m_chunks;
+    task /= both;
     t.group = task % plan->p.groups;
     task /= plan->p.groups;
     t.phase_w = task % plan->phases_w;
