@@ -156,6 +156,8 @@ typedef struct {
 
 int conv_problem_regions(const conv_problem *p, conv_regions *r); /* whether it pays to solve them one by one */
 void conv_region(const conv_problem *p, const conv_regions *r, int row, int column, conv_problem *small, conv_span *h, conv_span *w);
+/* Rows of so many bytes from planes to planes; pitches in bytes. */
+void conv_part_move(const void *from, idx from_plane, idx from_row, void *to, idx to_plane, idx to_row, idx planes, idx rows, idx bytes);
 
 /* Whether no value is infinite or NaN: times the zeros of padding those are NaN, and nothing may be left out. */
 int conv_finite(conv_dtype dtype, idx count, const void *values);

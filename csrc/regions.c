@@ -4,9 +4,16 @@
 #include "kernels.h"
 #include "lattices.h"
 
-#define REGIONS_SHARE 0.6   /* of the multiplications at most that are left where regions are solved */
+#define REGIONS_SHARE 0.9   /* of the multiplications at most that are left where regions are solved, */
+#define REGIONS_GAIN 0.85   /* and of the cycles */
+#define REGIONS_OUTSIDE 0.2 /* of an axis's pairs of outputs and taps at least that lie in padding, where it is cut */
 #define REGIONS_WORK 1e6    /* FLOPs in the time that a region's plan takes, for an image */
 #define REGIONS_COPY 64     /* FLOPs in the time that an element of its weights is copied and packed: measured */
+#define REGION_CYCLES 4000  /* to plan one and to make its arrays: measured */
+#define COPY_CYCLES 0.6     /* to copy an element of its source, weights or results: measured */
+#define COPY_FAR 1.5        /* where these have more than so many bytes, whose pages are new each time: measured */
+#define COPY_FAR_BYTES 6291456
+#define COPY_ROW 6          /* to copy a row that is not as long as its plane's: measured */
 
 /* The pairs of an output and a tap that meet, of all pairs. */
 static double axis_share(const conv_axis *axis)
@@ -69,8 +76,9 @@ static void axis_cuts(const conv_axis *axis, idx kernel, int padded, axis_cut *c
 /* Whether much of an axis's windows lies in padding. A strided gradient is not cut: its outputs have taps of their own anyway. */
 static int axis_padded(const conv_problem *p, const conv_axis *axis, idx stride, idx pads)
 {
-    const double outside = p->pass == CONV_FWD ? (double)pads : (double)(axis->grid - axis->size), least = (1 - REGIONS_SHARE) / 2;
-    return axis->grid > 1 && outside > least * (double)(stride * axis->grid) && (p->pass == CONV_FWD || stride == 1) && axis_share(axis) < 1 - least;
+    const double outside = p->pass == CONV_FWD ? (double)pads : (double)(axis->grid - axis->size);
+    return axis->grid > 1 && outside > REGIONS_OUTSIDE * (double)(stride * axis->grid) && (p->pass == CONV_FWD || stride == 1) &&
+           axis_share(axis) < 1 - REGIONS_OUTSIDE;
 }
 
 /* Pairs of outputs and taps that are left, and the taps of all runs together. */
@@ -95,47 +103,6 @@ static conv_axis problem_axis(const conv_problem *p, int vertical)
                         : axis_fwd(p->iw, p->ow, p->kw, p->stride_w, p->dil_w, p->pad_left);
     return vertical ? axis_bwd_data(p->ih, p->oh, p->kh, p->stride_h, p->dil_h, p->pad_top, p->pad_bottom, 0, 0)
                     : axis_bwd_data(p->iw, p->ow, p->kw, p->stride_w, p->dil_w, p->pad_left, p->pad_right, 0, 0);
-}
-
-/* Whether the whole is solved without padding anyway, in the time of no more than so many FLOPs of an image: regions come to half of the peak. */
-static int spares_padding(const conv_problem *p, double work)
-{
-    conv_plan plan;
-    if (p->pass != CONV_BWD_DATA || conv_plan_init(&plan, p, 1) != CONV_OK || conv_plan_algorithm(&plan) != CONV_COL2IM)
-        return 0;
-    return conv_plan_cycles(&plan) / (double)p->n * 2 * plan.kernels->set[p->dtype]->lanes <= work;
-}
-
-int conv_problem_regions(const conv_problem *p, conv_regions *r)
-{
-    const idx outputs = p->pass == CONV_FWD ? p->oh * p->ow : p->ih * p->iw;
-    const double channels = (double)(p->groups * p->ic * p->oc);
-    const double work = 2.0 * channels * (double)outputs * (double)(p->kh * p->kw); /* of an image and whole windows */
-    if (work < 2 * REGIONS_WORK || p->pad_mode != CONV_ZEROS || p->algorithm != CONV_AUTO || p->pass == CONV_BWD_WEIGHTS ||
-        p->layout != CONV_IMAGES || p->n == 0)
-        return 0;
-    const conv_axis h = problem_axis(p, 1), w = problem_axis(p, 0);
-    const int tall = axis_padded(p, &h, p->stride_h, p->pad_top + p->pad_bottom), wide = axis_padded(p, &w, p->stride_w, p->pad_left + p->pad_right);
-    if (!tall && !wide)
-        return 0;
-    axis_cut rows[REGIONS_WAYS], columns[REGIONS_WAYS];
-    axis_cuts(&h, p->kh, tall, rows);
-    axis_cuts(&w, p->kw, wide, columns);
-    double least = REGIONS_SHARE * work;
-    r->rows = 0;
-    for (int i = 0; i < REGIONS_WAYS; i++) {
-        const axis_cut *const a = rows + i, *const b = columns + i;
-        const cut_sum sum_h = cut_sums(a), sum_w = cut_sums(b);
-        const double copies = REGIONS_COPY * channels * sum_h.taps * sum_w.taps;
-        const double all = 2 * channels * sum_h.left * sum_w.left + REGIONS_WORK * (double)(a->count * b->count) + copies;
-        if (a->count > REGIONS_MOST || b->count > REGIONS_MOST || all >= least)
-            continue;
-        least = all;
-        *r = (conv_regions){.rows = a->count, .columns = b->count, .tall = tall, .wide = wide};
-        memcpy(r->h, a->runs, sizeof r->h);
-        memcpy(r->w, b->runs, sizeof r->w);
-    }
-    return r->rows > 0 && !spares_padding(p, least);
 }
 
 /* The part of an axis that a region is: which of the source, and the padding that is left. */
@@ -182,4 +149,94 @@ void conv_region(const conv_problem *p, const conv_regions *r, int row, int colu
         small->dil_h = 1;
     if (small->kw == 1)
         small->dil_w = 1;
+}
+
+/* The regions that leave least to multiply; whether that is less than the whole. */
+static int least_regions(const conv_problem *p, conv_regions *r)
+{
+    const idx outputs = p->pass == CONV_FWD ? p->oh * p->ow : p->ih * p->iw;
+    const double channels = (double)(p->groups * p->ic * p->oc);
+    const double work = 2.0 * channels * (double)outputs * (double)(p->kh * p->kw); /* of an image and whole windows */
+    if (work < 2 * REGIONS_WORK || p->pad_mode != CONV_ZEROS || p->algorithm != CONV_AUTO || p->pass == CONV_BWD_WEIGHTS ||
+        p->layout != CONV_IMAGES || p->n == 0)
+        return 0;
+    const conv_axis h = problem_axis(p, 1), w = problem_axis(p, 0);
+    const int tall = axis_padded(p, &h, p->stride_h, p->pad_top + p->pad_bottom), wide = axis_padded(p, &w, p->stride_w, p->pad_left + p->pad_right);
+    if (!tall && !wide)
+        return 0;
+    axis_cut rows[REGIONS_WAYS], columns[REGIONS_WAYS];
+    axis_cuts(&h, p->kh, tall, rows);
+    axis_cuts(&w, p->kw, wide, columns);
+    double least = REGIONS_SHARE * work;
+    r->rows = 0;
+    for (int i = 0; i < REGIONS_WAYS; i++) {
+        const axis_cut *const a = rows + i, *const b = columns + i;
+        const cut_sum sum_h = cut_sums(a), sum_w = cut_sums(b);
+        const double copies = REGIONS_COPY * channels * sum_h.taps * sum_w.taps;
+        const double all = 2 * channels * sum_h.left * sum_w.left + REGIONS_WORK * (double)(a->count * b->count) + copies;
+        if (a->count > REGIONS_MOST || b->count > REGIONS_MOST || all >= least)
+            continue;
+        least = all;
+        *r = (conv_regions){.rows = a->count, .columns = b->count, .tall = tall, .wide = wide};
+        memcpy(r->h, a->runs, sizeof r->h);
+        memcpy(r->w, b->runs, sizeof r->w);
+    }
+    return r->rows > 0;
+}
+
+/* Cycles of an example by the plan of a call; none without taps. */
+static double example_cycles(const conv_problem *p)
+{
+    conv_problem one = *p;
+    conv_plan plan;
+    one.n = 1;
+    one.packed = 0;
+    return p->kh > 0 && p->kw > 0 && conv_plan_init(&plan, &one, 1) == CONV_OK ? conv_plan_cycles(&plan) : 0;
+}
+
+/* Cycles to copy a part of all planes. */
+static double copy_cycles(const conv_problem *p, const conv_regions *r, idx planes, idx rows, idx columns)
+{
+    const double lines = (double)(p->groups * planes) * (double)rows, elements = lines * (double)columns;
+    return elements * (elements * (double)dtype_bytes(p->dtype) > COPY_FAR_BYTES ? COPY_FAR : COPY_CYCLES) + (r->wide ? COPY_ROW * lines : 0);
+}
+
+/* Of an example. */
+static double regions_cycles(const conv_problem *p, const conv_regions *r)
+{
+    const int forward = p->pass == CONV_FWD;
+    double cycles = 0;
+    for (int row = 0; row < r->rows; row++)
+        for (int column = 0; column < r->columns; column++) {
+            conv_problem small;
+            conv_span h, w;
+            conv_region(p, r, row, column, &small, &h, &w);
+            cycles += REGION_CYCLES + example_cycles(&small) + copy_cycles(p, r, p->ic * p->oc, max_idx(0, small.kh), max_idx(0, small.kw)) +
+                      copy_cycles(p, r, forward ? p->ic : p->oc, h.from_end - h.from, w.from_end - w.from) +
+                      copy_cycles(p, r, forward ? p->oc : p->ic, h.to_end - h.to, w.to_end - w.to);
+        }
+    return cycles;
+}
+
+int conv_problem_regions(const conv_problem *p, conv_regions *r)
+{
+    return least_regions(p, r) && regions_cycles(p, r) < REGIONS_GAIN * example_cycles(p);
+}
+
+void conv_part_move(const void *from, idx from_plane, idx from_row, void *to, idx to_plane, idx to_row, idx planes, idx rows, idx bytes)
+{
+    if (from_row == bytes && to_row == bytes) {
+        bytes *= rows;
+        rows = 1;
+    }
+    for (idx plane = 0; plane < planes; plane++)
+        for (idx row = 0; row < rows; row++) {
+            const char *const a = (const char *)from + plane * from_plane + row * from_row;
+            char *const b = (char *)to + plane * to_plane + row * to_row;
+            if (bytes >= 4 * ALIGNMENT)
+                memcpy(b, a, (size_t)bytes);
+            else
+                for (idx i = 0; i < bytes; i += 4) /* of the rows of a kernel: a call would take longer */
+                    memcpy(b + i, a + i, 4);
+        }
 }

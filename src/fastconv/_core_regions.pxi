@@ -46,14 +46,39 @@ cdef class Region:
         init_plan(&plan, &self.p)
         return conv_plan_cycles(&plan)
 
-    cdef cnp.ndarray kernel(self, kernels):
-        return np.ascontiguousarray(kernels[:, :, self.tall.tap : self.tall.tap_end, self.wide.tap : self.wide.tap_end])
+    cdef cnp.ndarray kernel(self, cnp.ndarray kernels):
+        return part_of(kernels, self.tall.tap, self.tall.tap_end, self.wide.tap, self.wide.tap_end)
 
-    cdef cnp.ndarray source(self, sources):
-        return np.ascontiguousarray(sources[:, :, self.tall.source : self.tall.source_end, self.wide.source : self.wide.source_end])
+    cdef cnp.ndarray source(self, cnp.ndarray sources):
+        return part_of(sources, self.tall.source, self.tall.source_end, self.wide.source, self.wide.source_end)
 
-    cdef cnp.ndarray outputs(self, array):
-        return array[:, :, self.tall.to : self.tall.to_end, self.wide.to : self.wide.to_end]
+    cdef cnp.ndarray outputs(self, cnp.ndarray array):
+        return part_of(array, self.tall.to, self.tall.to_end, self.wide.to, self.wide.to_end)
+
+
+cdef void move(cnp.ndarray part, cnp.ndarray whole, idx top, idx left, bint back):
+    """Rows and columns of all planes of `whole`, as many as `part` has, to `part` or back; both of four axes, rows side by side."""
+    cdef idx planes = cnp.PyArray_DIM(part, 0) * cnp.PyArray_DIM(part, 1), rows = cnp.PyArray_DIM(part, 2)
+    cdef idx bytes = cnp.PyArray_DIM(part, 3) * cnp.PyArray_ITEMSIZE(part)
+    cdef idx row = cnp.PyArray_STRIDE(whole, 2)
+    cdef idx plane = cnp.PyArray_STRIDE(whole, 1 if cnp.PyArray_DIM(whole, 1) > 1 else 0)  # that of one plane means nothing
+    cdef char *there = cnp.PyArray_BYTES(whole) + top * row + left * cnp.PyArray_ITEMSIZE(whole)
+    cdef char *here = cnp.PyArray_BYTES(part)
+    with nogil:
+        if back:
+            conv_part_move(here, rows * bytes, bytes, there, plane, row, planes, rows, bytes)
+        else:
+            conv_part_move(there, plane, row, here, rows * bytes, bytes, planes, rows, bytes)
+
+
+cdef cnp.ndarray part_of(cnp.ndarray whole, idx top, idx bottom, idx left, idx right):
+    cdef cnp.npy_intp shape[4]
+    shape[:] = [cnp.PyArray_DIM(whole, 0), cnp.PyArray_DIM(whole, 1), bottom - top, right - left]
+    if shape[2] == cnp.PyArray_DIM(whole, 2) and shape[3] == cnp.PyArray_DIM(whole, 3) and cnp.PyArray_ISCARRAY_RO(whole):
+        return whole
+    cdef cnp.ndarray part = empty(4, shape, cnp.PyArray_TYPE(whole))
+    move(part, whole, top, left, False)
+    return part
 
 
 cdef list regions_of(conv_problem *p, conv_regions *regions):
@@ -90,24 +115,27 @@ cdef void solve(list regions, conv_problem *p, cnp.ndarray x, cnp.ndarray kernel
     """Region by region: parts of x, of the weights, or of what a plan packed of them, and of `other` are copied, and the result to its place."""
     cdef bint forward = p.pass_ == CONV_FWD
     cdef Region region
+    cdef cnp.npy_intp extent[4]
+    extent[:] = [p.n, p.groups * (p.oc if forward else p.ic), p.oh if forward else p.ih, p.ow if forward else p.iw]
+    cdef cnp.ndarray results = y.reshape((extent[0], extent[1], extent[2], extent[3]))
+    cdef cnp.ndarray others = None if other is None else other.reshape((extent[0], extent[1], extent[2], extent[3]))
+    cdef cnp.ndarray sources = x.reshape((p.n, -1, p.ih if forward else p.oh, p.iw if forward else p.ow))
     cdef cnp.ndarray source, kernel, result, beside = None
-    shape = (p.n, p.groups * (p.oc if forward else p.ic), p.oh if forward else p.ih, p.ow if forward else p.iw)
-    sources = x.reshape((p.n, -1, p.ih if forward else p.oh, p.iw if forward else p.ow))
-    results, others = y.reshape(shape), None if other is None else other.reshape(shape)
     for region in regions:
-        part = region.outputs(results)
         if others is not None:
-            beside = np.ascontiguousarray(region.outputs(others))
+            beside = region.outputs(others)
         if region.empty():
-            part[...] = no_sums(p, b, beside)
+            results[:, :, region.tall.to : region.tall.to_end, region.wide.to : region.wide.to_end] = no_sums(p, b, beside)
             continue
-        source, result = region.source(sources), np.empty_like(part, order="C")
+        source = region.source(sources)
+        extent[2:] = [region.tall.to_end - region.tall.to, region.wide.to_end - region.wide.to]
+        result = empty(4, extent, cnp.PyArray_TYPE(y))
         if region.packed is not None:
             region.packed.run(cnp.PyArray_DATA(source), b, cnp.PyArray_DATA(result), beside)
         else:
             kernel = region.kernel(kernels)
             run_whole(&region.p, cnp.PyArray_DATA(source), cnp.PyArray_DATA(kernel), b, cnp.PyArray_DATA(result), None, beside)
-        part[...] = result
+        move(result, results, region.tall.to, region.wide.to, True)
 
 
 cdef object no_sums(conv_problem *p, cnp.ndarray b, cnp.ndarray beside):
