@@ -35,7 +35,7 @@ static inline const machine_costs *machine_of(const conv_plan *plan)
     };
     static const machine_costs wide = {
         .far_line = 0.4, .gemm_run = 44, .weights_pack = 1, .channels_task = 400, .channels_few = 1.3, .stencil_loads = 1.9, .stencil = 0.9,
-        .slide_line = 3, .planes_turn = 11, .planes_near = 1.5, .winograd_line = 4,
+        .slide_line = 3, .planes_turn = 11.5, .planes_near = 1, .winograd_line = 4,
     };
     return small_tiles(plan) ? &small : &wide;
 }
