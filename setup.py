@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -15,10 +17,10 @@ from setuptools.errors import CCompilerError
 CORE = ["problem", "trim", "regions", "plan", "forward", "channels", "col2im", "planes", "batch", "transforms", "whole", "scale",
         "backward", "run", "operators", "band", "cpu", "threads"]
 X86 = "-mprefer-vector-width=512 -mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma"
-TARGETS = {
-    "generic": {"machines": None, "flags": ""},
-    "avx2": {"machines": {"x86_64", "AMD64"}, "flags": "-mavx2 -mfma"},
+TARGETS = {  # what takes longest to compile comes first
     "avx512": {"machines": {"x86_64", "AMD64"}, "flags": X86},
+    "avx2": {"machines": {"x86_64", "AMD64"}, "flags": "-mavx2 -mfma"},
+    "generic": {"machines": None, "flags": ""},
     "neon": {"machines": {"aarch64", "arm64"}, "flags": ""},
 }
 # gnu11 with contraction is what gives fused multiply-adds; -std=c11 gives none. No -ffast-math, no -march=native.
@@ -28,19 +30,23 @@ HEADERS = [str(path) for path in Path("csrc").rglob("*.h")]
 
 
 class build_ext_targets(build_ext):
-    """Compiles each target with flags of its own; one that the compiler refuses is left out with a printed line."""
+    """Compiles each target with flags of its own, side by side; one that the compiler refuses is left out with a printed line."""
 
     def build_extension(self, ext: Extension) -> None:
-        for name, target in TARGETS.items():
-            if target["machines"] and platform.machine() not in target["machines"]:
-                continue
+        def compiled(name: str) -> list[str]:
             try:
-                ext.extra_objects += self.compiler.compile(
+                return self.compiler.compile(
                     [f"csrc/target/{name}.c"], output_dir=self.build_temp, include_dirs=["csrc"],
-                    extra_postargs=FLAGS + shlex.split(target["flags"]), depends=HEADERS)
-                ext.define_macros.append((f"FASTCONV_HAVE_{name.upper()}", "1"))
+                    extra_postargs=FLAGS + shlex.split(TARGETS[name]["flags"]), depends=HEADERS)
             except CCompilerError as error:
                 print(f"fastconv: built without {name}: {error}")
+                return []
+
+        names = [name for name, target in TARGETS.items() if not target["machines"] or platform.machine() in target["machines"]]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # each takes minutes
+            for name, objects in zip(names, pool.map(compiled, names)):
+                ext.extra_objects += objects
+                ext.define_macros += [(f"FASTCONV_HAVE_{name.upper()}", "1")] if objects else []
         super().build_extension(ext)
 
 
