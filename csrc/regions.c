@@ -1,8 +1,7 @@
 /* regions -- outputs that meet the same few taps: where most of every window lies in zero padding, each region is a problem of its own. */
 #include <string.h>
 
-#include "kernels.h"
-#include "lattices.h"
+#include "axes.h"
 
 #define REGIONS_SHARE 0.9   /* of the multiplications at most that are left where regions are solved, */
 #define REGIONS_GAIN 0.85   /* and of the cycles */

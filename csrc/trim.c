@@ -1,7 +1,7 @@
 /* trim -- taps that meet nothing but zero padding, whatever the output, are no part of the problem that is solved. */
 #include <string.h>
 
-#include "lattices.h"
+#include "axes.h"
 
 /* Drops taps at either end of an axis with the padding that they needed, so that outputs stay where they are; how many before the first
  * that is left. */

@@ -26,7 +26,7 @@ fi
 
 [ $# -gt 0 ] || set -- tests/test_conv.py tests/test_functional.py tests/test_arguments.py tests/test_footprint.py \
     tests/test_threads.py tests/test_properties.py tests/test_nn.py tests/test_fft.py tests/test_batch_last.py tests/test_plan.py \
-    tests/test_branches.py tests/test_operators.py
+    tests/test_branches.py tests/test_operators.py tests/test_regions.py tests/test_workspace.py
 # The sanitizer's allocator has to come before Python's. Leaks are not looked for: an interpreter never frees everything.
 export PYTHONPATH="$work/src" PYTHONMALLOC=malloc
 export ASAN_OPTIONS="detect_leaks=0:${ASAN_OPTIONS:-}"
