@@ -39,9 +39,12 @@ EDGES = parse("""
     n1ic2oc3_ih41iw1000kh1kw9pw4_circular
 """)
 
+# Far more padding than image.
+PADDED = parse("n1ic16oc8_ih2iw8kh3ph1pw20000  n1g16ic16oc16_ih3iw8kh3sh2ph1pw9000  n1ic3oc4_iw9kw5pw30000")
+
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("problem", CATALOGUE, ids=str)
+@pytest.mark.parametrize("problem", CATALOGUE + PADDED, ids=str)
 def test_fwd(problem: Problem, algorithm: str, isa: str, dtype: str) -> None:
     y = forward(fc, problem, problem.arrays(dtype), algorithm)
     if y is None:

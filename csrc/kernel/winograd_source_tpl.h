@@ -106,7 +106,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_down)(const int 
                                                                       const REAL *const *row, idx pitch, idx x0,
                                                                       idx width)
 {
-    const idx lo = max_idx(0, -x0), hi = max_idx(lo, min_idx(width, w->lat->w.size - x0));
+    const idx lo = min_idx(width, max_idx(0, -x0)), hi = max_idx(lo, min_idx(width, w->lat->w.size - x0));
     const int modes = w->src.mode != CONV_ZEROS; /* whose padding has values */
     const REAL *from[WINOGRAD_MOST], *last = NULL;
     for (int i = 0; i < ah; i++) {
