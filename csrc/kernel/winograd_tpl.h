@@ -183,22 +183,22 @@ static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx 
 {
     const winograd_shape *s = &w->shape;
     const idx terms = winograd_terms(s->k), channels = w->lat->source_channels;
-    const int nr = nv * LANES, highest = NAME(tile_rows)(nv);
-    int height;
+    const int nr = nv * LANES;
+    const even_tiles tiles = tiles_of(rows, ceil_div(rows, NAME(tile_rows)(nv)));
     NAME(tile_run) *const run = NAME(tile_of)(nv, NAME(ROWS_A), NAME(PANEL_B));
     for (idx f = 0; f < s->frequencies; f++) {
         const winograd_span span = winograd_span_of(s, f / s->w.points, f % s->w.points);
         const idx first = span.first * channels, k = span.end * channels - first;
         if (k == 0)
             NAME(zero_run)(w->m + f * w->lay.next_m, rows * nr);
-        for (idx m = 0; k > 0 && m < rows; m += height) {
+        for (idx m = 0, height; k > 0 && m < rows; m += height) {
             const NAME(tile_args) t = {.k = k, .kblock = terms, .a = u + f * w->lay.next_u + m * w->lay.ldu + first,
                                        .lda = w->lay.ldu, .b = v + f * w->lay.next_v + first * nr,
                                        .out = w->m + f * w->lay.next_m + m * nr, .ldout = nr};
-            height = (int)ceil_div(rows - m, ceil_div(rows - m, highest));
+            height = tiles.height + (m < tiles.higher * (tiles.height + 1));
             if (afar)
                 NAME(call_lines)(m + height < rows ? t.a + height * t.lda : u + (f + 1) * w->lay.next_u, height * t.lda);
-            run(&t, height);
+            run(&t, (int)height);
         }
     }
 }
