@@ -183,14 +183,14 @@ static int least_regions(const conv_problem *p, conv_regions *r)
     return r->rows > 0;
 }
 
-/* Cycles of an example by the plan of a call; none without taps. */
+/* Cycles of an example by the plan of a call. */
 static double example_cycles(const conv_problem *p)
 {
     conv_problem one = *p;
     conv_plan plan;
     one.n = 1;
     one.packed = 0;
-    return p->kh > 0 && p->kw > 0 && conv_plan_init(&plan, &one, 1) == CONV_OK ? conv_plan_cycles(&plan) : 0;
+    return conv_plan_init(&plan, &one, 1) == CONV_OK ? conv_plan_cycles(&plan) : 0;
 }
 
 /* Cycles to copy a part of all planes. */
@@ -210,9 +210,10 @@ static double regions_cycles(const conv_problem *p, const conv_regions *r)
             conv_problem small;
             conv_span h, w;
             conv_region(p, r, row, column, &small, &h, &w);
-            cycles += REGION_CYCLES + example_cycles(&small) + copy_cycles(p, r, p->ic * p->oc, max_idx(0, small.kh), max_idx(0, small.kw)) +
-                      copy_cycles(p, r, forward ? p->ic : p->oc, h.from_end - h.from, w.from_end - w.from) +
-                      copy_cycles(p, r, forward ? p->oc : p->ic, h.to_end - h.to, w.to_end - w.to);
+            cycles += REGION_CYCLES + copy_cycles(p, r, forward ? p->oc : p->ic, h.to_end - h.to, w.to_end - w.to);
+            if (small.kh > 0 && small.kw > 0) /* else nothing but the bias */
+                cycles += example_cycles(&small) + copy_cycles(p, r, p->ic * p->oc, small.kh, small.kw) +
+                          copy_cycles(p, r, forward ? p->ic : p->oc, h.from_end - h.from, w.from_end - w.from);
         }
     return cycles;
 }
