@@ -16,6 +16,7 @@ typedef struct {
     double stencil_loads; /* share of a vector's load, anywhere in a row: two where it crosses lines, as half of the short vectors do and nearly all long ones */
     double stencil;       /* share of all */
     double slide_line;    /* a line of planes that the second-level cache keeps */
+    double slide_far;     /* a line from memory or to it, a strip's from every row */
     double planes_turn;   /* a vector that is turned, with its load and its store; the shuffles of long ones go one by one */
     double planes_near;   /* share: products from the second-level cache, of long vectors a line for each */
     double winograd_line; /* a line of transformed kernels that no cache keeps */
@@ -31,11 +32,11 @@ static inline const machine_costs *machine_of(const conv_plan *plan)
 {
     static const machine_costs small = {
         .far_line = 1, .gemm_run = 22, .weights_pack = 1.5, .channels_task = 800, .channels_few = 1.15, .stencil_loads = 1.45, .stencil = 1,
-        .slide_line = 6, .planes_turn = 6.5, .planes_near = 1.1, .winograd_line = 0,
+        .slide_line = 6, .slide_far = 25, .planes_turn = 6.5, .planes_near = 1.1, .winograd_line = 0,
     };
     static const machine_costs wide = {
         .far_line = 0.4, .gemm_run = 44, .weights_pack = 1, .channels_task = 400, .channels_few = 1.3, .stencil_loads = 1.9, .stencil = 0.9,
-        .slide_line = 3, .planes_turn = 11.5, .planes_near = 1, .winograd_line = 4,
+        .slide_line = 3, .slide_far = 11, .planes_turn = 11.5, .planes_near = 1, .winograd_line = 4,
     };
     return small_tiles(plan) ? &small : &wide;
 }

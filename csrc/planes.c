@@ -114,7 +114,6 @@ const conv_algorithm stencil_algorithm = {
 #define SLIDE_COLUMNS 16384
 #define SLIDE_LONGEST 64  /* results that a source row meets */
 #define SLIDE_AGAIN 56    /* rows, of a kernel that walks down more than once: a strip stays in the first-level cache */
-#define SLIDE_LINE 25     /* cycles of a line from memory or to it, a strip's from every row: measured */
 #define SLIDE_TWICE 1.15  /* of the time, where several walks read planes that the first-level cache does not keep: measured */
 #define SLIDE_TALL 1.1 /* of the time with small tiles, where a source row meets five results and more: measured */
 #define SLIDE_TALLER 1.2 /* and where several walks share them */
@@ -194,7 +193,7 @@ static double slide_cost(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
     const slide_shape s = slide_shape_of(plan);
-    const double far = SLIDE_LINE * far_lines(plan, &lat), shuffles = lat.w.step > 1 ? 1.7 : 1; /* measured */
+    const double far = machine_of(plan)->slide_far * far_lines(plan, &lat), shuffles = lat.w.step > 1 ? 1.7 : 1; /* measured */
     const double plane = (double)lat.h.size * (double)lat.w.size + (double)lat.h.grid * (double)lat.w.grid;
     const double bytes = plane * (double)element_bytes(plan);
     const double lines = bytes > 2 * FIRST_CACHE ? machine_of(plan)->slide_line * bytes / ALIGNMENT : 0;
