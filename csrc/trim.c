@@ -62,13 +62,12 @@ int conv_finite(conv_dtype dtype, idx count, const void *values)
 void conv_trim_move(const conv_problem *p, const conv_trim *trim, const void *from, void *to, int spread)
 {
     const idx element = dtype_bytes(p->dtype), row = p->kw * element, kernel = p->kh * row;
-    const idx small_row = trim->p.kw * element, kernels = p->groups * p->oc * p->ic;
+    const idx small_row = trim->p.kw * element, small_kernel = trim->p.kh * small_row, kernels = p->groups * p->oc * p->ic;
     const idx first = trim->top * row + trim->left * element;
-    if (spread)
-        memset(to, 0, (size_t)(kernels * kernel));
-    for (idx k = 0; k < kernels; k++)
-        for (idx y = 0; y < trim->p.kh; y++) {
-            const idx large = k * kernel + first + y * row, small = (k * trim->p.kh + y) * small_row;
-            memcpy((char *)to + (spread ? large : small), (const char *)from + (spread ? small : large), (size_t)small_row);
-        }
+    if (!spread) {
+        conv_part_move((const char *)from + first, kernel, row, to, small_kernel, small_row, kernels, trim->p.kh, small_row);
+        return;
+    }
+    memset(to, 0, (size_t)(kernels * kernel));
+    conv_part_move(from, small_kernel, small_row, (char *)to + first, kernel, row, kernels, trim->p.kh, small_row);
 }

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from differences import central_difference
 
-import fastconv as fc
 from fastconv import nn
 
 RNG_SEED = 7
@@ -275,23 +274,6 @@ class TestState:
         assert len(model.state_dict()) == 4
 
 
-class TestParameter:
-    def test_assignment_keeps_shape_and_dtype(self) -> None:
-        parameter = nn.Parameter(np.zeros((2, 3), np.float32), "w")
-        parameter.data = np.ones((2, 3))
-        assert parameter.data.dtype == np.float32
-        assert parameter.data.all()
-        with pytest.raises(ValueError, match=r"w: expected shape \(2, 3\), got \(3, 2\)"):
-            parameter.data = np.ones((3, 2))
-        with pytest.raises(TypeError, match="complex"):
-            parameter.data = np.ones((2, 3), complex)
-
-    def test_gradient_has_the_dtype_of_the_data(self) -> None:
-        layer = nn.Linear(2, 2)
-        layer.backward(np.ones_like(layer(np.ones((1, 2), np.float64))))
-        assert layer.weight.grad.dtype == np.float32
-
-
 class TestSequential:
     def test_is_a_sequence(self) -> None:
         model = small_network()
@@ -370,18 +352,6 @@ def test_the_tree_of_modules() -> None:
     seen: list[nn.Module] = []
     assert model.apply(seen.append) is model
     assert [type(module).__name__ for module in seen] == ["Conv1d", "ReLU", "Conv1d", "ReLU", "Sequential", "Residual", "Sequential"]
-
-
-def test_functions_take_parameters() -> None:
-    layer, x = nn.Conv2d(2, 3, 3, rng=0), np.random.default_rng(0).standard_normal((1, 2, 5, 5), dtype=np.float32)
-    for mode in (True, False):
-        layer.train(mode)
-        np.testing.assert_array_equal(fc.conv2d(x, layer.weight, layer.bias), fc.conv2d(x, layer.weight.data, layer.bias.data))
-    assert np.shares_memory(np.asarray(layer.weight), layer.weight.data)
-    assert not np.shares_memory(np.array(layer.weight), layer.weight.data)
-    assert np.asarray(layer.weight, np.float64).dtype == np.float64
-    with pytest.raises(ValueError, match="copy"):
-        np.array(layer.weight, np.float64, copy=False)
 
 
 class Doubled(nn.Conv2d):

@@ -88,7 +88,7 @@ cdef extern from "conv.h" nogil:
     void conv_region(const conv_problem *p, const conv_regions *r, int row, int column, conv_problem *small, conv_span *h,
                      conv_span *w)
     void conv_part_move(const void *src, idx src_plane, idx src_row, void *dst, idx dst_plane, idx dst_row, idx planes, idx rows,
-                        idx bytes) nogil
+                        idx bytes)
     bint conv_finite(conv_dtype dtype, idx count, const void *values)
     conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)
     bint conv_plan_serves(const conv_plan *plan, const conv_problem *p)
