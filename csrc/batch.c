@@ -136,7 +136,7 @@ static double batch_weights_bytes(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const lattice lat = plan_lattice(plan, 0, 0);
-    return (double)batch_packed(plan, &lat) * (double)element_bytes(plan) + 2.0 * (double)(p->ic * p->kh * p->kw) * sizeof(idx) + ALIGNMENT;
+    return (double)batch_packed(plan, &lat) * (double)element_bytes(plan) + (double)(p->ic * p->kh * p->kw) * sizeof(idx) + ALIGNMENT;
 }
 
 const conv_algorithm batch_weights_algorithm = {

@@ -141,7 +141,11 @@ static inline double direct_lines(const conv_plan *plan, const lattice *lat, idx
 
 /* ---- batch: rows of images ---- */
 
-#define BATCH_ROWS (MR >= 14 ? 6 : 3) /* of dw, by four output channels: they, the rows and one of dy are registers */
+#define REGISTERS (MR >= 14 ? 32 : 16)
+
+/* Of dw, rows by four output channels, and so many channels by fewer rows: they, the rows and one of dy are registers. */
+#define BATCH_ROWS (MR >= 14 ? 6 : 3)
+#define BATCH_CHANNELS (MR >= 14 ? 5 : 4)
 
 /* Elements from one row of `images` to the next: whole lines, an odd number of them. */
 static inline idx batch_pitch(const conv_plan *plan, idx images)

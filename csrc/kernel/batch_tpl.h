@@ -99,11 +99,10 @@ __attribute__((always_inline)) static inline void NAME(batch_body)(const int M, 
     }
 }
 
-/* Rows of two vectors and of three that are registers. */
-#define BATCH_PAIRS min_idx(MR, MR * NV / 2)
-#define BATCH_TRIPLES min_idx(MR, MR * NV / 3)
+/* Rows by V vectors whose sums are registers beside what waits in others (tile_terms): V vectors, or where those are more, the rows; and one. */
+#define ROWS_BESIDE(V) ((V) * (V) + (V) < REGISTERS ? (REGISTERS - 1) / (V) - 1 : (REGISTERS - 1) / ((V) + 1))
+#define HIGHEST(V) (ROWS_BESIDE(V) < MR ? ROWS_BESIDE(V) : MR)
 
-/* One run of whole tiles, and one of single vectors. */
 #define BATCH_CASE(M) case M: if (M <= highest) NAME(batch_body)(M, V, t, m, m1, j, end, k0, k1); break;
 __attribute__((always_inline)) static inline void NAME(batch_heights)(const NAME(batch_point) *t, int height, const int V,
                                                                       const int highest, idx m, idx m1, idx j, idx end, idx k0, idx k1)
@@ -116,28 +115,40 @@ __attribute__((always_inline)) static inline void NAME(batch_heights)(const NAME
 
 typedef void NAME(batch_run)(const NAME(batch_point) *t, int height, idx m, idx m1, idx j, idx end, idx k0, idx k1);
 
-static void NAME(batch_ones)(const NAME(batch_point) *t, int height, idx m, idx m1, idx j, idx end, idx k0, idx k1)
-{
-    NAME(batch_heights)(t, height, 1, MR, m, m1, j, end, k0, k1);
-}
+#pragma GCC push_options
+#pragma GCC optimize("ira-region=one") /* as of other tiles (block_tpl.h) */
+#define BATCH_RUN(V)                                                                                                                   \
+    static void NAME(batch_##V)(const NAME(batch_point) *t, int height, idx m, idx m1, idx j, idx end, idx k0, idx k1)                 \
+    {                                                                                                                                  \
+        NAME(batch_heights)(t, height, V, HIGHEST(V), m, m1, j, end, k0, k1);                                                          \
+    }
+#if MR >= 14
+#define BATCH_WIDTHS CASES_8
+#else /* wider ones have too few rows for what they read */
+#define BATCH_WIDTHS(CASE) CASE(1) CASE(2) CASE(3)
+#endif
+BATCH_WIDTHS(BATCH_RUN)
+#pragma GCC pop_options
 
-static void NAME(batch_pairs)(const NAME(batch_point) *t, int height, idx m, idx m1, idx j, idx end, idx k0, idx k1)
-{
-    NAME(batch_heights)(t, height, 2, BATCH_PAIRS, m, m1, j, end, k0, k1);
-}
+/* By vectors of images. */
+static const struct {
+    NAME(batch_run) *run;
+    int highest;
+} NAME(batch_runs)[] = {{NULL, 0},
+#define BATCH_ENTRY(V) {NAME(batch_##V), HIGHEST(V)},
+BATCH_WIDTHS(BATCH_ENTRY)
+};
+#undef BATCH_ENTRY
+#undef BATCH_RUN
 
-static void NAME(batch_triples)(const NAME(batch_point) *t, int height, idx m, idx m1, idx j, idx end, idx k0, idx k1)
+/* Images [j, end) of a point, all rows, by tiles of `width` vectors. */
+static void NAME(batch_columns_run)(const NAME(batch_point) *t, idx width, idx j, idx end)
 {
-    NAME(batch_heights)(t, height, 3, BATCH_TRIPLES, m, m1, j, end, k0, k1);
-}
-
-/* Images [j, end) of a point, all rows. */
-static void NAME(batch_columns_run)(const NAME(batch_point) *t, NAME(batch_run) *run, idx highest, idx j, idx end)
-{
-    const idx high = even(t->rows, highest), whole = t->rows / high * high;
-    idx k0 = 0;
     if (j >= end)
         return;
+    NAME(batch_run) *const run = NAME(batch_runs)[width].run;
+    const idx high = even(t->rows, NAME(batch_runs)[width].highest), whole = t->rows / high * high;
+    idx k0 = 0;
     do {
         const idx k1 = min_idx(k0 + t->kblock, t->k);
         run(t, (int)high, 0, whole, j, end, k0, k1);
@@ -147,15 +158,13 @@ static void NAME(batch_columns_run)(const NAME(batch_point) *t, NAME(batch_run) 
     } while (k0 < t->k);
 }
 
-/* By three vectors of images, so that the fewest tiles are made, and by two where one would be left: a tile of one waits for
- * its sums. */
+/* By as few tiles as there can be, as wide as each other or by one vector less. */
 static void NAME(batch_point_run)(const NAME(batch_point) *t)
 {
-    const idx vectors = ceil_div(t->count, LANES), twos = vectors == 1 ? 0 : vectors % 3 == 1 ? 2 : vectors % 3 / 2;
-    const idx threes = (vectors - 2 * twos) / 3 * 3 * LANES, pairs = threes + 2 * twos * LANES;
-    NAME(batch_columns_run)(t, NAME(batch_triples), BATCH_TRIPLES, 0, threes);
-    NAME(batch_columns_run)(t, NAME(batch_pairs), BATCH_PAIRS, threes, pairs);
-    NAME(batch_columns_run)(t, NAME(batch_ones), MR, pairs, t->count);
+    const idx vectors = ceil_div(t->count, LANES), parts = ceil_div(vectors, (idx)(sizeof NAME(batch_runs) / sizeof *NAME(batch_runs)) - 1);
+    const idx wide = ceil_div(vectors, parts), narrow = wide - 1, wide_end = min_idx((vectors - narrow * parts) * wide * LANES, t->count);
+    NAME(batch_columns_run)(t, wide, 0, wide_end);
+    NAME(batch_columns_run)(t, narrow, wide_end, t->count);
 }
 
 /* The rows of a lattice's points that the taps of two runs meet: where they are from the point's first tap on, and the weights for

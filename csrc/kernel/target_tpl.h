@@ -2,8 +2,12 @@
  *
  * The includer defines ISA, VECTOR_BYTES, MR and NV; and LARGER_f32 and LARGER_f64 where one instruction gives a > b ? a : b;
  * likewise LOAD_FIRST_ where one loads the lanes before `count` and touches no others; LOAD_HALVES_ and STORE_HALVES_ where shuffles of two
- * vectors stay within their halves (vector_tpl.h, pieces).
+ * vectors stay within their halves (vector_tpl.h, pieces); HOLD where a vector is to wait in a register, which the compiler would rather read
+ * from memory for each of its uses.
  */
+#ifndef HOLD
+#define HOLD(v) ((void)0)
+#endif
 #define STENCIL_WIDE (MR >= 14 ? 8 : 4) /* vectors: two rows of them and the source are registers */
 
 /* A case for each height: what is inlined needs it as a constant, and a switch is what C has instead of a template argument. */

@@ -85,15 +85,22 @@ __attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, 
             av[i] = *(const REAL *)(near + far);
         }
         /* what there are fewer of waits in registers */
-        vec bv[4 * NV];
+        vec bv[4 * NV], wide[MR];
+#pragma GCC unroll 16
+        for (int i = 0; M < V && i < M; i++) {
+            wide[i] = av[i] - (vec){0}; /* the one way to say it that is an instruction */
+            HOLD(wide[i]);
+        }
 #pragma GCC unroll 16
         for (int v = 0; v < V; v++) {
             if (M < V)
                 __asm__ volatile("" : : : "memory");
             bv[v] = NAME(load)(row + v * LANES);
+            if (M > 1 && M < V)
+                HOLD(bv[v]);
 #pragma GCC unroll 16
             for (int i = 0; M < V && i < M; i++)
-                acc[i][v] += av[i] * bv[v];
+                acc[i][v] += wide[i] * bv[v];
         }
 #pragma GCC unroll 16
         for (int i = 0; M >= V && i < M; i++)

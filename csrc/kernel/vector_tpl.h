@@ -118,23 +118,39 @@ __attribute__((always_inline)) static inline void NAME(turn)(vec *r, const REAL 
     }
 }
 
-/* sums[i] = the sum of rows[i * LANES] and the LANES - 1 after it, i < count: LANES of them turned round and added up together, so that `sums`
- * has room for a whole vector at the end. */
+/* Sums of lanes that are `half` apart, of a and then of b; in every 128 bits by themselves where half is less, beyond which shuffles cost more. */
+__attribute__((always_inline)) static inline vec NAME(fold)(vec a, vec b, const int half)
+{
+    const int span = half >= (int)(16 / sizeof(REAL)) ? LANES : (int)(16 / sizeof(REAL));
+    const mask lane = NAME(iota)(), at = lane & (span / 2 - 1);
+    const mask from = (lane & -span) + 2 * at - (at & (half - 1)) + (lane & (span / 2)) * (2 * LANES / span);
+    return __builtin_shuffle(a, b, from) + __builtin_shuffle(a, b, from + half);
+}
+
+/* The sums of all lanes of r[i], i < n, in lane i. The order of additions is that of `sum`. */
+__attribute__((always_inline)) static inline vec NAME(fold_all)(vec *r, int n)
+{
+    const int parts = VECTOR_BYTES / 16; /* the folds leave i in lane i / parts of part i % parts */
+    const mask lane = NAME(iota)(), order = (lane & (parts - 1)) * (LANES / parts) + lane / parts;
+#pragma GCC unroll 4
+    for (int half = LANES / 2; half > 0; half /= 2, n = (n + 1) / 2)
+#pragma GCC unroll 8
+        for (int i = 0; i < (n + 1) / 2; i++)
+            r[i] = NAME(fold)(r[2 * i], r[2 * i + 1 < n ? 2 * i + 1 : 2 * i], half);
+    return __builtin_shuffle(r[0], order);
+}
+
+/* sums[i] = the sum of rows[i * LANES] and the LANES - 1 after it, i < count, a constant; `sums` has room for a whole vector at the end. */
 __attribute__((always_inline)) static inline void NAME(sum_each)(REAL *sums, const REAL *rows, const int count)
 {
+#pragma GCC unroll 16
     for (int first = 0; first < count; first += LANES) {
-        const REAL *from[LANES];
+        const int n = count - first < LANES ? count - first : LANES;
         vec r[LANES];
 #pragma GCC unroll 16
-        for (int i = 0; i < LANES; i++)
-            from[i] = rows + min_idx(first + i, count - 1) * LANES;
-        NAME(turn)(r, from, LANES);
-#pragma GCC unroll 4
-        for (int half = LANES / 2; half > 0; half /= 2)
-#pragma GCC unroll 8
-            for (int i = 0; i < half; i++)
-                r[i] += r[i + half];
-        NAME(store)(sums + first, r[0]);
+        for (int i = 0; i < n; i++)
+            r[i] = NAME(load)(rows + (first + i) * LANES);
+        NAME(store)(sums + first, NAME(fold_all)(r, n));
     }
 }
 

@@ -165,7 +165,13 @@ __attribute__((always_inline)) static inline void NAME(dot_step)(const int R, co
 __attribute__((noinline)) static void NAME(dot_add)(const NAME(dot_args) *t, const REAL *accumulators, int R, int C)
 {
     REAL sums[DOT_PRODUCTS(MR) + LANES];
-    NAME(sum_each)(sums, accumulators, R * C);
+    for (int first = 0; first < R * C; first += LANES) {
+        vec r[LANES];
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            r[i] = NAME(load)(accumulators + min_idx(first + i, R * C - 1) * LANES);
+        NAME(store)(sums + first, NAME(fold_all)(r, LANES));
+    }
     for (int j = 0; j < C; j++)
         for (int i = 0; i < R; i++) {
             REAL *dst = t->dst + j * t->dst_channel + i;

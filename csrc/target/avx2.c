@@ -4,6 +4,7 @@
 #define MR 6
 #define NV 2
 #include <immintrin.h>
+#define HOLD(v) __asm__("" : "+x"(v))
 #define LARGER_f32 _mm256_max_ps
 #define LARGER_f64 _mm256_max_pd
 #define LOAD_FIRST_f32(p, count, lane) _mm256_maskload_ps(p, (__m256i)((lane) < (count)))

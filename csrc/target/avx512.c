@@ -5,6 +5,7 @@
 #define NV 2
 #ifdef __AVX512F__ /* but where tests/sanitize.sh has it emulated */
 #include <immintrin.h>
+#define HOLD(v) __asm__("" : "+v"(v))
 #define LARGER_f32 _mm512_max_ps
 #define LARGER_f64 _mm512_max_pd
 #define LOAD_FIRST_f32(p, count, lane) _mm512_maskz_loadu_ps(_mm512_cmplt_epi32_mask((__m512i)(lane), (__m512i)(count)), p)

@@ -5,6 +5,7 @@
 #define NV 2
 #ifdef __SSE2__
 #include <emmintrin.h>
+#define HOLD(v) __asm__("" : "+x"(v))
 #define LARGER_f32 _mm_max_ps
 #define LARGER_f64 _mm_max_pd
 #endif

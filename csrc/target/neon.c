@@ -3,4 +3,5 @@
 #define VECTOR_BYTES 16
 #define MR 6
 #define NV 4
+#define HOLD(v) __asm__("" : "+w"(v))
 #include "../kernel/target_tpl.h"
