@@ -54,6 +54,13 @@ int conv_batch_pays(const conv_problem *p)
            (p->layout == CONV_BATCH_RESULT || gradient_follows(q));
 }
 
+#define LINEAR_BYTES 65536 /* of the source, which every tile passes through */
+
+int conv_batch_linear(const conv_problem *p)
+{
+    return p->n >= BATCH_LEAST && p->ic < DOTS_LEAST && p->oc < DOTS_LEAST && p->ic * conv_batch_row(p->n, dtype_bytes(p->dtype)) <= LINEAR_BYTES;
+}
+
 /* ---- fwd and bwd_data ---- */
 
 #define BATCH_TILE 50 /* cycles in which a tile begins and ends */

@@ -174,6 +174,8 @@ conv_algorithm_id conv_plan_algorithm(const conv_plan *plan);
 const char *conv_plan_reason(const conv_plan *plan);
 /* Of a forward problem that asks for a batch-last y: whether it is the faster layout, and gives the same bits. */
 int conv_batch_pays(const conv_problem *p);
+/* Whether matrices that lie batch-last are better multiplied as convolutions of images of one point than by matmul; the bits are the same. */
+int conv_batch_linear(const conv_problem *p);
 int conv_plan_kernel(const conv_plan *plan);
 /* Whether its kernel adds `other` (conv_run) where it stores: `y` may be `other` itself, each element of which is read before it is written. */
 int conv_plan_adds(const conv_plan *plan);
@@ -183,11 +185,11 @@ double conv_plan_cycles(const conv_plan *plan); /* of one core, by the cost mode
  * for each channel of dx as transposed convolutions have it (zero padding alone), and zero where `other`, NULL or an array like dx, is
  * not positive.  bwd_weights: (x, dy, NULL) -> dw. */
 void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b, const void *other, void *y, void *scratch);
-/* An array that lies batch-last, `rows` channels times points, as an array of images. */
 /* Bytes from one row of images to the next in an array that lies batch-last. */
 idx conv_batch_row(idx images, idx element);
-
+/* An array that lies batch-last, `rows` channels times points, as an array of images, and the other way. */
 void conv_batch_to_images(conv_dtype dtype, idx images, idx rows, const void *src, void *dst);
+void conv_images_to_batch(conv_dtype dtype, idx images, idx rows, const void *src, void *dst);
 void conv_bias_grad(const conv_problem *p, const void *dy, void *db);
 
 /* c (m, n) = act(a (m, k) b (k, n) + bias (n)); strides in elements, c's rows dense, a_row or a_col 1. */

@@ -42,6 +42,7 @@ typedef struct {
     void (*pack)(const conv_plan *plan, const void *w, void *packed); /* the weights of a plan that is kept */
     void (*bias_grad)(const conv_problem *p, const void *dy, void *db);
     void (*batch_to_images)(idx images, idx rows, const void *src, void *dst);
+    void (*images_to_batch)(idx images, idx rows, const void *src, void *dst);
     conv_task *matmul, *dots; /* of a matrix_product */
     double (*cross_entropy)(idx n, idx classes, const void *logits, const int64_t *labels, double divisor, void *grad);
     double (*peak)(idx count);

@@ -124,6 +124,11 @@ void conv_batch_to_images(conv_dtype dtype, idx images, idx rows, const void *sr
     cpu_kernels()->set[dtype]->batch_to_images(images, rows, src, dst);
 }
 
+void conv_images_to_batch(conv_dtype dtype, idx images, idx rows, const void *src, void *dst)
+{
+    cpu_kernels()->set[dtype]->images_to_batch(images, rows, src, dst);
+}
+
 static int matmul_threads(const matrix_product *p, int max_threads)
 {
     return 2.0 * (double)p->m * (double)p->n * (double)p->k < 4e6 ? 1 : max_threads;

@@ -24,21 +24,52 @@ static NAME(batch_rows) NAME(batch_source)(const conv_call *call, const NAME(tas
     return (NAME(batch_rows)){packed, width};
 }
 
-/* dst (image, row) of src (row, image), batch-last. */
+/* dst (image, row) of src (row, image), batch-last. An image of few rows is stored as a whole vector, whose end the next ones write over. */
 static void NAME(batch_to_images)(idx images, idx rows, const void *src_, void *dst_)
 {
-    const REAL *src = src_;
-    REAL *dst = dst_;
-    const idx pitch = line_pitch(images, sizeof(REAL));
+    const REAL *const src = src_;
+    REAL *const dst = dst_, *const end = dst + images * rows;
+    const idx pitch = line_pitch(images, sizeof(REAL)), last = max_idx(0, rows - LANES);
     for (idx n = 0; n < images; n += LANES)
         for (idx r = 0; r < rows; r += LANES) {
-            const idx first = rows >= LANES ? min_idx(r, rows - LANES) : r; /* the last square may begin earlier */
-            if (n + LANES <= images && rows >= LANES)
-                NAME(transpose)(dst + n * rows + first, rows, src + first * pitch + n, pitch);
-            else
-                for (idx i = n; i < min_idx(n + LANES, images); i++)
-                    for (idx j = r; j < min_idx(r + LANES, rows); j++)
-                        dst[i * rows + j] = src[j * pitch + i];
+            const idx first = min_idx(r, last); /* the last square may begin earlier */
+            const REAL *from[LANES];
+            vec square[LANES];
+            for (int i = 0; i < LANES; i++)
+                from[i] = src + min_idx(first + i, rows - 1) * pitch + n;
+            NAME(turn)(square, from, LANES);
+            REAL *to = dst + n * rows + first;
+            for (int i = 0; i < min_idx(LANES, images - n); i++, to += rows) {
+                if (to + LANES <= end)
+                    NAME(store)(to, square[i]);
+                else
+                    NAME(copy)(to, (const REAL *)&square[i], end - to);
+            }
+        }
+}
+
+/* dst (row, image), batch-last, of src (image, row). */
+static void NAME(images_to_batch)(idx images, idx rows, const void *src_, void *dst_)
+{
+    const REAL *const src = src_, *const end = src + images * rows;
+    REAL *const dst = dst_;
+    const idx pitch = line_pitch(images, sizeof(REAL)), last = max_idx(0, rows - LANES);
+    for (idx n = 0; n < images; n += LANES)
+        for (idx r = 0; r < rows; r += LANES) {
+            const idx first = min_idx(r, last);
+            const REAL *from[LANES];
+            REAL rest[LANES][LANES]; /* of images too near the end for a whole vector */
+            vec square[LANES];
+            for (int i = 0; i < LANES; i++) {
+                from[i] = src + min_idx(n + i, images - 1) * rows + first;
+                if (end - from[i] < LANES) {
+                    NAME(copy)(rest[i], from[i], end - from[i]);
+                    from[i] = rest[i];
+                }
+            }
+            NAME(turn)(square, from, LANES);
+            for (int i = 0; i < min_idx(LANES, rows - first); i++)
+                NAME(store)(dst + (first + i) * pitch + n, square[i]);
         }
 }
 

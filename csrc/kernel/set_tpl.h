@@ -54,6 +54,7 @@ static const kernel_set NAME(set) = {
     .pack = NAME(pack),
     .bias_grad = NAME(bias_grad_run),
     .batch_to_images = NAME(batch_to_images),
+    .images_to_batch = NAME(images_to_batch),
     .matmul = NAME(matmul_task),
     .dots = NAME(dots_task),
     .cross_entropy = NAME(cross_entropy_run),

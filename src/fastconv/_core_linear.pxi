@@ -35,10 +35,56 @@ cdef inline idx row_of(cnp.ndarray x):
     return conv_batch_row(cnp.PyArray_DIM(x, 0), cnp.PyArray_ITEMSIZE(x)) // cnp.PyArray_ITEMSIZE(x)
 
 
+cdef bint as_points(conv_problem *p, cnp.ndarray x, cnp.ndarray weight):
+    """Whether matrices that lie batch-last are better read as images of one point: the convolution of them then."""
+    cdef cnp.npy_intp[3] images = [cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(x, 1), 1]
+    cdef cnp.npy_intp[3] kernels = [cnp.PyArray_DIM(weight, 0), cnp.PyArray_DIM(weight, 1), 1]
+    begin(p, 1, True, images, kernels)
+    p.oh = p.ow = 1
+    p.pass_, p.dtype, p.layout = CONV_FWD, dtype_of(cnp.PyArray_TYPE(x)), CONV_BATCH_LAST
+    return conv_batch_linear(p)
+
+
+cdef cnp.ndarray as_batch(cnp.ndarray images, Workspace workspace):
+    """A dense matrix, batch-last."""
+    cdef cnp.ndarray a = workspace.batch_last(2, cnp.PyArray_DIMS(images), cnp.PyArray_TYPE(images))
+    conv_images_to_batch(dtype_of(cnp.PyArray_TYPE(a)), cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1), cnp.PyArray_DATA(images),
+                         cnp.PyArray_DATA(a))
+    return a
+
+
+cdef cnp.ndarray linear_points(conv_problem *p, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, bint relu, Workspace workspace):
+    cdef cnp.npy_intp[2] shape = [p.n, p.oc]
+    cdef cnp.ndarray y = workspace.batch_last(2, shape, cnp.PyArray_TYPE(x))
+    p.activation = CONV_RELU if relu else CONV_LINEAR
+    run_whole(p, cnp.PyArray_DATA(x), cnp.PyArray_DATA(weight), bias, cnp.PyArray_DATA(y), workspace, None)
+    return as_images(y, workspace)
+
+
+cdef tuple linear_points_backward(conv_problem *p, cnp.ndarray dy, cnp.ndarray x, cnp.ndarray weight, tuple need, bint through_relu,
+                                  Workspace workspace):
+    cdef cnp.ndarray turned = as_batch(dy, workspace), dx = None, dw = None, db = None
+    cdef int type_num = cnp.PyArray_TYPE(x)
+    need_input, need_weight, need_bias = need
+    if need_input:
+        dx = workspace.batch_last(2, cnp.PyArray_DIMS(x), type_num)
+        p.pass_ = CONV_BWD_DATA
+        run_whole(p, cnp.PyArray_DATA(turned), cnp.PyArray_DATA(weight), None, cnp.PyArray_DATA(dx), workspace, x if through_relu else None)
+    if need_weight:
+        dw = workspace.empty(2, cnp.PyArray_DIMS(weight), type_num)
+        p.pass_ = CONV_BWD_WEIGHTS
+        run_whole(p, cnp.PyArray_DATA(x), cnp.PyArray_DATA(turned), None, cnp.PyArray_DATA(dw), workspace, None)
+    if need_bias:
+        db = workspace.empty(1, cnp.PyArray_DIMS(weight), type_num)
+        conv_bias_grad(p, cnp.PyArray_DATA(turned), cnp.PyArray_DATA(db))
+    return dx, dw, db
+
+
 def linear(x, weight, bias, bint relu=False, Workspace workspace=None):
     """x (..., in) times weight (out, in) transposed, plus bias (out); `relu`: its positive part."""
     cdef bint last = lies_so(x, weight, bias)
     cdef cnp.ndarray xa = x if last else as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
+    cdef conv_problem p
     cdef cnp.npy_intp shape[NPY_MAXDIMS]
     cdef int type_num = wider(xa, wa), i, ndim = cnp.PyArray_NDIM(xa)
     if bias is not None:
@@ -50,6 +96,8 @@ def linear(x, weight, bias, bint relu=False, Workspace workspace=None):
     if not last:
         xa = as_dense(xa, "x", type_num)
     wa = as_dense(wa, "weight", type_num)
+    if last and workspace is not None and as_points(&p, xa, wa):
+        return linear_points(&p, xa, wa, ba, relu, workspace)
     for i in range(ndim - 1):
         shape[i] = cnp.PyArray_DIM(xa, i)
     shape[ndim - 1] = cnp.PyArray_DIM(wa, 0)
@@ -83,6 +131,8 @@ def linear_backward(grad_output, x, weight, need, bint through_relu=False, Works
         expected = (*shape_of(xa)[:rank - 1], n)
         raise ValueError(f"grad_output has shape {shape_of(dy)}; the output of this layer has shape {expected}")
     dy, wa = as_dense(dy, "grad_output", type_num), as_dense(wa, "weight", type_num)
+    if last and as_points(&p, xa, wa):
+        return linear_points_backward(&p, dy, xa, wa, need, through_relu, workspace)
     if not last:
         xa = as_dense(xa, "x", type_num)
     row = row_of(xa) if last else k
