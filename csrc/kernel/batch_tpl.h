@@ -75,17 +75,27 @@ static void NAME(images_to_batch)(idx images, idx rows, const void *src_, void *
 
 /* ---- forward, and the gradient of the input ---- */
 
-/* A point: results [0, rows) of `count` images. */
+typedef struct NAME(batch_point) NAME(batch_point);
+typedef void NAME(batch_run)(const NAME(batch_point) *t, int height, idx m, idx m1, idx j, idx end, idx k0, idx k1);
+
+/* Images [begin, end) by tiles of one width, results [0, whole) by tiles of one height. */
 typedef struct {
+    NAME(batch_run) *run;
+    idx begin, end, high, whole;
+} NAME(batch_strip);
+
+/* A point: results [0, rows) of all images of a task. */
+struct NAME(batch_point) {
     const REAL *a, *b;    /* weights (m, k), k elements apart; b's rows at b + at[k] */
     const int32_t *at;
     idx k, kblock;
     REAL *out;            /* rows `row` apart, as those of the gate */
-    idx rows, row, count;
+    idx rows, row;
     const REAL *bias;     /* NULL: zero */
     const REAL *gate;     /* NULL: none; where it is not positive, out is zero */
     int relu;
-} NAME(batch_point);
+    NAME(batch_strip) strips[2];
+};
 
 /* Sums where the gate is positive, elsewhere zero. */
 __attribute__((always_inline)) static inline void NAME(batch_gate)(const int M, const int V, vec acc[MR][4 * NV], const REAL *gate, idx row)
@@ -144,8 +154,6 @@ __attribute__((always_inline)) static inline void NAME(batch_heights)(const NAME
 }
 #undef BATCH_CASE
 
-typedef void NAME(batch_run)(const NAME(batch_point) *t, int height, idx m, idx m1, idx j, idx end, idx k0, idx k1);
-
 #pragma GCC push_options
 #pragma GCC optimize("ira-region=one") /* as of other tiles (block_tpl.h) */
 #define BATCH_RUN(V)                                                                                                                   \
@@ -172,30 +180,33 @@ BATCH_WIDTHS(BATCH_ENTRY)
 #undef BATCH_ENTRY
 #undef BATCH_RUN
 
-/* Images [j, end) of a point, all rows, by tiles of `width` vectors. */
-static void NAME(batch_columns_run)(const NAME(batch_point) *t, idx width, idx j, idx end)
+static NAME(batch_strip) NAME(batch_strip_of)(idx rows, idx width, idx begin, idx end)
 {
-    if (j >= end)
-        return;
-    NAME(batch_run) *const run = NAME(batch_runs)[width].run;
-    const idx high = even(t->rows, NAME(batch_runs)[width].highest), whole = t->rows / high * high;
-    idx k0 = 0;
-    do {
-        const idx k1 = min_idx(k0 + t->kblock, t->k);
-        run(t, (int)high, 0, whole, j, end, k0, k1);
-        if (whole < t->rows)
-            run(t, (int)(t->rows - whole), whole, t->rows, j, end, k0, k1);
-        k0 = k1;
-    } while (k0 < t->k);
+    const idx high = even(rows, max_idx(1, NAME(batch_runs)[width].highest));
+    return (NAME(batch_strip)){NAME(batch_runs)[width].run, begin, end, high, rows / high * high};
 }
 
 /* By as few tiles as there can be, as wide as each other or by one vector less. */
+static void NAME(batch_split)(NAME(batch_strip) *strips, idx rows, idx images)
+{
+    const idx vectors = ceil_div(images, LANES), parts = ceil_div(vectors, (idx)(sizeof NAME(batch_runs) / sizeof *NAME(batch_runs)) - 1);
+    const idx wide = ceil_div(vectors, parts), narrow = wide - 1, wide_end = min_idx((vectors - narrow * parts) * wide * LANES, images);
+    strips[0] = NAME(batch_strip_of)(rows, wide, 0, wide_end);
+    strips[1] = NAME(batch_strip_of)(rows, narrow, wide_end, images);
+}
+
 static void NAME(batch_point_run)(const NAME(batch_point) *t)
 {
-    const idx vectors = ceil_div(t->count, LANES), parts = ceil_div(vectors, (idx)(sizeof NAME(batch_runs) / sizeof *NAME(batch_runs)) - 1);
-    const idx wide = ceil_div(vectors, parts), narrow = wide - 1, wide_end = min_idx((vectors - narrow * parts) * wide * LANES, t->count);
-    NAME(batch_columns_run)(t, wide, 0, wide_end);
-    NAME(batch_columns_run)(t, narrow, wide_end, t->count);
+    for (const NAME(batch_strip) *s = t->strips; s < t->strips + 2 && s->begin < s->end; s++) {
+        idx k0 = 0;
+        do {
+            const idx k1 = min_idx(k0 + t->kblock, t->k);
+            s->run(t, (int)s->high, 0, s->whole, s->begin, s->end, k0, k1);
+            if (s->whole < t->rows)
+                s->run(t, (int)(t->rows - s->whole), s->whole, t->rows, s->begin, s->end, k0, k1);
+            k0 = k1;
+        } while (k0 < t->k);
+    }
 }
 
 /* The rows of a lattice's points that the taps of two runs meet: where they are from the point's first tap on, and the weights for
@@ -225,6 +236,7 @@ static void NAME(batch_taps)(NAME(batch_point) *g, REAL *panel, int32_t *at, con
             const REAL *from = weights + (h->tap_first + th * h->tap_step) * p->kw + w->tap_first + tw * w->tap_step + t->m0 * row;
             REAL *to = panel;
             for (idx m = t->m0; m < t->m1; m++, from += row)
+#pragma GCC unroll 4
                 for (idx c = 0; c < t->lat.source_channels; c++, to += count)
                     *to = from[c * channel];
         }
@@ -260,9 +272,10 @@ static void NAME(batch_task)(const void *context, idx index, int worker)
     const idx plane = t.lat.h.out_size * t.lat.w.out_size, channel = t.group * t.lat.result_channels + t.m0;
     const idx first = channel * plane * pitch + n0;
     NAME(batch_point) g = {.b = src.first, .out = (REAL *)call->dst + first, .gate = call->gate ? (const REAL *)call->gate + first : NULL,
-                           .rows = t.m1 - t.m0, .row = plane * pitch, .count = n1 - n0,
+                           .rows = t.m1 - t.m0, .row = plane * pitch,
                            .bias = call->bias ? (const REAL *)call->bias + channel : NULL,
                            .relu = plan->p.pass == CONV_FWD && plan->p.activation == CONV_RELU};
+    NAME(batch_split)(g.strips, g.rows, n1 - n0);
     for (idx q = 0; q < plan->phases_h * plan->phases_w; q++) {
         t.lat = plan_lattice(plan, q / plan->phases_w, q % plan->phases_w);
         axis_run rh = {0}, rw = {0};
