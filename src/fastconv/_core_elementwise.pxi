@@ -9,7 +9,7 @@ def relu(x, Workspace workspace=None):
     return y
 
 
-def relu_backward(grad_output, y, Workspace workspace=None):
+cpdef object relu_backward(grad_output, y, Workspace workspace=None):
     cdef cnp.ndarray dy, ya, dx
     cdef int type_num
     if workspace is not None and type(grad_output) is cnp.ndarray and type(y) is cnp.ndarray:

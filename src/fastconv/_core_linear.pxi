@@ -80,7 +80,7 @@ cdef tuple linear_points_backward(conv_problem *p, cnp.ndarray dy, cnp.ndarray x
     return dx, dw, db
 
 
-def linear(x, weight, bias, bint relu=False, Workspace workspace=None):
+cpdef object linear(x, weight, bias, bint relu=False, Workspace workspace=None):
     """x (..., in) times weight (out, in) transposed, plus bias (out); `relu`: its positive part."""
     cdef bint last = lies_so(x, weight, bias)
     cdef cnp.ndarray xa = x if last else as_dense(x, "x", -1), wa = as_dense(weight, "weight", -1), ba = None, y
@@ -110,7 +110,7 @@ def linear(x, weight, bias, bint relu=False, Workspace workspace=None):
     return y
 
 
-def linear_backward(grad_output, x, weight, need, bint through_relu=False, Workspace workspace=None):
+cpdef tuple linear_backward(grad_output, x, weight, need, bint through_relu=False, Workspace workspace=None):
     """(grad_input, grad_weight, grad_bias) of `linear`, None where `need` says so; `through_relu` as in conv_backward."""
     cdef cnp.ndarray dy = as_dense(grad_output, "grad_output", -1)
     cdef bint last = workspace is not None and lies_so(x, weight, dy)

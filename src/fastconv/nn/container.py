@@ -24,7 +24,6 @@ NORMS = (BatchNorm1d, BatchNorm2d)
 # A layer; the ReLU that it applies along the way; the batch normalization behind it that may be folded into it, and the ReLU behind that;
 # the chain of layers that hand one another batch-last outputs; whether it is a convolution whose output is that of all, normalized or not.
 _Forward = tuple[Module, Module | None, Module | None, Module | None, _core.BatchChain | None, bool]
-_Backward = tuple[int, Module, int]  # index of a layer; the layer; index of the ReLU that it goes back through, -1 for none
 
 
 class Sequential(Module):
@@ -47,9 +46,14 @@ class Sequential(Module):
         self.append(*layers)
 
     def forward(self, x: ArrayLike) -> Array:
-        if self.training or _grad_enabled.get() or not (type(x) is np.ndarray and x.dtype in FLOATS):
-            return self._forward_added(x, None, None)[0]
-        return self._infer(x)
+        if not _grad_enabled.get():
+            if not self.training and type(x) is np.ndarray and x.dtype in FLOATS:
+                return self._infer(x)
+        elif self.training and (not self._norms or all(norm.training for norm in self._norms)):  # nothing is folded
+            y = self._stages.forward(x)
+            self._saved = []
+            return y
+        return self._forward_added(x, None, None)[0]
 
     def _infer(self, x: Array) -> Array:
         """``forward`` in eval mode, where nothing is to be kept."""
@@ -121,20 +125,8 @@ class Sequential(Module):
     def backward(self, grad_output: ArrayLike, need_input_grad: bool = True) -> Gradient:
         if folded := self._recall():
             self._see_again(folded)
-        grad, passed = grad_output, -1
         first = 0 if need_input_grad or self._learns_at_once else self._first_with_parameters()
-        for index, layer, relu in self._backward_steps:
-            if index < first:
-                break
-            needed = need_input_grad or index > first
-            if index == passed:  # the layer behind has gone back through this ReLU
-                continue
-            if relu >= first and needed:
-                passed = relu
-                grad = layer.backward(grad, True, True)  # type: ignore[call-arg]
-            else:
-                grad = layer.backward(grad, needed)
-        return grad if need_input_grad else None
+        return self._stages.backward(grad_output, need_input_grad, first)
 
     def _see_again(self, folded: list[tuple[Module, Module]]) -> None:
         """Give batch normalizations that were folded away what their ``backward`` needs: the output of the convolution."""
@@ -183,20 +175,22 @@ class Sequential(Module):
         if self._parts is not None and next(Sequential(*layers)._tree(), None) is not None:
             raise ValueError("the state of this Sequential has the keys of keyed(), which has none for another layer")
         self._layers += layers
-        self._forward_steps, self._backward_steps = self._plan()
+        self._forward_steps, self._stages = self._plan()
+        self._norms = [norm for _, _, norm, *_ in self._forward_steps if norm is not None]
         self._learns_at_once = self._first_with_parameters() == 0 < len(self._layers)
         return self
 
-    def _plan(self) -> tuple[list[_Forward], list[_Backward]]:
-        """What forward and backward go through, decided once, since a step asks every time."""
+    def _plan(self) -> tuple[list[_Forward], _core.Stages]:
+        """What a pass goes through, and a training step, decided once, since a step asks every time."""
         layers = self._layers or [Identity()]
-        fused = {i + 1 for i, layer in enumerate(layers) if layer._fuses_relu and self._is(i + 1, RELU)}
+        relus = {i: layers[i + 1] for i, layer in enumerate(layers) if layer._fuses_relu and self._is(i + 1, RELU)}
+        fused = {i + 1 for i in relus}
         last = self._batch_last_outputs()
         chain = _core.BatchChain(layers[min(last)]._workspace) if last else None  # type: ignore[attr-defined]
         forward = [
             (
                 layer,
-                layers[i + 1] if i + 1 in fused else None,
+                relus.get(i),
                 layers[i + 1] if layer._folds_norm and self._is(i + 1, NORMS) else None,
                 layers[i + 2] if layer._folds_norm and self._is(i + 1, NORMS) and self._is(i + 2, RELU) else None,
                 chain if i in last else None,
@@ -205,10 +199,9 @@ class Sequential(Module):
             for i, layer in enumerate(layers)
             if i not in fused
         ]
-        backward = [
-            (i, layer, self._relu_before(i) if layer._fuses_relu else -1) for i, layer in enumerate(layers)
-        ]
-        return forward, backward[::-1]
+        stages = [layer._stage(relus.get(i), chain if i in last else None) for i, layer in enumerate(layers)]
+        back = [(i, self._relu_before(i) if layer._fuses_relu else -1) for i, layer in enumerate(layers)]
+        return forward, _core.Stages(stages, [stage for i, stage in enumerate(stages) if i not in fused], back[::-1])
 
     def _batch_last_outputs(self) -> set[int]:
         """Indices of the layers whose output may lie batch-last: from the first that learns, whose input has no gradient, on to a

@@ -209,6 +209,12 @@ class _ConvNd(Module):
             bias.accumulate(grad_bias)
         return grad_input
 
+    def _stage(self, relu: Module | None, chain: _core.BatchChain | None) -> _core.Stage:
+        settings = ("stride", "padding", "dilation", "groups", "padding_mode", "activation")
+        if self._written_so(_ConvNd, "weight", "bias", "_workspace", *settings):
+            return _core.ConvStage(self, relu, chain, self._rank)
+        return super()._stage(relu, chain)
+
     def train(self, mode: bool = True) -> Self:
         if mode:
             self._pack = self._fold = None

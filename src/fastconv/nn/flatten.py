@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastconv import _core
 from fastconv._arguments import FLOATS, as_array
 from fastconv._plane_arguments import check_gradient
 from fastconv.nn.module import Gradient, Module
@@ -50,6 +51,10 @@ class Flatten(Module):
         if dy.shape != flat:
             check_gradient(dy.shape, flat)
         return dy.reshape(shape) if need_input_grad else None
+
+    def _stage(self, relu: Module | None, chain: _core.BatchChain | None) -> _core.Stage:
+        kind = _core.FlattenStage if self._written_so(Flatten, "start_dim", "end_dim") else _core.Stage
+        return kind(self, relu, chain)
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -76,5 +76,9 @@ class Linear(Module):
             bias.accumulate(grad_bias)
         return grad_input
 
+    def _stage(self, relu: Module | None, chain: _core.BatchChain | None) -> _core.Stage:
+        kind = _core.LinearStage if self._written_so(Linear, "weight", "bias", "_workspace") else _core.Stage
+        return kind(self, relu, chain)
+
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from numpy.typing import ArrayLike
 
+from fastconv import _core
 from fastconv._arguments import check_state_dict
 from fastconv.functional import Gradient
 from fastconv.nn.parameter import Array, Buffer, Parameter
@@ -117,6 +118,15 @@ class Module:
     def _trace(self, trace: Trace, x: Value, *arguments: Any) -> Value:
         """``forward(x, *arguments)`` as calls of `trace`: one, or those of the layers inside."""
         return trace.call(lambda array: self._forget(array, *arguments), x)
+
+    def _stage(self, relu: Module | None, chain: _core.BatchChain | None) -> _core.Stage:
+        """This layer as a `Sequential` calls it in training, with the ReLU behind it that it applies along the way."""
+        return _core.Stage(self, relu, chain)
+
+    def _written_so(self, base: type[Module], *names: str) -> bool:
+        """Whether ``forward`` and ``backward`` are those of `base`, and the attributes of these names its own."""
+        kind = type(self)
+        return kind.forward is base.forward and kind.backward is base.backward and vars(self).keys() >= set(names)
 
     def _recall(self) -> Any:
         if self._saved is None:
