@@ -70,7 +70,7 @@ static void batch_block(conv_plan *plan)
     const lattice lat = plan_lattice(plan, 0, 0);
     plan->nv = vectors_for_rows(plan->kernels, lat.result_channels);
     plan->m_rows = lat.result_channels;
-    plan->chunk_n = min_idx(max_idx(1, plan->p.n), batch_images(plan, &lat, max_idx(ALIGNMENT, plan->p.n)));
+    plan->chunk_n = min_idx(max_idx(1, plan->p.n), batch_images(plan, &lat, round_up(plan->p.n, ALIGNMENT)));
     if (plan->p.layout == CONV_BATCH_LAST)
         plan->chunk_n = max_idx(1, plan->p.n);
 }
