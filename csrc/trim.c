@@ -3,6 +3,8 @@
 
 #include "axes.h"
 
+#define TRIM_LEAST 6 /* products of an image that are spared for each weight that is copied, which takes as long as 40 of them; batches share it. Measured */
+
 /* Drops taps at either end of an axis with the padding that they needed, so that outputs stay where they are; how many before the first
  * that is left. */
 static idx axis_trim(idx size, idx *kernel, idx stride, idx *dil, idx outputs, idx *before, idx *after)
@@ -29,7 +31,8 @@ int conv_problem_trim(const conv_problem *p, conv_trim *trim)
     *small = *p;
     trim->top = axis_trim(p->ih, &small->kh, p->stride_h, &small->dil_h, p->oh, &small->pad_top, &small->pad_bottom);
     trim->left = axis_trim(p->iw, &small->kw, p->stride_w, &small->dil_w, p->ow, &small->pad_left, &small->pad_right);
-    return small->kh < p->kh || small->kw < p->kw;
+    const double taps = (double)(p->kh * p->kw), left = (double)(small->kh * small->kw);
+    return left < taps && (p->packed || (double)(p->oh * p->ow) * (taps - left) >= TRIM_LEAST * left);
 }
 
 idx conv_trim_bytes(const conv_trim *trim)
