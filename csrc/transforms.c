@@ -222,13 +222,12 @@ const conv_algorithm winograd_algorithm = {
 #define FFT_SHARE 8        /* pairs for each kernel in a task, so that its transform is a small part of it */
 
 /* Cycles to transform a vector of a pair, either way: for each of its levels; to move, to turn and to measure it, more for rows, where the pair
- * has left the first-level cache, three times that where the second, or elements move one by one; to multiply it, kernels from the second-level cache or from beyond;
+ * has left the first-level cache, three times that where the second; to multiply it, kernels from the second-level cache or from beyond;
  * and to begin a row. Measured. */
 #define FFT_LEVEL 1.9
 #define FFT_MOVE 15.0
 #define FFT_LINES 11.0
 #define FFT_FAR 12.0
-#define FFT_APART 35.0
 #define FFT_PRODUCT 4.0
 #define FFT_FAR_PRODUCT 8.0
 #define FFT_ROW 120.0
@@ -243,14 +242,15 @@ static double fft_cost(const conv_plan *plan)
     const double levels = __builtin_log2((double)s.w.length) + (s.plane ? __builtin_log2((double)s.rows) : 0);
     const idx bytes = s.bundle * element_bytes(plan), line = ALIGNMENT / element_bytes(plan);
     const double far = bytes > CACHE_BYTES ? 3 * FFT_FAR : bytes > FIRST_CACHE ? FFT_FAR : 0;
-    const double apart = s.w.step > 1 || s.w.apart > 1 ? FFT_APART : 0;
+    const double apart = s.w.step > 1 || s.w.apart > 1 ? machine_of(plan)->fft_apart : 0;
     const double move = s.plane ? FFT_MOVE : FFT_MOVE + FFT_LINES;
     const double transform = vectors * (FFT_LEVEL * levels + move + far) + FFT_ROW * (double)s.rows;
+    const double from = source_lines(plan, &lat), to = result_lines(plan, &lat);
     /* a line is met again for every residue of the columns that has elements in it */
-    const double lines = source_lines(plan, &lat) * (double)min_idx(s.w.step, line) + result_lines(plan, &lat) * (double)min_idx(s.w.apart, line);
+    const double again = from * (double)(min_idx(s.w.step, line) - 1) + to * (double)(min_idx(s.w.apart, line) - 1);
     const double product = c * m * (double)(s.spectrum * element_bytes(plan)) > CACHE_BYTES ? FFT_FAR_PRODUCT : FFT_PRODUCT;
     return (double)s.units * ((c + m) * (transform + apart * vectors) + product * c * m * vectors) + c * m * transform +
-           FFT_LINE * lines;
+           FFT_LINE * (from + to) + machine_of(plan)->fft_again * again;
 }
 
 /* The lengths that cost least. */
