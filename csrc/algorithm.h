@@ -155,13 +155,17 @@ static inline double step_cycles(idx step)
     return step == 1 ? 2 : step == 2 ? 4 : 8;
 }
 
-#define APART_WEIGHT 4 /* cycles of a weight that lies apart from those of its lattice: a third of what one takes, since other images may follow */
+/* Cycles of a weight of a gradient that is laid out, and of one that lies apart from the others of its lattice: a third of what they take, since other
+ * images may follow. */
+#define LAID_WEIGHT 1
+#define APART_WEIGHT 4
 
-/* Cycles in which the weights of several lattices are taken apart. */
-static inline double taken_apart(const conv_plan *plan)
+/* Cycles in which the weights of a gradient are laid out. */
+static inline double laid_out(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    return plan->phases_h * plan->phases_w > 1 ? APART_WEIGHT * (double)(p->ic * p->oc) * (double)(p->kh * p->kw) : 0;
+    const double each = plan->phases_h * plan->phases_w > 1 ? APART_WEIGHT : p->pass == CONV_BWD_DATA ? LAID_WEIGHT : 0;
+    return each * (double)(p->ic * p->oc) * (double)(p->kh * p->kw);
 }
 
 #define COPIED_LINE 20 /* cycles of a line from memory or to it, where it is copied: measured */

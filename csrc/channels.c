@@ -113,7 +113,7 @@ static double channels_cost(const conv_plan *plan)
     const double copies = begins * (double)lat.source_channels + rows * (16 + (double)(all.w.grid + fw.span) / lanes * step_cycles(all.w.step));
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
-    return machine_of(plan)->channels_task + called + taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
+    return machine_of(plan)->channels_task + called + laid_out(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
            few * (boxes * packs * columns / lanes * k * lattices + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE +
                   boxes * points * columns * store + (lattice_inside(&all) ? 0 : copies));
 }

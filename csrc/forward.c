@@ -119,7 +119,7 @@ static double direct_cost(const conv_plan *plan)
     const double crossing = !alone || !plan->in_place ? 1.15 : stream ? 1.1 : 1.6;
     const double products = crossing * boxes * tiles * (double)s.taps;
     const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
-    return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) + taken_apart(plan) +
+    return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) + laid_out(plan) +
            (plan->in_place ? edges + IN_PLACE_LINE * far_lines(plan, &lat) : COPIED_LINE * far_lines(plan, &lat));
 }
 
@@ -256,7 +256,7 @@ static double gemm_cost(const conv_plan *plan)
     const double tiles = row_cycles(plan, lat.result_channels, points - alone, 0) + (alone > 0 ? tile_cycles(plan, lat.result_channels, 1, 0) / 2 : 0);
     return lattices * (k * GEMM_PRODUCTS * tiles + gemm_packs(plan, &lat, points) + vectors * tile_ends(plan, lat.result_channels) +
                        stores + TASK_CYCLES + panels * PANEL_CYCLES) +
-           taken_apart(plan) + COPIED_LINE * far_lines(plan, &lat);
+           laid_out(plan) + COPIED_LINE * far_lines(plan, &lat);
 }
 
 /* A task's columns and rows cost as many more of them as would take the time to read its weights again, and to pack its panels again. */
