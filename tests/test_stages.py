@@ -131,3 +131,9 @@ def test_gradients_accumulate_as_by_layers() -> None:
     for _ in range(2):
         ours, theirs = through(model), one_by_one(other)
     assert_same(ours, theirs)
+
+
+def test_flatten_gives_floats_of_this_machine() -> None:
+    y = nn.Sequential(nn.Flatten())(image().astype(">f4"))
+    assert y.dtype == np.float32 and y.dtype.isnative
+    np.testing.assert_array_equal(y, image().reshape(3, -1))

@@ -106,12 +106,17 @@ cdef class LinearStage(Stage):
         return dx
 
 
+cdef inline bint of_floats(object x):
+    """Whether it is an array as layers give and take them."""
+    return type(x) is cnp.ndarray and (cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32 or cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64) and \
+        cnp.PyArray_ISNOTSWAPPED(x)
+
+
 cdef class FlattenStage(Stage):
     """Flatten.forward and backward of all axes but the first."""
 
     cdef object forward(self, x):
-        if not self.as_written() or type(x) is not cnp.ndarray or x.ndim < 2 or x.size == 0 or x.dtype.char not in "fd" or \
-                self.own["start_dim"] != 1 or self.own["end_dim"] != -1:
+        if not (self.as_written() and of_floats(x) and x.ndim > 1 and x.size > 0 and self.own["start_dim"] == 1 and self.own["end_dim"] == -1):
             return Stage.forward(self, x)
         y = x.reshape(x.shape[0], -1)
         self.own["_saved"] = x.shape, y.shape
@@ -119,7 +124,7 @@ cdef class FlattenStage(Stage):
 
     cdef object backward(self, dy, bint needed, bint through_relu):
         shape, flat = self.saved()
-        if not self.as_written() or type(dy) is not cnp.ndarray or dy.shape != flat or dy.dtype.char not in "fd":
+        if not (self.as_written() and of_floats(dy) and dy.shape == flat):
             return Stage.backward(self, dy, needed, through_relu)
         return dy.reshape(shape) if needed else None
 
