@@ -54,7 +54,7 @@ int conv_batch_pays(const conv_problem *p)
            (p->layout == CONV_BATCH_RESULT || gradient_follows(q));
 }
 
-#define LINEAR_BYTES 65536 /* of the source, which every tile passes through */
+#define LINEAR_BYTES 65536 /* of the source, which every tile passes through: an estimate, between the first two caches */
 
 int conv_batch_linear(const conv_problem *p)
 {

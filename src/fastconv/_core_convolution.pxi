@@ -97,7 +97,7 @@ cdef dict problem_numbers(conv_problem *p):
 
 
 cpdef object conv(int ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, out, algorithm,
-         Workspace workspace=None, BatchChain chain=None):
+                  Workspace workspace=None, BatchChain chain=None):
     """`chain`: the caller, a layer with a workspace, may give a result that lies batch-last."""
     if chain is not None and type(x) is cnp.ndarray:
         y = conv_batch_last(ndim, x, weight, bias, stride, padding, dilation, groups, padding_mode, activation, workspace,
@@ -146,7 +146,7 @@ cdef object conv_images(int ndim, x, weight, bias, stride, padding, dilation, gr
 
 
 cpdef tuple conv_backward(int ndim, grad_output, x, weight, stride, padding, dilation, groups, padding_mode, need,
-                  data_algorithm="auto", weights_algorithm="auto", bint through_relu=False, Workspace workspace=None):
+                          data_algorithm="auto", weights_algorithm="auto", bint through_relu=False, Workspace workspace=None):
     """(grad_input, grad_weight, grad_bias), None where `need` says so; `through_relu`: x is the output of a ReLU, and
     grad_input is to be the gradient of its input."""
     if workspace is not None and type(grad_output) is cnp.ndarray and type(x) is cnp.ndarray and lies_batch_last(grad_output):

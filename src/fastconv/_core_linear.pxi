@@ -54,6 +54,7 @@ cdef cnp.ndarray as_batch(cnp.ndarray images, Workspace workspace):
 
 
 cdef cnp.ndarray linear_points(conv_problem *p, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, bint relu, Workspace workspace):
+    """`linear` as the convolution p (as_points)."""
     cdef cnp.npy_intp[2] shape = [p.n, p.oc]
     cdef cnp.ndarray y = workspace.batch_last(2, shape, cnp.PyArray_TYPE(x))
     p.activation = CONV_RELU if relu else CONV_LINEAR
@@ -63,6 +64,7 @@ cdef cnp.ndarray linear_points(conv_problem *p, cnp.ndarray x, cnp.ndarray weigh
 
 cdef tuple linear_points_backward(conv_problem *p, cnp.ndarray dy, cnp.ndarray x, cnp.ndarray weight, tuple need, bint through_relu,
                                   Workspace workspace):
+    """`linear_backward` as the gradients of the convolution p (as_points)."""
     cdef cnp.ndarray turned = as_batch(dy, workspace), dx = None, dw = None, db = None
     cdef int type_num = cnp.PyArray_TYPE(x)
     need_input, need_weight, need_bias = need

@@ -6,8 +6,11 @@ cdef object data_of(parameter):
 
 
 cdef void accumulate(parameter, cnp.ndarray grad) except *:
-    """Parameter.accumulate."""
-    cdef cnp.ndarray data = parameter._data
+    """Parameter.accumulate, of a parameter that the layer has."""
+    cdef cnp.ndarray data
+    if parameter is None:
+        return
+    data = parameter._data
     if parameter.grad is None and grad is not None and cnp.PyArray_TYPE(grad) == cnp.PyArray_TYPE(data):
         parameter.grad = grad
     else:
@@ -79,8 +82,7 @@ cdef class ConvStage(Stage):
         dx, dw, db = conv_backward(self.rank, dy, x, data_of(weight), own["stride"], own["padding"], own["dilation"], own["groups"],
                                    own["padding_mode"], (needed, True, bias is not None), "auto", "auto", through_relu, own["_workspace"])
         accumulate(weight, dw)
-        if bias is not None:
-            accumulate(bias, db)
+        accumulate(bias, db)
         return dx
 
 
@@ -101,8 +103,7 @@ cdef class LinearStage(Stage):
         weight, bias = own["weight"], own["bias"]
         dx, dw, db = linear_backward(dy, self.saved(), data_of(weight), (needed, True, bias is not None), through_relu, own["_workspace"])
         accumulate(weight, dw)
-        if bias is not None:
-            accumulate(bias, db)
+        accumulate(bias, db)
         return dx
 
 
@@ -123,8 +124,10 @@ cdef class FlattenStage(Stage):
         return y
 
     cdef object backward(self, dy, bint needed, bint through_relu):
+        if not (self.as_written() and of_floats(dy)):
+            return Stage.backward(self, dy, needed, through_relu)
         shape, flat = self.saved()
-        if not (self.as_written() and of_floats(dy) and dy.shape == flat):
+        if dy.shape != flat:
             return Stage.backward(self, dy, needed, through_relu)
         return dy.reshape(shape) if needed else None
 
