@@ -51,13 +51,6 @@ static inline winograd_axis winograd_axis_of(const conv_axis *axis, idx points)
     return x;
 }
 
-/* Source columns of a row's transform for one that its points read: all are transformed where a stride of two leaves the others to another
- * group of taps. Columns further apart are gathered. */
-static inline idx winograd_wide(const winograd_axis *x)
-{
-    return x->step == 2 && x->apart == 1 ? 2 : 1;
-}
-
 /* Its first tap, counted from the first source position on, and how many it has. */
 typedef struct {
     idx tap, taps;
@@ -153,12 +146,16 @@ static inline idx winograd_taps_room(const winograd_shape *s, const lattice *lat
     return round_up(lat->h.taps * lat->w.taps, lanes) * lanes + lanes + round_up(9 * s->h.groups * s->w.groups, lanes);
 }
 
+#define WINOGRAD_MOST 6 /* points of an axis */
+#define WINOGRAD_RUN 64 /* tiles transformed at a time: their points stay in the first-level cache */
+
 /* Offsets in elements. */
 typedef struct {
     idx ldv, ldu;          /* columns of all strips; of a row of u */
     idx source;            /* elements of v */
     idx next_v, next_u, next_m, strip; /* from one frequency to the next, and from one strip */
-    idx buffer, v, u, m, rows, gathered, zeros, pixels, suspect, taps, panel, again, groups, total;
+    idx pitch;                         /* of a run's rows */
+    idx buffer, v, u, m, rows, gathered, ends, zeros, pixels, suspect, taps, panel, again, groups, total;
 } winograd_scratch;
 
 static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
@@ -167,7 +164,7 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     const winograd_shape s = winograd_shape_of(plan);
     const lattice lat = plan->largest;
     const idx rows = plan->block_rows, taps = lat.h.taps * lat.w.taps, depth = lat.source_channels * taps;
-    const idx width = min_idx(plan->chunk_h, s.w.tiles) * s.w.tile + s.w.points + s.w.reach * s.w.deep, wide = winograd_wide(&s.w);
+    const idx width = min_idx(plan->chunk_h, WINOGRAD_RUN) * s.w.tile + s.w.points + s.w.reach * s.w.deep;
     const idx tables = (s.h.groups + s.w.groups) * (idx)sizeof(winograd_group) / dtype_bytes(plan->p.dtype);
     winograd_scratch at = {.ldv = round_up(plan->chunk_h, nr), .ldu = odd_pitch(s.k, lanes)};
     at.v = BUFFER_ROWS * plan->kernels->nv * lanes;
@@ -175,13 +172,15 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     at.next_u = odd_pitch((winograd_keeps(plan) ? lat.result_channels : rows) * at.ldu, lanes);
     at.next_m = odd_pitch(rows * nr, lanes);
     at.strip = s.frequencies * at.next_v;
-    at.source = ceil_div(plan->chunk_h, nr) * at.strip + lanes;
+    at.source = ceil_div(plan->chunk_h, nr) * at.strip;
     at.u = at.v + (plan->shares_source ? 0 : at.source);
     at.m = at.u + (winograd_keeps(plan) ? 0 : s.frequencies * at.next_u);
     at.rows = at.m + s.frequencies * at.next_m;
-    at.gathered = at.rows + 6 * (round_up(width, lanes) + 5 * lanes) * wide;
-    at.zeros = at.gathered + (s.w.step > wide ? 6 * (round_up(width, lanes) + lanes) : 0);
-    at.pixels = at.zeros + round_up(width * wide, lanes) + lanes;
+    at.pitch = round_up(width, lanes) + 5 * lanes; /* what winograd_points reads past the last tile */
+    at.gathered = at.rows + WINOGRAD_MOST * at.pitch;
+    at.ends = at.gathered + (s.w.step > 1 ? WINOGRAD_MOST * (round_up(width, lanes) + lanes) : 0);
+    at.zeros = at.ends + (1 + 2 * WINOGRAD_MOST) * WINOGRAD_RUN;
+    at.pixels = at.zeros + round_up(width, lanes) + lanes;
     at.suspect = at.pixels + 16 * nr;
     at.taps = at.suspect + rows * at.ldv;
     at.panel = at.taps + winograd_taps_room(&s, &lat, lanes);

@@ -88,7 +88,7 @@ static double winograd_cost(const conv_plan *plan)
     const double taps = (double)(lat.h.taps * lat.w.taps), first = both ? 10 : s.w.points > 1 ? 15 : 28, other = both ? first : 5;
     const double vectors = (double)(s.h.tiles * (s.w.tiles / s.w.each)) * (double)ceil_div(s.w.each, lanes_of(plan));
     /* columns that are not side by side are gathered, results put one by one: measured */
-    const double columns = s.w.step == winograd_wide(&s.w) ? 0 : channels * (double)(s.h.groups * s.h.points * s.w.residues);
+    const double columns = s.w.step == 1 ? 0 : channels * (double)(s.h.groups * s.h.points * s.w.residues);
     const double results = s.w.apart == 1 ? 0 : rows * (double)s.h.tile;
     const double apart = WINOGRAD_APART * tiles * (double)s.w.tile * (columns + results);
     const double far = source_lines(plan, &lat) + result_lines(plan, &lat);

@@ -1,6 +1,7 @@
-/* winograd_source -- the source of winograd_tpl.h transformed: tiles of whole rows, down the columns, then along them.
+/* winograd_source -- the source of winograd_tpl.h transformed: tiles of rows, down the columns, then along them.
  *
- * Lanes are tiles of one row, so the source is read as it lies and de-interleaved in registers.
+ * Lanes are tiles, whose columns lie as in the source and are de-interleaved in registers. A row of tiles ends where it ends: the
+ * columns of the next one follow those of its tiles, so that vectors are full and are stored where a line begins.
  */
 typedef struct {
     const conv_plan *plan;
@@ -10,7 +11,7 @@ typedef struct {
     winograd_scratch lay;
     idx low_h, low_w;          /* source position of the first tap of point 0 */
     idx j0, j1;                /* tiles */
-    REAL *v, *u, *m, *rows, *gathered, *zeros, *pixels, *suspect, *taps, *panel, *again, *buffer;
+    REAL *v, *u, *m, *rows, *gathered, *zeros, *ends, *pixels, *suspect, *taps, *panel, *again, *buffer;
     winograd_group *groups_h, *groups_w;
 } NAME(winograd);
 
@@ -51,30 +52,22 @@ __attribute__((always_inline)) static inline void NAME(winograd_in)(const int a,
     }
 }
 
-/* Piece k of each of LANES tiles of `tile` elements; of two times as many, every second of which counts, where wide. */
-__attribute__((always_inline)) static inline vec NAME(winograd_piece)(const int wide, const int tile, const REAL *p, const int k)
-{
-    if (wide == 1)
-        return NAME(load_pieces)(p + k * PIECE, tile * PIECE);
-    return NAME(evens)(NAME(load_pieces)(p + 2 * k * PIECE, 2 * tile * PIECE), NAME(load_pieces)(p + (2 * k + 1) * PIECE, 2 * tile * PIECE));
-}
-
-/* d[j][lane] = p[(lane * tile + j) * wide]: the points of LANES tiles side by side. Whole vectors are loaded, as winograd_down
- * stored them, and the points that two tiles share are moved over by a lane. */
-__attribute__((always_inline)) static inline void NAME(winograd_points)(const int wide, const int a, const REAL *p, vec *d)
+/* d[j][lane] = p[lane * tile + j]: the points of LANES tiles side by side. Whole vectors are loaded, and the points that two tiles
+ * share are moved over by a lane. */
+__attribute__((always_inline)) static inline void NAME(winograd_points)(const int a, const REAL *p, vec *d)
 {
     const int tile = winograd_tile_of(a);
-    const vec first = NAME(winograd_piece)(wide, tile, p, 0);
+    const vec first = NAME(load_pieces)(p, tile * PIECE);
     if (a == 1) {
         d[0] = first;
         return;
     }
-    const vec second = NAME(winograd_piece)(wide, tile, p, 1), last = NAME(winograd_piece)(wide, tile, p, tile);
+    const vec second = NAME(load_pieces)(p + PIECE, tile * PIECE), last = NAME(load_pieces)(p + tile * PIECE, tile * PIECE);
     if (tile == 2) {
         d[0] = NAME(evens)(first, second);
         d[1] = NAME(odds)(first, second);
     } else {
-        const vec third = NAME(winograd_piece)(wide, tile, p, 2), fourth = NAME(winograd_piece)(wide, tile, p, 3);
+        const vec third = NAME(load_pieces)(p + 2 * PIECE, tile * PIECE), fourth = NAME(load_pieces)(p + 3 * PIECE, tile * PIECE);
         const vec low0 = NAME(evens)(first, second), low1 = NAME(odds)(first, second);
         const vec high0 = NAME(evens)(third, fourth), high1 = NAME(odds)(third, fourth);
         d[0] = NAME(evens)(low0, high0);
@@ -100,14 +93,15 @@ static vec NAME(winograd_edge)(const NAME(winograd) *w, const REAL *row, idx x, 
     return v;
 }
 
-/* One row of tiles: its source rows (NULL: zeros) transformed downwards, column by column, into w->rows; columns
+/* Tiles side by side: their source rows (NULL: zeros) transformed downwards, column by column, to rows a pitch apart; columns
  * x0 .. x0+width of the padded axis. */
 __attribute__((always_inline)) static inline void NAME(winograd_down)(const int ah, const NAME(winograd) *w,
-                                                                      const REAL *const *row, idx pitch, idx x0,
+                                                                      const REAL *const *row, REAL *to, idx x0,
                                                                       idx width)
 {
     const idx lo = min_idx(width, max_idx(0, -x0)), hi = max_idx(lo, min_idx(width, w->lat->w.size - x0));
     const int modes = w->src.mode != CONV_ZEROS; /* whose padding has values */
+    const idx pitch = w->lay.pitch;
     const REAL *from[WINOGRAD_MOST], *last = NULL;
     for (int i = 0; i < ah; i++) {
         from[i] = row[i] ? row[i] + x0 : w->zeros;
@@ -123,7 +117,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_down)(const int 
         NAME(winograd_in)(ah, d, t);
 #pragma GCC unroll 6
         for (int i = 0; i < ah; i++)
-            NAME(store)(w->rows + i * pitch + x, t[i]);
+            NAME(store)(to + i * pitch + x, t[i]);
     }
     /* the rest: before lo and from x on, where anything but zeros is left; then from hi on */
     for (idx at = modes && lo > 0 ? 0 : x, end; at < (modes ? width : hi); at = end) {
@@ -133,21 +127,21 @@ __attribute__((always_inline)) static inline void NAME(winograd_down)(const int 
             d[i] = NAME(winograd_edge)(w, row[i], x0 + at, x0 + (modes ? width : hi));
         NAME(winograd_in)(ah, d, t);
         for (int i = 0; i < ah; i++)
-            __builtin_memcpy(w->rows + i * pitch + at, &t[i], (size_t)(end - at) * sizeof(REAL));
+            __builtin_memcpy(to + i * pitch + at, &t[i], (size_t)(end - at) * sizeof(REAL));
         if (end == lo)
             end = x;
     }
     for (int i = 0; i < (modes ? 0 : ah); i++) {
         for (idx z = 0; z < lo; z++)
-            w->rows[i * pitch + z] = 0;
+            to[i * pitch + z] = 0;
         for (idx z = hi; z < width; z += LANES)
-            NAME(store)(w->rows + i * pitch + z, (vec){0});
+            NAME(store)(to + i * pitch + z, (vec){0});
     }
 }
 
 /* The same where the columns are `step` apart: of a stride, or a dilation. They are gathered first. */
 __attribute__((always_inline)) static inline void NAME(winograd_down_apart)(const int ah, const NAME(winograd) *w, const REAL *const *row,
-                                                                            idx pitch, idx x0, idx width)
+                                                                            REAL *rows, idx x0, idx width)
 {
     const idx step = w->shape.w.step, size = w->lat->w.size, room = round_up(width, LANES) + LANES;
     const int modes = w->src.mode != CONV_ZEROS;
@@ -168,100 +162,147 @@ __attribute__((always_inline)) static inline void NAME(winograd_down_apart)(cons
         NAME(winograd_in)(ah, d, t);
 #pragma GCC unroll 6
         for (int i = 0; i < ah; i++)
-            NAME(store)(w->rows + i * pitch + x, t[i]);
+            NAME(store)(rows + i * w->lay.pitch + x, t[i]);
     }
 }
 
-/* Along the rows: `count` tiles from tile `first` of the task's on, to v[strip][f][term][column]. The lanes after them belong to tiles, or
- * to terms, that are stored later; not so those after the row where `last`, which are left alone. What only the `spare` taps of a
- * group would read, which it lacks, is not read: it belongs to no output of the tile. */
-__attribute__((always_inline)) static inline void NAME(winograd_along)(const int ah, const int aw, const NAME(winograd) *w,
-                                                                       const REAL *rows, idx pitch, int spare, idx term, int last,
-                                                                       idx first, idx count)
+/* Tiles [first, first + count) of a run, side by side in a row of tiles, and where their source begins. */
+typedef struct {
+    idx first, count, x, y;
+    const REAL *image;
+} NAME(winograd_part);
+
+/* The parts of the run that begins with tile j. */
+static int NAME(winograd_parts)(const NAME(winograd) *w, idx j, idx run, NAME(winograd_part) *part)
 {
-    const int m = winograd_tile_of(aw), wide = (int)winograd_wide(&w->shape.w);
-    const idx frequency = w->lay.next_v, most = w->plan->nv * LANES;
-    idx strip = first / most, column = first % most;
-    for (idx done = 0, nr; done < count; done += nr - column, strip++, column = 0) {
-        nr = NAME(winograd_vectors)(w, w->j0 + strip * most) * LANES;
-        const int tiles = (int)min_idx(count - done, nr - column), room = last ? (int)(nr - column) : INT32_MAX;
-        REAL *const v = w->v + strip * w->lay.strip + term * nr + column;
-        const REAL *row = rows + done * m * wide;
-        for (int i = 0; i < ah; i++, row += pitch)
-            for (int q = 0; q < tiles; q += LANES) {
-                REAL *to = v + i * aw * frequency + q;
-                vec d[WINOGRAD_MOST], t[WINOGRAD_MOST];
-                if (wide == 2)
-                    NAME(winograd_points)(2, aw, row + q * m * 2, d);
-                else
-                    NAME(winograd_points)(1, aw, row + q * m, d);
-                if (spare > 0)
-                    d[aw - 1] = (vec){0};
-                if (spare > 1)
-                    d[aw - 2] = (vec){0};
-                NAME(winograd_in)(aw, d, t);
-#pragma GCC unroll 6
-                for (int j = 0; j < aw; j++, to += frequency)
-                    if (q + LANES > room)
-                        __builtin_memcpy(to, &t[j], (size_t)(room - q) * sizeof(REAL));
-                    else
-                        NAME(store)(to, t[j]);
-            }
+    int parts = 0;
+    for (idx first = 0; first < run; first += part[parts++].count) {
+        const winograd_place at = winograd_place_of(&w->shape, j + first);
+        part[parts] = (NAME(winograd_part)){first, min_idx(run - first, at.side), at.x * w->lat->w.step + w->low_w,
+                                            at.y * w->lat->h.step + w->low_h, w->src.first + at.n * w->src.image};
     }
+    return parts;
 }
 
-#define WINOGRAD_RUN 64 /* tiles of a row at a time: their points stay in the first-level cache */
-
-/* Row gh of groups, of channel c: `count` tiles from tile j on, whose source begins in column x0 of the rows. */
-__attribute__((always_inline)) static inline void NAME(winograd_groups)(const int ah, const int aw, const NAME(winograd) *w,
-                                                                        const REAL *const *row, idx gh, idx c, int last, idx x0, idx j, idx count)
+/* Points of an axis's last tile of a part that the columns of the next part hide, for each row and tile; where there are none, all bits of
+ * `keep` are set. */
+static inline REAL *NAME(winograd_hidden)(const NAME(winograd) *w, int point, int i)
 {
-    const winograd_axis *s = &w->shape.w;
-    const idx channels = w->lat->source_channels, width = count * s->tile + aw - s->tile + s->reach * (s->deep - 1), wide = winograd_wide(s);
-    const idx pitch = (round_up(width, LANES) + 5 * LANES) * wide; /* what winograd_points reads past the last tile */
-    const idx tap = axis_distance(&w->lat->w);
-    const int gathered = s->step > wide;
-    for (idx residue = 0; residue < (gathered ? s->residues : 1); residue++) {
-        if (gathered)
-            NAME(winograd_down_apart)(ah, w, row, pitch, x0 + residue * tap, width);
-        else
-            NAME(winograd_down)(ah, w, row, pitch, x0, width * wide);
-        for (idx gw = 0; gw < s->groups; gw++) {
-            const winograd_group g = w->groups_w[gw];
-            if (!gathered || g.tap % s->period == residue)
-                NAME(winograd_along)(ah, aw, w, w->rows + (gathered ? g.tap / s->period : g.tap * tap), pitch, (int)(s->reach - g.taps),
-                                     winograd_before(&w->shape, gh, gw) * channels + c, last, j - w->j0, count);
-        }
-    }
+    return w->ends + (1 + point * WINOGRAD_MOST + i) * WINOGRAD_RUN;
 }
 
-/* Channels [c0, c1) of the source of tiles [w->j0, w->j1): one by one, so that the rows of v are finished while they are near. */
-__attribute__((always_inline)) static inline void NAME(winograd_source)(const int ah, const int aw, const NAME(winograd) *w, idx c0, idx c1)
+static void NAME(winograd_ends)(const NAME(winograd) *w, const NAME(winograd_part) *part, int parts)
+{
+    WORD *const keep = (WORD *)w->ends;
+    NAME(zero_run)(w->ends + WINOGRAD_RUN, 2 * WINOGRAD_MOST * WINOGRAD_RUN);
+    for (int i = 0; i < WINOGRAD_RUN; i++)
+        keep[i] = -1;
+    for (int i = 0; i + 1 < parts; i++)
+        keep[part[i].first + part[i].count - 1] = 0;
+}
+
+/* Source rows of channel c that a part's tiles read for a row of groups; NULL: zeros. */
+__attribute__((always_inline)) static inline void NAME(winograd_lines)(const int ah, const NAME(winograd) *w, const NAME(winograd_part) *part,
+                                                                       winograd_group g, idx c, const REAL **row)
 {
     const winograd_axis *h = &w->shape.h;
     const lattice *lat = w->lat;
-    const REAL *row[WINOGRAD_MOST];
-    for (idx c = c0; c < c1; c++)
-        for (idx j = w->j0, count; j < w->j1; j += count) {
-            const winograd_place at = winograd_place_of(&w->shape, j);
-            const idx x0 = at.x * lat->w.step + w->low_w, y0 = at.y * lat->h.step + w->low_h;
-            const REAL *plane = w->src.first + at.n * w->src.image + c * w->src.plane;
-            count = min_idx(min_idx(w->j1 - j, at.side), WINOGRAD_RUN);
-            for (idx gh = 0; gh < h->groups; gh++) {
-                const winograd_group g = w->groups_h[gh];
-                for (int i = 0; i < ah; i++) {
-                    const idx y = pad_index(w->src.mode, y0 + g.tap * axis_distance(&lat->h) + i * h->step, lat->h.size);
-                    /* rows that no output reads: below the last one, or at taps that the group lacks */
-                    const int read = y >= 0 && y < lat->h.size && i < ah - (int)(h->reach - g.taps);
-                    row[i] = read ? plane + y * lat->w.size : NULL;
-                    if (read && ah > 1) { /* short rows: those of the next channel are elsewhere, and called in time */
-                        const idx x = max_idx(0, x0);
-                        NAME(call_lines)(row[i] + w->src.plane + x, min_idx(x0 + (count * w->shape.w.tile + aw) * w->shape.w.step, lat->w.size) - x);
-                    }
-                }
-                NAME(winograd_groups)(ah, aw, w, row, gh, c, c + 1 == c1, x0, j, count);
+    const int read = ah - (int)(h->reach - g.taps); /* the others are for taps that the group lacks */
+    const idx y0 = part->y + g.tap * axis_distance(&lat->h), from = max_idx(0, part->x);
+    const idx end = min_idx(part->x + (part->count * w->shape.w.tile + w->shape.w.points) * w->shape.w.step, lat->w.size);
+    for (int i = 0; i < ah; i++) {
+        const idx to = y0 + i * h->step, y = to >= 0 && to < lat->h.size ? to : pad_index(w->src.mode, to, lat->h.size);
+        row[i] = i < read && y >= 0 && y < lat->h.size ? part->image + c * w->src.plane + y * lat->w.size : NULL;
+        if (row[i] && ah > 1) /* short rows: those of the next channel are elsewhere, and called in time */
+            NAME(call_lines)(row[i] + w->src.plane + from, end - from);
+    }
+}
+
+/* The parts of a run down the columns that a group of taps reads, and `more` of them. */
+__attribute__((always_inline)) static inline void NAME(winograd_down_parts)(const int ah, const int aw, const NAME(winograd) *w,
+                                                                            const NAME(winograd_part) *part, int parts, winograd_group gh,
+                                                                            idx c, idx tap, idx more)
+{
+    const int tile = winograd_tile_of(aw);
+    for (int k = 0; k < parts; k++, part++) {
+        const REAL *row[WINOGRAD_MOST];
+        REAL *const to = w->rows + part->first * tile;
+        const idx x0 = part->x + tap * axis_distance(&w->lat->w), width = part->count * tile + aw - tile + more;
+        NAME(winograd_lines)(ah, w, part, gh, c, row);
+        if (w->shape.w.step > 1)
+            NAME(winograd_down_apart)(ah, w, row, to, x0, width);
+        else
+            NAME(winograd_down)(ah, w, row, to, x0, width);
+        for (int i = 0; i < ah && k + 1 < parts; i++)
+            for (int point = 0; point < aw - tile; point++)
+                NAME(winograd_hidden)(w, point, i)[part->first + part->count - 1] = to[i * w->lay.pitch + part->count * tile + point];
+    }
+}
+
+/* Along the rows: `count` tiles from tile `first` of the task's on, to v[strip][f][term][column]. What only the `spare` taps of a group
+ * would read, which it lacks, is not read: it belongs to no output of the tile. */
+__attribute__((always_inline)) static inline void NAME(winograd_along)(const int ah, const int aw, const NAME(winograd) *w,
+                                                                       const REAL *rows, int parts, int spare, idx term,
+                                                                       idx first, idx count)
+{
+    const int tile = winograd_tile_of(aw);
+    const idx frequency = w->lay.next_v, most = w->plan->nv * LANES;
+    for (idx q = 0; q < count; q += LANES) {
+        const idx strip = (first + q) / most, nr = NAME(winograd_vectors)(w, w->j0 + strip * most) * LANES;
+        REAL *to = w->v + strip * w->lay.strip + term * nr + (first + q) % most;
+        const REAL *row = rows + q * tile;
+        for (int i = 0; i < ah; i++, row += w->lay.pitch) {
+            vec d[WINOGRAD_MOST], t[WINOGRAD_MOST];
+            NAME(winograd_points)(aw, row, d);
+            if (parts > 1) {
+                const mask keep = (mask)NAME(load)(w->ends + q);
+#pragma GCC unroll 2
+                for (int point = 0; point < aw - tile; point++)
+                    d[tile + point] = (vec)(((mask)d[tile + point] & keep) | (mask)NAME(load)(NAME(winograd_hidden)(w, point, i) + q));
             }
+            if (spare > 0)
+                d[aw - 1] = (vec){0};
+            if (spare > 1)
+                d[aw - 2] = (vec){0};
+            NAME(winograd_in)(aw, d, t);
+#pragma GCC unroll 6
+            for (int j = 0; j < aw; j++, to += frequency)
+                NAME(store)(to, t[j]);
         }
+    }
+}
+
+/* Row gh of groups, of channel c. Groups of a residue read the same columns, which go down once where a run has one part. */
+__attribute__((always_inline)) static inline void NAME(winograd_groups)(const int ah, const int aw, const NAME(winograd) *w,
+                                                                        const NAME(winograd_part) *part, int parts, idx gh, idx c,
+                                                                        idx first, idx count)
+{
+    const winograd_axis *s = &w->shape.w;
+    const int shared = parts == 1;
+    for (idx residue = 0; residue < s->residues; residue++)
+        for (idx gw = 0; gw < s->groups; gw++) {
+            const winograd_group g = w->groups_w[gw];
+            if (g.tap % s->period != residue)
+                continue;
+            if (g.tap == residue || !shared)
+                NAME(winograd_down_parts)(ah, aw, w, part, parts, w->groups_h[gh], c, g.tap, shared ? s->reach * (s->deep - 1) : 0);
+            NAME(winograd_along)(ah, aw, w, w->rows + (shared ? g.tap / s->period : 0), parts, (int)(s->reach - g.taps),
+                                 winograd_before(&w->shape, gh, gw) * w->lat->source_channels + c, first, count);
+        }
+}
+
+/* Channels [c0, c1) of the source of tiles [w->j0, w->j1). */
+__attribute__((always_inline)) static inline void NAME(winograd_source)(const int ah, const int aw, const NAME(winograd) *w, idx c0, idx c1)
+{
+    NAME(winograd_part) part[WINOGRAD_RUN];
+    for (idx j = w->j0, run; j < w->j1; j += run) {
+        run = min_idx(w->j1 - j, WINOGRAD_RUN);
+        const int parts = NAME(winograd_parts)(w, j, run, part);
+        NAME(winograd_ends)(w, part, parts);
+        for (idx c = c0; c < c1; c++)
+            for (idx gh = 0; gh < w->shape.h.groups; gh++)
+                NAME(winograd_groups)(ah, aw, w, part, parts, gh, c, j - w->j0, run);
+    }
 }
 
 static void NAME(winograd_transform)(const NAME(winograd) *w, idx c0, idx c1)

@@ -257,7 +257,8 @@ static NAME(winograd) NAME(winograd_begin)(const conv_call *call, const NAME(tas
                         .lay = at,
                         .low_h = axis_lowest(&lat->h), .low_w = axis_lowest(&lat->w),
                         .v = plan->shares_source ? (REAL *)call->prepared + t->group * at.source : scratch + at.v, .u = scratch + at.u,
-                        .m = scratch + at.m, .rows = scratch + at.rows, .gathered = scratch + at.gathered, .zeros = scratch + at.zeros,
+                        .m = scratch + at.m, .rows = scratch + at.rows, .gathered = scratch + at.gathered, .ends = scratch + at.ends,
+                        .zeros = scratch + at.zeros,
                         .pixels = scratch + at.pixels, .suspect = scratch + at.suspect, .taps = scratch + at.taps,
                         .panel = scratch + at.panel, .again = scratch + at.again, .buffer = scratch + at.buffer,
                         .groups_h = (winograd_group *)(scratch + at.groups)};

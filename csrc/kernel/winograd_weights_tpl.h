@@ -1,5 +1,4 @@
 /* winograd_weights -- the kernels of winograd_tpl.h transformed: for a block of rows, or for a plan that is kept. */
-#define WINOGRAD_MOST 6 /* points of an axis */
 
 /* Points of both axes that there are kernels for. */
 #define WINOGRAD_FORMS                                                                                                  \
