@@ -25,16 +25,23 @@ static double result_lines(const conv_plan *plan, const lattice *lat)
 
 #define WINOGRAD_BYTES 1572864 /* of transformed source and weights in a task, where one block has all rows */
 #define WINOGRAD_SOURCE 5242880 /* of transformed source, where weights come block by block for all of it */
+#define WINOGRAD_STEP 4         /* elements apart, up to which columns are gathered by shuffles */
 #define WINOGRAD_STAYS 524288   /* of transformed source at a time, where weights are not made again for more: the cache keeps what it just wrote */
-#define WINOGRAD_APART 2.0     /* cycles to gather an element, or to put one */
-#define WINOGRAD_LINE 80       /* cycles to write a line of transforms to memory and to read it */
-#define WINOGRAD_PRODUCTS 1.15 /* of the cycles on paper: measured */
-#define WINOGRAD_SUM 6         /* cycles to begin and to end a vector's sum: measured */
-#define WINOGRAD_ROW 100       /* to begin with a row of tiles, and with each of its groups of taps: measured */
-#define WINOGRAD_LEFT 18       /* cycles of a line of the source's transforms that the second-level cache has no room for */
 #define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
-#define WINOGRAD_COLD 23       /* cycles of such a line where a plan is called once and others follow, as in a network: measured there */
-#define WINOGRAD_FAR 30        /* cycles of a line from memory or to it: measured */
+
+/* Measured, along both axes and along one where they differ. */
+#define WINOGRAD_PRODUCTS 1.1      /* of the cycles on paper */
+#define WINOGRAD_BLOCK 3.0         /* cycles of a frequency's vector: for each block of its sum, */
+#define WINOGRAD_SUM 8.0           /* for the rest of it and its results, */
+#define WINOGRAD_VECTOR 6.0        /* of the source, */
+#define WINOGRAD_WEIGHTS 4.5       /* of the weights, */
+#define WINOGRAD_SHORT_WEIGHTS 3.5
+#define WINOGRAD_SOME 15.0         /* or of fewer channels than lanes, which are moved one by one */
+#define WINOGRAD_ROW 130.0         /* cycles to begin with a row of tiles and take a group's taps down its columns */
+#define WINOGRAD_SHORT_ROW 35.0
+#define WINOGRAD_NEAR 0.5          /* cycles to gather an element by shuffles, */
+#define WINOGRAD_APART 2.0         /* or alone, or to put one */
+#define WINOGRAD_COLD 23.0         /* cycles of a line of the source's transforms where a plan is called once and others follow, as in a network */
 
 /* Rows and columns whose transforms a task holds together, and the tiles that there is room for, all weights or a few beside them. */
 typedef struct {
@@ -75,38 +82,54 @@ static double winograd_products(const winograd_axis *axis)
     return (double)((axis->points - 1) * axis->groups + axis->whole);
 }
 
+/* Cycles to gather columns that are not side by side, and to put results that are not. */
+static double winograd_apart_cost(const winograd_shape *s, double channels, double rows)
+{
+    const double gather = s->w.step == 1 ? 0 : s->w.step <= WINOGRAD_STEP ? WINOGRAD_NEAR : WINOGRAD_APART;
+    const double columns = gather * channels * (double)(s->h.groups * s->h.points * s->w.groups);
+    const double results = s->w.apart == 1 ? 0 : WINOGRAD_APART * rows * (double)s->h.tile;
+    return (double)(s->h.tiles * s->w.tiles * s->w.tile) * (columns + results);
+}
+
+/* Cycles to transform the weights of a row: even where a plan has kept them. */
+static double winograd_weights_cost(const conv_plan *plan, const winograd_shape *s, int both)
+{
+    const lattice lat = plan->largest;
+    const idx lanes = lanes_of(plan), vectors = lat.source_channels / lanes;
+    const double each = (double)(s->frequencies * s->h.groups * s->w.groups), taps = (double)(lat.h.taps * lat.w.taps * lanes);
+    return (double)vectors * each * (both ? WINOGRAD_WEIGHTS : WINOGRAD_SHORT_WEIGHTS)
+           + (lat.source_channels % lanes ? WINOGRAD_SOME * (each + 0.1 * taps) : 0);
+}
+
+/* Cycles of the lines that no cache is near enough for. */
+static double winograd_lines_cost(const conv_plan *plan, const winograd_shape *s, double strips)
+{
+    const lattice lat = plan->largest;
+    const machine_costs *of = machine_of(plan);
+    const double column = (double)(s->frequencies * s->k * element_bytes(plan)), rows = (double)lat.result_channels;
+    const double lines = column * strips / ALIGNMENT, kernels = column * rows / ALIGNMENT, nr = (double)tile_columns(plan);
+    const int streamed = column * rows * (double)plan->p.groups > FAR_BYTES;
+    /* where not even a tile's rows and columns stay in the second-level cache, transforms go to memory and come from there */
+    const int spilled = column * ((double)plan->kernels->mr + 2 * nr) > 2 * WINOGRAD_BYTES;
+    /* or not all rows and a few columns do, the source's are read again and again from the third-level cache */
+    const int left = column * (rows + 2 * nr) > WINOGRAD_BYTES;
+    const double called = plan->p.packed * min_double(lines, (winograd_keeps(plan) ? 1 : 2) * WINOGRAD_STAYS / ALIGNMENT);
+    return of->winograd_far * (source_lines(plan, &lat) + result_lines(plan, &lat)) + streamed * of->winograd_line * kernels
+           + left * of->winograd_left * lines + spilled * of->winograd_spilled * (kernels + lines) + WINOGRAD_COLD * called;
+}
+
 static double winograd_cost(const conv_plan *plan)
 {
     const lattice lat = plan->largest;
     const winograd_shape s = winograd_shape_of(plan);
-    const double lanes = (double)lanes_of(plan);
-    const double f = (double)s.frequencies, rows = (double)lat.result_channels, k = (double)s.k, channels = (double)lat.source_channels;
-    const double tiles = (double)(s.h.tiles * s.w.tiles), strips = (double)round_up(s.h.tiles * s.w.tiles, lanes_of(plan));
-    const double terms = channels * winograd_products(&s.h) * winograd_products(&s.w);
-    /* cycles of a vector of a frequency, of the source's first group of taps and of each other, and of the result: measured */
     const int both = s.h.points > 1 && s.w.points > 1;
-    const double taps = (double)(lat.h.taps * lat.w.taps), first = both ? 10 : s.w.points > 1 ? 15 : 28, other = both ? first : 5;
-    const double vectors = (double)(s.h.tiles * (s.w.tiles / s.w.each)) * (double)ceil_div(s.w.each, lanes_of(plan));
-    /* columns that are not side by side are gathered, results put one by one: measured */
-    const double columns = s.w.step == 1 ? 0 : channels * (double)(s.h.groups * s.h.points * s.w.residues);
-    const double results = s.w.apart == 1 ? 0 : rows * (double)s.h.tile;
-    const double apart = WINOGRAD_APART * tiles * (double)s.w.tile * (columns + results);
-    const double far = source_lines(plan, &lat) + result_lines(plan, &lat);
-    /* where not even a tile's rows and columns stay in the second-level cache, transforms go to memory and come from there: measured */
-    const double spilled = f * k * (double)(plan->kernels->mr + 2 * tile_columns(plan)) * (double)element_bytes(plan) > 2 * WINOGRAD_BYTES;
-    /* or not all rows and a few columns do, the source's are read again and again from the third-level cache: measured */
-    const double left = f * k * (rows + 2 * (double)tile_columns(plan)) * (double)element_bytes(plan) > WINOGRAD_BYTES;
-    const double lines = f * k * strips * (double)element_bytes(plan) / ALIGNMENT;
-    const double kernels = f * k * rows * (double)element_bytes(plan);
-    const int streamed = kernels * (double)plan->p.groups > FAR_BYTES;
-    return WINOGRAD_FAR * far + apart + streamed * machine_of(plan)->winograd_line * kernels / ALIGNMENT + left * WINOGRAD_LEFT * lines
-           + plan->p.packed * WINOGRAD_COLD * min_double(lines, (winograd_keeps(plan) ? 1 : 2) * WINOGRAD_STAYS / ALIGNMENT)
-           + spilled * f * k * (rows + strips) * (double)element_bytes(plan) / ALIGNMENT * WINOGRAD_LINE
-           + (WINOGRAD_PRODUCTS * terms / 2 + WINOGRAD_SUM * f) * strips / lanes * rows
-           + f * vectors * (first * channels + other * (k - channels)) + first * f * strips / lanes * rows
-           + WINOGRAD_ROW * channels * (double)(s.h.tiles * (s.w.tiles / s.w.each) * s.h.groups * (1 + s.w.groups))
-           /* weights: made, even where a plan has kept them; measured */
-           + (both ? channels * (28 + 2.2 * taps) + (taps > 9 ? 2.5 : 1.5) * f * k : channels * (20 + 3 * taps) + 2 * f * k) * rows / lanes;
+    const double f = (double)s.frequencies, rows = (double)lat.result_channels, channels = (double)lat.source_channels;
+    const double strips = (double)round_up(s.h.tiles * s.w.tiles, lanes_of(plan)), vectors = strips / (double)lanes_of(plan);
+    const double terms = channels * winograd_products(&s.h) * winograd_products(&s.w), blocks = (double)ceil_div(s.k, winograd_terms(s.k));
+    const double parts = channels * (double)(s.h.tiles * (s.w.tiles / s.w.each) * s.h.groups * s.w.groups);
+    return winograd_lines_cost(plan, &s, strips) + winograd_apart_cost(&s, channels, rows) + rows * winograd_weights_cost(plan, &s, both)
+           + ((WINOGRAD_PRODUCTS * terms / 2 + (WINOGRAD_SUM + WINOGRAD_BLOCK * blocks) * f) * rows + WINOGRAD_VECTOR * f * (double)s.k) * vectors
+           + (both ? WINOGRAD_ROW : WINOGRAD_SHORT_ROW) * parts;
 }
 
 /* Whether an axis has three quarters of the taps of its groups, and padding of half its kernel at most: F(4, 3) multiplies the roundings of
