@@ -33,13 +33,13 @@ static double result_lines(const conv_plan *plan, const lattice *lat)
 #define WINOGRAD_PRODUCTS 1.1      /* of the cycles on paper */
 #define WINOGRAD_BLOCK 3.0         /* cycles of a frequency's vector: for each block of its sum, */
 #define WINOGRAD_SUM 8.0           /* for the rest of it and its results, */
-#define WINOGRAD_VECTOR 6.0        /* of the source, */
+#define WINOGRAD_VECTOR 5.0        /* of the source, */
 #define WINOGRAD_WEIGHTS 4.5       /* of the weights, */
 #define WINOGRAD_SHORT_WEIGHTS 3.5
-#define WINOGRAD_SOME 15.0         /* or of fewer channels than lanes, which are moved one by one */
+#define WINOGRAD_SOME 10.0         /* or of fewer channels than lanes, which are moved one by one */
 #define WINOGRAD_ROW 130.0         /* cycles to begin with a row of tiles and take a group's taps down its columns */
 #define WINOGRAD_SHORT_ROW 35.0
-#define WINOGRAD_NEAR 0.5          /* cycles to gather an element by shuffles, */
+#define WINOGRAD_NEAR 0.4          /* cycles to gather an element by shuffles, */
 #define WINOGRAD_APART 2.0         /* or alone, or to put one */
 #define WINOGRAD_COLD 23.0         /* cycles of a line of the source's transforms where a plan is called once and others follow, as in a network */
 
