@@ -19,6 +19,7 @@ typedef struct {
     double slide_far;     /* a line from memory or to it, a strip's from every row */
     double planes_turn;   /* a vector that is turned, with its load and its store; the shuffles of long ones go one by one */
     double planes_near;   /* share: products from the second-level cache, of long vectors a line for each */
+    double winograd_some; /* a vector of transformed weights that is not full: stored by a mask, or element by element */
     double winograd_line; /* a line of transformed kernels that no cache keeps */
     double winograd_left; /* of the source's transforms that the second-level cache has no room for */
     double winograd_spilled; /* of all transforms, written to memory and read */
@@ -38,13 +39,13 @@ static inline const machine_costs *machine_of(const conv_plan *plan)
     static const machine_costs small = {
         .far_line = 1, .gemm_run = 22, .weights_pack = 1.5, .channels_task = 800, .channels_few = 1.15, .stencil_loads = 1.45, .stencil = 1,
         .slide_line = 6, .slide_far = 25, .planes_turn = 6.5, .planes_near = 1.1,
-        .winograd_line = 0, .winograd_left = 18, .winograd_spilled = 80, .winograd_far = 30,
+        .winograd_some = 10, .winograd_line = 0, .winograd_left = 18, .winograd_spilled = 80, .winograd_far = 30,
         .fft_apart = 35, .fft_again = 50,
     };
     static const machine_costs wide = {
         .far_line = 0.4, .gemm_run = 44, .weights_pack = 1, .channels_task = 400, .channels_few = 1.3, .stencil_loads = 1.9, .stencil = 0.9,
         .slide_line = 3, .slide_far = 11, .planes_turn = 11.5, .planes_near = 1,
-        .winograd_line = 4, .winograd_left = 7, .winograd_spilled = 40, .winograd_far = 8,
+        .winograd_some = 6, .winograd_line = 4, .winograd_left = 7, .winograd_spilled = 40, .winograd_far = 8,
         .fft_apart = 25, .fft_again = 2,
     };
     return small_tiles(plan) ? &small : &wide;

@@ -34,9 +34,8 @@ static double result_lines(const conv_plan *plan, const lattice *lat)
 #define WINOGRAD_BLOCK 3.0         /* cycles of a frequency's vector: for each block of its sum, */
 #define WINOGRAD_SUM 8.0           /* for the rest of it and its results, */
 #define WINOGRAD_VECTOR 5.0        /* of the source, */
-#define WINOGRAD_WEIGHTS 4.5       /* of the weights, */
+#define WINOGRAD_WEIGHTS 4.5       /* of the weights */
 #define WINOGRAD_SHORT_WEIGHTS 3.5
-#define WINOGRAD_SOME 10.0         /* or of fewer channels than lanes, which are moved one by one */
 #define WINOGRAD_ROW 130.0         /* cycles to begin with a row of tiles and take a group's taps down its columns */
 #define WINOGRAD_SHORT_ROW 35.0
 #define WINOGRAD_NEAR 0.4          /* cycles to gather an element by shuffles, */
@@ -98,7 +97,7 @@ static double winograd_weights_cost(const conv_plan *plan, const winograd_shape 
     const idx lanes = lanes_of(plan), vectors = lat.source_channels / lanes;
     const double each = (double)(s->frequencies * s->h.groups * s->w.groups), taps = (double)(lat.h.taps * lat.w.taps * lanes);
     return (double)vectors * each * (both ? WINOGRAD_WEIGHTS : WINOGRAD_SHORT_WEIGHTS)
-           + (lat.source_channels % lanes ? WINOGRAD_SOME * (each + 0.1 * taps) : 0);
+           + (lat.source_channels % lanes ? machine_of(plan)->winograd_some * (each + 0.1 * taps) : 0);
 }
 
 /* Cycles of the lines that no cache is near enough for. */

@@ -61,14 +61,6 @@ static vec NAME(channels_of)(const batch_norm *p, const void *values, idx c, idx
     return v ? NAME(load_some)(v + c, count, v + p->channels) : (vec){0} + absent;
 }
 
-static void NAME(store_some)(REAL *y, vec v, idx count)
-{
-    if (count == LANES)
-        NAME(store)(y, v);
-    else
-        NAME(copy)(y, (const REAL *)&v, count);
-}
-
 static inline __attribute__((always_inline)) vec NAME(column_sum)(const REAL *a, vec ca, const REAL *b, vec cb, idx c,
                                                                   idx count, const batch_norm *p)
 {

@@ -87,6 +87,20 @@ static inline vec NAME(load_some)(const REAL *p, idx count, const REAL *end)
 #endif
 }
 
+/* The first `count` lanes to p. */
+static inline void NAME(store_some)(REAL *p, vec v, idx count)
+{
+    if (count == LANES) {
+        NAME(store)(p, v);
+        return;
+    }
+#ifdef STORE_FIRST_f32
+    NAME(STORE_FIRST)(p, (mask){0} + (WORD)count, NAME(iota)(), v);
+#else
+    __builtin_memcpy(p, &v, (size_t)count * sizeof(REAL));
+#endif
+}
+
 static inline REAL NAME(sum)(vec v)
 {
     REAL half[LANES];

@@ -54,14 +54,15 @@ static inline int NAME(weights_by_row)(const NAME(weights) *w)
     return w->channel < w->row;
 }
 
-/* Taps of LANES channels from c on, of result row m: taps[t][lane]. Whole vectors are turned round, the few taps after them moved one by one. */
+/* Taps of LANES channels from c on, of result row m: taps[t][lane]. Whole vectors are turned round, the few taps after them moved one by one.
+ * Lanes after the last channel hold what follows it, which nothing reads, or the last once more where nothing does. */
 static inline void NAME(winograd_gather)(REAL *taps, const NAME(weights) *w, idx m, idx c)
 {
     const idx ahead = KERNELS_AHEAD * (NAME(weights_by_row)(w) ? LANES * w->channel : w->row);
     const idx count = min_idx(LANES, w->channels - c), step = w->channel;
     const REAL *first = w->first + m * w->row + c * step;
     idx t = 0;
-    if (count < LANES) { /* some twice */
+    if (count < LANES && w->end - first < (LANES - 1) * step + w->taps) {
         for (; t < w->taps; t++)
             for (int lane = 0; lane < LANES; lane++)
                 taps[t * LANES + lane] = first[min_idx(lane, count - 1) * step + t];
@@ -92,9 +93,9 @@ static void NAME(winograd_order)(int32_t *order, const winograd_shape *s, const 
     }
 }
 
-/* Nine taps of LANES kernels to u[f * next]. */
+/* Nine taps of LANES kernels to u[f * next], of `count` of them. */
 __attribute__((always_inline)) static inline void NAME(winograd_kernel)(const int ah, const int aw, const REAL *taps, const int32_t *order,
-                                                                        REAL *u, idx next)
+                                                                        REAL *u, idx next, int count)
 {
     const int high = winograd_reach_of(ah), wide = winograd_reach_of(aw);
     vec column[WINOGRAD_MOST][3];
@@ -115,7 +116,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_kernel)(const in
         NAME(winograd_taps)(aw, column[i], t);
 #pragma GCC unroll 6
         for (int j = 0; j < aw; j++, u += next) {
-            NAME(store)(u, t[j] * (REAL)(NAME(winograd_factor)(ah, i) * NAME(winograd_factor)(aw, j)));
+            NAME(store_some)(u, t[j] * (REAL)(NAME(winograd_factor)(ah, i) * NAME(winograd_factor)(aw, j)), count);
             __asm__("" : "+r"(u)); /* one addition each: products of `next` would be spilled */
         }
     }
@@ -128,7 +129,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_weights)(const i
                                                                          const NAME(weights) *w, idx m0, idx m1,
                                                                          REAL *taps)
 {
-    REAL some[WINOGRAD_MOST * WINOGRAD_MOST * LANES], *const zeros = taps + round_up(w->taps, LANES) * LANES;
+    REAL *const zeros = taps + round_up(w->taps, LANES) * LANES;
     int32_t *const order = (int32_t *)(zeros + LANES);
     NAME(store)(zeros, (vec){0});
     NAME(winograd_order)(order, s, lat);
@@ -137,15 +138,10 @@ __attribute__((always_inline)) static inline void NAME(winograd_weights)(const i
     for (idx far = 0; far < (by_row ? rows : vectors); far++) /* kernels that lie side by side follow each other */
         for (idx near = 0; near < (by_row ? vectors : rows); near++) {
             const idx m = m0 + (by_row ? far : near), c = (by_row ? near : far) * LANES;
-            const idx count = min_idx(LANES, w->channels - c);
-            const int whole = count == LANES;
             NAME(winograd_gather)(taps, w, m, c);
-            for (idx g = 0; g < s->h.groups * s->w.groups; g++) {
-                REAL *const to = u + (m - m0) * lay->ldu + g * w->channels + c;
-                NAME(winograd_kernel)(ah, aw, taps, order + 9 * g, whole ? to : some, whole ? lay->next_u : LANES);
-                for (idx f = 0; f < (whole ? 0 : s->frequencies); f++)
-                    NAME(copy)(to + f * lay->next_u, some + f * LANES, count);
-            }
+            for (idx g = 0; g < s->h.groups * s->w.groups; g++)
+                NAME(winograd_kernel)(ah, aw, taps, order + 9 * g, u + (m - m0) * lay->ldu + g * w->channels + c, lay->next_u,
+                                      (int)min_idx(LANES, w->channels - c));
         }
 }
 

@@ -10,5 +10,7 @@
 #define LARGER_f64 _mm512_max_pd
 #define LOAD_FIRST_f32(p, count, lane) _mm512_maskz_loadu_ps(_mm512_cmplt_epi32_mask((__m512i)(lane), (__m512i)(count)), p)
 #define LOAD_FIRST_f64(p, count, lane) _mm512_maskz_loadu_pd(_mm512_cmplt_epi64_mask((__m512i)(lane), (__m512i)(count)), p)
+#define STORE_FIRST_f32(p, count, lane, v) _mm512_mask_storeu_ps(p, _mm512_cmplt_epi32_mask((__m512i)(lane), (__m512i)(count)), v)
+#define STORE_FIRST_f64(p, count, lane, v) _mm512_mask_storeu_pd(p, _mm512_cmplt_epi64_mask((__m512i)(lane), (__m512i)(count)), v)
 #endif
 #include "../kernel/target_tpl.h"
