@@ -106,7 +106,8 @@ static double winograd_lines_cost(const conv_plan *plan, const winograd_shape *s
     const lattice lat = plan->largest;
     const machine_costs *of = machine_of(plan);
     const double column = (double)(s->frequencies * s->k * element_bytes(plan)), rows = (double)lat.result_channels;
-    const double lines = column * strips / ALIGNMENT, kernels = column * rows / ALIGNMENT, nr = (double)tile_columns(plan);
+    const double lines = column * strips / ALIGNMENT, kernels = column * rows / ALIGNMENT;
+    const double nr = min_double(strips, (double)(plan->kernels->nv * lanes_of(plan))); /* of an image: the choice knows no batch */
     const int streamed = column * rows * (double)plan->p.groups > FAR_BYTES;
     /* where not even a tile's rows and columns stay in the second-level cache, transforms go to memory and come from there */
     const int spilled = column * ((double)plan->kernels->mr + 2 * nr) > 2 * WINOGRAD_BYTES;

@@ -184,8 +184,8 @@ static int NAME(winograd_parts)(const NAME(winograd) *w, idx j, idx run, NAME(wi
     return parts;
 }
 
-/* Points of an axis's last tile of a part that the columns of the next part hide, for each row and tile; where there are none, all bits of
- * `keep` are set. */
+/* A point of each tile of a run in row i, of those that a part's last tile shares with no other: the columns of the next part have their
+ * place. Zeros for other tiles; all bits of w->ends, which comes before, are set for these, and none for the last of a part. */
 static inline REAL *NAME(winograd_hidden)(const NAME(winograd) *w, int point, int i)
 {
     return w->ends + (1 + point * WINOGRAD_MOST + i) * WINOGRAD_RUN;
