@@ -224,6 +224,7 @@ static idx gemm_chunks(const conv_plan *plan)
 
 /* Measured over images of 3 to 112 pixels: */
 #define GEMM_PRODUCTS 1.1 /* of the cycles on paper: weights and panels are read from further away */
+#define GEMM_ALONE 8      /* a tile takes a column along for so much of a vector's time; two to four take half, in a pass of their own */
 #define GEMM_APART 1.2    /* cycles to store a result alone */
 
 /* Cycles for a vector of elements `step` apart, into a panel and out of it. */
@@ -253,7 +254,7 @@ static double gemm_cost(const conv_plan *plan)
     const double apart = lat.w.out_step > 1 ? GEMM_APART * (double)points : 0, tail = points % nr == 0 ? 0 : 15; /* of the tile that an image ends in */
     const double stores = (double)lat.result_channels * (apart + tail);
     const idx alone = columns_alone(plan, plan->kernels->nv, points % nr, lanes_of(plan));
-    const double tiles = row_cycles(plan, lat.result_channels, points - alone, 0) + (alone > 0 ? tile_cycles(plan, lat.result_channels, 1, 0) / 2 : 0);
+    const double tiles = row_cycles(plan, lat.result_channels, points - alone, 0) + (alone > 0 ? tile_cycles(plan, lat.result_channels, 1, 0) / (alone == 1 ? GEMM_ALONE : 2) : 0);
     return lattices * (k * GEMM_PRODUCTS * tiles + gemm_packs(plan, &lat, points) + vectors * tile_ends(plan, lat.result_channels) +
                        stores + TASK_CYCLES + panels * PANEL_CYCLES) +
            laid_out(plan) + COPIED_LINE * far_lines(plan, &lat);

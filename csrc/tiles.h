@@ -96,11 +96,11 @@ static inline int narrowest_tile(int nv, int many, idx columns, idx lanes)
 
 #define NARROW 4 /* columns at most that need no vector of their own: narrow_tpl.h */
 
-/* How many of so many columns those are, behind a tile of whole vectors. */
+/* How many of so many columns those are, behind a tile of whole vectors or none. */
 static inline idx columns_alone(const conv_plan *plan, int many, idx columns, idx lanes)
 {
     const idx after = columns % lanes, before = columns - after;
-    const int filled = before > 0 && narrowest_tile(plan->nv, many, before, lanes) * lanes == before;
+    const int filled = before == 0 || narrowest_tile(plan->nv, many, before, lanes) * lanes == before;
     return plan->weights == WEIGHTS_BY_TILES && filled && after <= NARROW ? after : 0;
 }
 

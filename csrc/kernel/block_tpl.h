@@ -15,6 +15,8 @@ typedef struct {
     even_tiles tiles;   /* of a, where it is packed tile by tile (lda terms in a row); height 0: it lies by rows */
     idx tiles_ahead;    /* bytes, from a term of those to what is called beside it; 0: nothing */
     const int32_t *at;  /* k of them: where rows of b are; NULL: it is a panel as wide as the tile */
+    idx few_row;        /* elements from one term to the next of a panel of few columns (block_narrow) */
+    const REAL *alone;  /* NULL, or a column beside the last tile of columns, which it takes along */
     idx k, kblock;      /* terms, and how many may be summed at once */
     REAL *dst;          /* row m at dst + m*dst_row */
     const REAL *beside; /* NULL, or what is added, laid out as dst */
@@ -42,6 +44,9 @@ __attribute__((always_inline)) static inline void NAME(tile_heights)(const NAME(
 }
 #undef TILE_CASE
 
+/* Rows of a tile of so many vectors that takes a column along: their sums have a vector, and a register is left for it. */
+#define BESIDE_ROWS(nv) ((REGISTERS - 2) / (nv) - 1 < LANES ? (REGISTERS - 2) / (nv) - 1 : LANES)
+
 /* Registers of a tile are allocated for the function as a whole: by loops, the loop that counts is given fewer than it fills. */
 #pragma GCC push_options
 #pragma GCC optimize("ira-region=one")
@@ -59,6 +64,9 @@ TILE(listed_2, NV, MR, LISTED_A, PANEL_B)
 TILE(listed_3, 3, NV < 3 ? MR * NV / 3 : MR, LISTED_A, PANEL_B)
 TILE(columns_1, 1, MR, COLUMNS_A, TABLE_B)
 TILE(columns_2, NV, MR, COLUMNS_A, TABLE_B)
+TILE(tiled_beside_1, 1, BESIDE_ROWS(1), TILED_A, BESIDE_B)
+TILE(tiled_beside_2, NV, BESIDE_ROWS(NV), TILED_A, BESIDE_B)
+TILE(tiled_beside_3, 3, BESIDE_ROWS(3), TILED_A, BESIDE_B)
 #undef TILES
 #undef TILE
 #pragma GCC pop_options
@@ -82,14 +90,22 @@ static int NAME(tile_vectors)(int widest, idx left)
 static NAME(tile_run) *NAME(tile_of)(int nv, int from_a, int from_b)
 {
 #define TILES(name) {NAME(name##_1), NAME(name##_2), NAME(name##_4), NAME(name##_8), NAME(name##_3)}
-    static NAME(tile_run) *const instances[][2][5] = {
+    static NAME(tile_run) *const instances[][3][5] = {
         [NAME(ROWS_A)] = {[NAME(PANEL_B)] = TILES(rows_panel), [NAME(TABLE_B)] = TILES(rows_table)},
-        [NAME(TILED_A)] = {[NAME(PANEL_B)] = TILES(tiled_panel), [NAME(TABLE_B)] = TILES(tiled_table)},
+        [NAME(TILED_A)] = {[NAME(PANEL_B)] = TILES(tiled_panel), [NAME(TABLE_B)] = TILES(tiled_table),
+                             [NAME(BESIDE_B)] = {NAME(tiled_beside_1), NAME(tiled_beside_2), [4] = NAME(tiled_beside_3)}},
         [NAME(LISTED_A)] = {[NAME(PANEL_B)] = {NAME(listed_1), NAME(listed_2), [4] = NAME(listed_3)}},
         [NAME(COLUMNS_A)] = {[NAME(TABLE_B)] = {NAME(columns_1), NAME(columns_2)}},
     };
 #undef TILES
     return instances[from_a][from_b][nv == 1 ? 0 : nv == NV ? 1 : nv == 2 * NV ? 2 : nv == 4 * NV ? 3 : 4];
+}
+
+/* Whether the tiles of the rows at hand, as g cuts them, can take a column along. */
+static int NAME(takes_along)(const NAME(block) *g)
+{
+    return g->tiles.height > 0 && NAME(tile_of)(g->nv, NAME(TILED_A), NAME(BESIDE_B)) != NULL &&
+           g->heights.height + (g->heights.higher > 0) <= BESIDE_ROWS(g->nv);
 }
 
 static void NAME(move_in)(const NAME(block) *g, const REAL *from_row, const NAME(segment) *s, int segments, int height)
@@ -161,8 +177,8 @@ static void NAME(block_narrow)(const NAME(block) *g, const REAL *b, const NAME(s
 {
     const int columns = NAME(columns_of)(s, segments), most = NAME(narrow_tiles)(columns);
     const REAL *const before = g->fold ? NULL : g->first ? g->beside : g->dst;
-    NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .b = b, .prev = before ? g->buffer : NULL, .ldprev = LANES, .relu = g->last && g->relu,
-                         .out = g->buffer, .ldout = LANES};
+    NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .b = b, .ldb = g->few_row, .prev = before ? g->buffer : NULL, .ldprev = LANES,
+                         .relu = g->last && g->relu, .out = g->buffer, .ldout = LANES};
     idx m = g->m0, higher = g->heights.higher;
     for (int tiles; m < g->m1; higher -= tiles) {
         const int height = (int)g->heights.height + (higher > 0);
@@ -183,15 +199,17 @@ static void NAME(block_narrow)(const NAME(block) *g, const REAL *b, const NAME(s
 static void NAME(block_columns)(const NAME(block) *g, const REAL *b, idx more, idx b_next, const NAME(segment) *s, int segments)
 {
     const int nr = g->nv * LANES, tiled = g->tiles.height > 0;
-    if (tiled && g->nv == 1 && !g->at && NAME(columns_of)(s, segments) <= NARROW) {
+    if (tiled && g->nv == 1 && !g->at && !g->alone && NAME(columns_of)(s, segments) <= NARROW) {
         NAME(block_narrow)(g, b, s, segments);
         return;
     }
-    NAME(tile_run) *const tile = NAME(tile_of)(g->nv, tiled ? NAME(TILED_A) : NAME(ROWS_A), g->at ? NAME(TABLE_B) : NAME(PANEL_B));
+    const int from_a = tiled ? NAME(TILED_A) : NAME(ROWS_A);
+    NAME(tile_run) *const tile = NAME(tile_of)(g->nv, from_a, g->at ? NAME(TABLE_B) : NAME(PANEL_B));
+    NAME(tile_run) *const last = g->alone ? NAME(tile_of)(g->nv, from_a, NAME(BESIDE_B)) : tile;
     const int whole = NAME(dense)(g, s, segments);
     const idx called = g->at && g->ahead > 0 ? g->k : 0;
     const REAL *const before = g->fold ? NULL : g->first ? g->beside : g->dst; /* what the sums are added to */
-    NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .lda = g->lda, .ahead = g->tiles_ahead, .at = g->at,
+    NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .lda = g->lda, .ahead = g->tiles_ahead, .alone = g->alone, .at = g->at,
                          .relu = g->last && g->relu, .ldout = whole ? g->dst_row : nr};
     t.ldprev = t.ldout;
     idx m = g->m0, higher = g->heights.higher;
@@ -216,7 +234,7 @@ static void NAME(block_columns)(const NAME(block) *g, const REAL *b, idx more, i
             for (idx i = 0; i < called; i += g->every)
                 for (idx e = 0; e < nr; e += ALIGNMENT / (idx)sizeof(REAL))
                     __builtin_prefetch(t.b + g->at[i] + g->ahead + e);
-            tile(&t, height);
+            (next == 0 ? last : tile)(&t, height);
             if (next == 0)
                 break;
             t.b += b_next;

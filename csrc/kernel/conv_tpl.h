@@ -37,7 +37,7 @@ static NAME(block) NAME(task_block)(const conv_call *call, const NAME(task) *t, 
     const conv_plan *plan = call->plan;
     const conv_problem *p = &plan->p;
     const idx k = t->lat.source_channels * t->lat.h.taps * t->lat.w.taps;
-    NAME(block) g = {.nv = plan->nv, .buffer = buffer, .lda = weights_pitch(plan, k), .kblock = accumulation_block(k),
+    NAME(block) g = {.nv = plan->nv, .buffer = buffer, .few_row = LANES, .lda = weights_pitch(plan, k), .kblock = accumulation_block(k),
                      .dst_row = t->lat.h.out_size * t->lat.w.out_size, .dst_step = t->lat.w.out_step};
     g.a = (const REAL *)call->weights + t->group * weights_laid_out(plan) + weights_before(plan, t->phase_h, t->phase_w);
     g.dst = (REAL *)call->dst + t->group * t->lat.result_channels * g.dst_row;
@@ -71,6 +71,7 @@ static NAME(source) NAME(task_source)(const conv_call *call, const NAME(task) *t
 typedef struct {
     idx begin, end;
     int nv;
+    int few; /* columns, where they are fewer than a vector and none lies between two terms; 0: vectors */
 } NAME(panels);
 
 /* Columns [j0, j1): whole panels, one as narrow as its tile for what is left, and one for the few after its whole vectors. */
@@ -82,8 +83,18 @@ static int NAME(panel_runs)(const conv_plan *plan, idx j0, idx j1, NAME(panels) 
     int runs = 0;
     for (int i = 0; i < 3; j0 = ends[i++])
         if (ends[i] > j0)
-            run[runs++] = (NAME(panels)){j0, ends[i], widths[i]};
+            run[runs++] = (NAME(panels)){j0, ends[i], widths[i], i == 2 ? (int)alone : 0};
     return runs;
+}
+
+/* The columns of a run, of channels [c0, c1); few lie next to those of the next term. */
+static void NAME(pack_panels)(REAL *first, idx depth, const NAME(panels) *run, const NAME(source) *src, const lattice *lat, idx c0, idx c1)
+{
+    NAME(pack_im2col)(first, depth * run->nv * LANES, run->nv * LANES, src, lat, c0, c1, run->begin, run->end);
+    const idx terms = run->few > 0 ? (c1 - c0) * lat->h.taps * lat->w.taps : 0;
+    for (idx k = 1; k < terms; k++)
+        for (int c = 0; c < run->few; c++)
+            first[k * run->few + c] = first[k * LANES + c];
 }
 
 /* The rows at hand times all panels. */
@@ -92,12 +103,15 @@ static void NAME(gemm_columns)(NAME(block) *g, const REAL *panels, idx depth, co
 {
     const idx points = lat->h.grid * lat->w.grid, j0 = run[0].begin;
     const idx width = lattice_dense(lat) && !g->fold ? points : lat->w.grid; /* of what lies in one row */
+    const NAME(panels) *const rest = run + runs - 1;
     NAME(segment) s[4 * NV * LANES];
     idx n = j0 / points, row = j0 % points / width, column = j0 % width;
+    g->alone = NULL;
     for (int q = 0; q < runs; q++) {
         const int nr = run[q].nv * LANES;
         const idx together = NAME(columns_together)(g, g->k * nr * (idx)sizeof(REAL));
         g->nv = run[q].nv;
+        g->few_row = run[q].few > 0 ? run[q].few : LANES;
         for (idx j = run[q].begin, more; j < run[q].end; j += (1 + more) * nr) {
             int segments = 0, len;
             for (int done = 0; done < nr && j + done < run[q].end; done += len) {
@@ -116,6 +130,10 @@ static void NAME(gemm_columns)(NAME(block) *g, const REAL *panels, idx depth, co
             if (column > 0 && NAME(dense)(g, s, segments))
                 more = min_idx(min_idx(run[q].end - j - nr, width - 1 - column) / nr, together - 1);
             column += more * nr;
+            if (rest->few == 1 && j + (1 + more) * nr == rest->begin && column > 0 && NAME(dense)(g, s, segments) && NAME(takes_along)(g)) {
+                g->alone = panels + (rest->begin - j0) * depth;
+                runs--;
+            }
             NAME(block_columns)(g, panels + (j - j0) * depth, more, depth * nr, s, segments);
         }
     }
@@ -154,8 +172,7 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
         g.a_term = c0 * taps;
         g.k = (c1 - c0) * taps;
         for (int q = 0; q < runs; q++)
-            NAME(pack_im2col)(panels + (run[q].begin - j0) * depth, depth * run[q].nv * LANES, run[q].nv * LANES, &src, lat, c0, c1,
-                              run[q].begin, run[q].end);
+            NAME(pack_panels)(panels + (run[q].begin - j0) * depth, depth, run + q, &src, lat, c0, c1);
         const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), g.dst_row * (idx)sizeof(REAL), plan->p.n);
         for (g.m1 = t.m0; g.m1 < t.m1;) {
             g.nv = plan->nv;

@@ -1,7 +1,7 @@
 /* narrow -- an image's last few columns against weights that are packed tile by tile.
  *
  * A tile of one vector would compute lanes that hold no column, and wait for its own sums. Here the rows of a tile lie in lanes, and several
- * tiles pass at once. Every sum is made as tile_tpl.h makes it, term by term: where a batch is cut must not matter.
+ * tiles pass at once. (One column beside whole vectors is taken along by their tile where that has a register left: BESIDE_B.) Every sum is made as tile_tpl.h makes it, term by term: where a batch is cut must not matter.
  */
 #define ROW_VECTORS ((MR + LANES - 1) / LANES) /* that hold a tile's rows; the last reads on into the next term, see PACKED_BEYOND */
 #define NARROW_SUMS 8 /* in registers: more do not come faster */
@@ -12,7 +12,7 @@ static inline int NAME(narrow_tiles)(int columns)
     return (int)max_idx(1, min_idx(min_idx(4, BUFFER_ROWS * NV / MR), NARROW_SUMS / (columns * ROW_VECTORS)));
 }
 
-/* `tiles` of t->a, each `next` further, times the first columns of a panel of one vector. */
+/* `tiles` of t->a, each `next` further, times the first columns of a panel. */
 __attribute__((always_inline)) static inline void NAME(narrow_body)(const int tiles, const int columns, const NAME(tile_args) *t, int height,
                                                                     idx next)
 {
@@ -33,7 +33,7 @@ __attribute__((always_inline)) static inline void NAME(narrow_body)(const int ti
 #pragma GCC unroll 16
                 for (int c = 0; c < columns; c++)
                     acc[i][v][c] = (vec){0};
-        for (; k < end; k++, a += height, b += LANES)
+        for (; k < end; k++, a += height, b += t->ldb)
 #pragma GCC unroll 16
             for (int i = 0; i < tiles; i++)
 #pragma GCC unroll 16

@@ -14,6 +14,7 @@
  *   PANEL_B:   kb = k * V * LANES: a dense panel
  *   TABLE_B:   kb = at[k]: source rows packed once, or where they lie, and read at the shift of each tap (direct); a
  *              matrix in place
+ *   BESIDE_B:  as PANEL_B, and one column more, whose terms are alone[k]: its sums are the lanes of one vector (TILED_A)
  *
  * b's rows may start anywhere; V * LANES elements of each are read.
  * Registers: M*V accumulators, V for b's row, one broadcast: 14*2 + 2 + 1 of 32 (AVX-512), 6*2 + 2 + 1 of 16. Rows of
@@ -21,7 +22,7 @@
  * pointer each, as the compiler would have it, spills half of them and costs 18 % of the peak.
  */
 enum { NAME(ROWS_A), NAME(TILED_A), NAME(LISTED_A), NAME(COLUMNS_A) };
-enum { NAME(PANEL_B), NAME(TABLE_B) };
+enum { NAME(PANEL_B), NAME(TABLE_B), NAME(BESIDE_B) };
 
 #define ROWS_PER_POINTER 5
 /* Terms of a turn of the loop. With few products to a term, a core that another thread has half of cannot also decode the loop's own
@@ -35,7 +36,9 @@ typedef struct {
     idx ahead;      /* TILED_A: bytes from a term to the line that is called beside it */
     const idx *row; /* LISTED_A */
     const REAL *b;
+    idx ldb;        /* narrow_tpl.h: from one term to the next */
     const int32_t *at; /* LISTED_A, TABLE_B */
+    const REAL *alone; /* BESIDE_B */
     const REAL *prev; /* NULL: zero */
     idx ldprev;
     REAL *out;
@@ -47,9 +50,10 @@ typedef struct {
 /* Where the loop over terms stands. Rows of a: in bytes, as addressing modes have them. */
 typedef struct {
     const char *a[MR];
-    const REAL *b;
+    const REAL *b, *alone;
     const int32_t *at;
     idx lda, lda3, ahead;
+    vec beside; /* BESIDE_B: the sums of the column alone */
 } NAME(tile_at);
 
 /* Up to four multiples of a distance, where the third is at hand. */
@@ -75,8 +79,10 @@ __attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, 
 #pragma GCC unroll 16
             for (int i = 0; i < pointers; i++)
                 __asm__("" : "+r"(t->a[i]));
-        const REAL *const row = t->b + (from_b == NAME(PANEL_B) ? u * V * LANES : t->at[u]);
+        const REAL *const row = t->b + (from_b == NAME(TABLE_B) ? t->at[u] : u * V * LANES);
         const idx ka = columns ? NAME(times)(u, t->lda, t->lda3) : (listed ? t->at[u] : rows ? u : u * M) * (idx)sizeof(REAL);
+        if (from_b == NAME(BESIDE_B))
+            t->beside += NAME(load)((const REAL *)(t->a[0] + ka)) * t->alone[u];
         REAL av[MR];
 #pragma GCC unroll 16
         for (int i = 0; i < M; i++) {
@@ -118,8 +124,10 @@ __attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, 
         t->at += terms;
         __asm__("" : "+r"(t->at)); /* a pointer, not an index to one that is spilled */
     }
-    if (from_b == NAME(PANEL_B))
+    if (from_b != NAME(TABLE_B))
         t->b += terms * V * LANES;
+    if (from_b == NAME(BESIDE_B))
+        t->alone += terms;
 }
 
 __attribute__((always_inline)) static inline void NAME(tile_zero)(const int M, const int V, vec acc[MR][4 * NV])
@@ -185,10 +193,12 @@ __attribute__((always_inline)) static inline void NAME(tile_store)(const int M, 
 __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, const int V, const int from_a, const int from_b,
                                                                   const NAME(tile_args) *restrict t)
 {
+    const int beside = from_b == NAME(BESIDE_B);
     vec acc[MR][4 * NV];
     REAL sum[MR * NV * LANES] __attribute__((aligned(VECTOR_BYTES))); /* of the blocks that are done */
+    REAL column[LANES];                                               /* likewise */
     const idx count = t->k, lda = t->lda * (idx)sizeof(REAL);
-    NAME(tile_at) at = {.b = t->b, .at = t->at, .lda = lda, .lda3 = 3 * lda, .ahead = t->ahead};
+    NAME(tile_at) at = {.b = t->b, .alone = t->alone, .at = t->at, .lda = lda, .lda3 = 3 * lda, .ahead = t->ahead};
 
 #pragma GCC unroll 16
     for (int i = 0; i < M; i++)
@@ -196,6 +206,8 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
 
     const REAL *prev = t->prev;
     idx ldprev = t->ldprev;
+    for (int i = 0; i < M && beside && prev; i++)
+        column[i] = prev[i * ldprev + V * LANES];
     for (idx k = 0;;) {
         const idx end = k + t->kblock < count ? k + t->kblock : count;
         NAME(tile_zero)(M, V, acc);
@@ -203,6 +215,10 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
         k = end;
         if (prev)
             NAME(tile_add)(M, V, acc, prev, ldprev);
+        if (beside) {
+            NAME(store)(column, prev ? at.beside + NAME(load)(column) : at.beside);
+            at.beside = (vec){0};
+        }
         if (end == count)
             break;
         NAME(tile_store)(M, V, acc, sum, V * LANES);
@@ -211,4 +227,8 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
     }
     NAME(tile_end)(M, V, acc, t->bias, t->relu);
     NAME(tile_store)(M, V, acc, t->out, t->ldout);
+    for (int i = 0; i < M && beside; i++) {
+        const REAL last = t->bias ? column[i] + t->bias[i] : column[i];
+        t->out[i * t->ldout + V * LANES] = t->relu && last < 0 ? 0 : last;
+    }
 }
