@@ -38,8 +38,12 @@ static inline const NAME(fft_tile) *NAME(fft_at)(const fft_shape *s, const NAME(
 static void NAME(fft_line)(const NAME(fft_conv) *f, const REAL *plane, idx row, const fft_place *w)
 {
     const idx size = f->lat->w.size, step = f->s.w.step, at = pad_index(f->src.mode, row, f->lat->h.size);
-    NAME(pack_row)(f->line, at < 0 ? NULL : plane + at * size, NAME(run_inside)(w->source, step, size, w->used), step, w->used, size,
-                   &f->src);
+    const REAL *const from = at < 0 ? NULL : plane + at * size;
+    const NAME(inside) inside = NAME(run_inside)(w->source, step, size, w->used);
+    if (step == 1)
+        NAME(pack_row)(1, f->line, from, inside, 1, w->used, size, f->src.plane, &f->src);
+    else
+        NAME(pack_row)(0, f->line, from, inside, step, w->used, size, 0, &f->src);
     NAME(zero_run)(f->line + w->used, f->s.w.length - w->used + LANES);
 }
 

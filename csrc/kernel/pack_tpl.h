@@ -80,11 +80,12 @@ static inline void NAME(pack_run)(REAL *dst, const REAL *row, NAME(inside) r, id
     }
 }
 
-/* pack_run where dst has room for a vector more than the run, as a packed row has: nothing is moved element by element. */
-static inline void NAME(pack_row)(REAL *dst, const REAL *row, NAME(inside) r, idx step, idx count, idx size,
-                                  const NAME(source) *src)
+/* pack_run where dst has room for a vector more than the run, as a packed row has: nothing is moved element by element where zeros pad and
+ * `known` is the step, up to SHUFFLED_STEP; else it is 0. What is `ahead` of the row, if not 0, is called. */
+__attribute__((always_inline)) static inline void NAME(pack_row)(const int known, REAL *dst, const REAL *row, NAME(inside) r, idx step,
+                                                                 idx count, idx size, idx ahead, const NAME(source) *src)
 {
-    if (step != 1 || src->mode != CONV_ZEROS) {
+    if (known == 0 || src->mode != CONV_ZEROS) {
         NAME(pack_run)(dst, row, r, step, count, size, src, PTRDIFF_MAX);
         return;
     }
@@ -92,14 +93,16 @@ static inline void NAME(pack_row)(REAL *dst, const REAL *row, NAME(inside) r, id
         r.lo = r.hi = count;
     for (idx i = 0; i < r.lo; i += LANES)
         NAME(store)(dst + i, (vec){0});
-    const REAL *const from = row ? row + r.base : row;
-    for (idx i = r.lo; i < r.hi; i += LANES)
-        if (from + i + LANES <= src->end) {
-            __builtin_prefetch(from + src->plane + i); /* the next channel's is elsewhere */
-            NAME(store)(dst + i, NAME(load)(from + i));
+    for (idx i = r.lo; i < r.hi; i += LANES) {
+        const REAL *const from = row + r.base + i * known;
+        if (from + known * LANES > src->end) {
+            NAME(copy_run)(dst + i, from, min_idx(LANES, r.hi - i), known, src->end, 0);
+            continue;
         }
-        else
-            NAME(copy)(dst + i, from + i, min_idx(LANES, r.hi - i));
+        for (int line = 0; line < known * VECTOR_BYTES && ahead > 0; line += ALIGNMENT)
+            __builtin_prefetch((const char *)(from + ahead) + line);
+        NAME(store)(dst + i, NAME(load_step)(from, known));
+    }
     for (idx i = r.hi; i < count; i += LANES)
         NAME(store)(dst + i, (vec){0});
 }
@@ -254,32 +257,56 @@ typedef struct {
     axis_rows fh, fw;
 } NAME(box);
 
-static void NAME(pack_rows)(REAL *dst, const NAME(source) *src, const lattice *lat, const NAME(box) *box, idx c0,
-                            idx c1)
+/* The rows of one residue: which of the source they are, and what of them is inside. */
+typedef struct {
+    idx row;
+    NAME(inside) in;
+} NAME(pack_residue);
+
+#define PACK_RESIDUES 16 /* that are found once for all channels */
+
+static NAME(pack_residue) NAME(pack_residue_of)(const lattice *lat, const NAME(box) *box, idx rh, idx rw)
 {
     const conv_axis *h = &lat->h, *w = &lat->w;
-    const idx width = box->w + box->fw.span;
-    const int one = box->fh.period * box->fw.period == 1; /* residue, for which divisions are made once */
-    NAME(inside) r = {0};
-    idx residue_h = 0;
+    const idx at_h = tap_position(h, rh), at_w = tap_position(w, rw), column = at_w - floor_div(at_w, w->step) * w->step;
+    return (NAME(pack_residue)){.row = (box->h0 + box->fh.lowest) * h->step + at_h - floor_div(at_h, h->step) * h->step,
+                                .in = NAME(run_inside)((box->w0 + box->fw.lowest) * w->step + column, w->step, w->size, box->w + box->fw.span)};
+}
+
+__attribute__((always_inline)) static inline void NAME(pack_rows_of)(const int known, REAL *dst, const NAME(source) *src, const lattice *lat,
+                                                                     const NAME(box) *box, idx c0, idx c1)
+{
+    const conv_axis *h = &lat->h, *w = &lat->w;
+    const idx width = box->w + box->fw.span, residues = box->fh.period * box->fw.period;
+    const int several = residues > 1;
+    NAME(pack_residue) found[PACK_RESIDUES];
     for (idx c = c0; c < c1; c++)
-        for (idx rh = 0; rh < box->fh.period; rh++)
-            for (idx rw = 0; rw < box->fw.period; rw++, dst += box->area) {
-                if (!one || c == c0) {
-                    const idx residue_w = tap_position(w, rw) - floor_div(tap_position(w, rw), w->step) * w->step;
-                    residue_h = tap_position(h, rh) - floor_div(tap_position(h, rh), h->step) * h->step;
-                    r = NAME(run_inside)((box->w0 + box->fw.lowest) * w->step + residue_w, w->step, w->size, width);
-                }
-                REAL *to = dst;
-                for (idx n = box->n0; n < box->n0 + box->n; n++) {
-                    const REAL *plane = src->first + n * src->image + c * src->plane;
-                    for (idx q = 0; q < box->rows; q++, to += box->pitch) {
-                        idx y = pad_index(src->mode, (box->h0 + q + box->fh.lowest) * h->step + residue_h, h->size);
-                        NAME(pack_row)(to, y < 0 ? NULL : plane + y * w->size, r, w->step, width, w->size, src);
-                    }
+        for (idx i = 0; i < residues; i++, dst += box->area) {
+            const NAME(pack_residue) r = i < PACK_RESIDUES && c > c0 ? found[i] : NAME(pack_residue_of)(lat, box, i / box->fw.period, i % box->fw.period);
+            if (i < PACK_RESIDUES)
+                found[i] = r;
+            const idx ahead = (!several || i % box->fw.period == 0) && c + 1 < c1 ? src->plane : 0; /* the next channel's is elsewhere */
+            REAL *to = dst;
+            for (idx n = box->n0; n < box->n0 + box->n; n++) {
+                const REAL *const plane = src->first + n * src->image + c * src->plane;
+                for (idx q = 0; q < box->rows; q++, to += box->pitch) {
+                    const idx y = pad_index(src->mode, r.row + q * h->step, h->size);
+                    NAME(pack_row)(known, to, y < 0 ? NULL : plane + y * w->size, r.in, w->step, width, w->size, ahead, src);
                 }
             }
+        }
 }
+
+#define PACK_ROWS_CASE(S) case S: NAME(pack_rows_of)(S, dst, src, lat, box, c0, c1); break;
+static void NAME(pack_rows)(REAL *dst, const NAME(source) *src, const lattice *lat, const NAME(box) *box, idx c0, idx c1)
+{
+    switch (lat->w.step) {
+        CASES_4(PACK_ROWS_CASE)
+    default:
+        NAME(pack_rows_of)(0, dst, src, lat, box, c0, c1);
+    }
+}
+#undef PACK_ROWS_CASE
 
 /* A column of im2col transposed: where its taps are in a run of positions, NULL where that is a row of zeros. */
 typedef struct {
