@@ -7,6 +7,7 @@
 #define CHANNELS_FAR 8       /* cycles for a line of a source that is larger than the second-level cache */
 #define CHANNELS_PLANE 150   /* cycles to begin with a plane of long rows that is copied */
 #define CHANNELS_CALL 5      /* cycles for a line that is called before the tiles meet it */
+#define CHANNELS_PANEL 15    /* cycles for a line of a panel that no tile finds in the second-level cache: 4 to 40 */
 #define CHANNELS_LINE 6      /* cycles for a line of a tile's source that the first-level cache has lost */
 #define CHANNELS_SET 11      /* cycles for one that it has lost to those of other planes in the same sets, where each serves one term */
 #define CHANNELS_POINTS 1024 /* of a unit: its rows stay in cache until they are turned round */
@@ -106,6 +107,8 @@ static double channels_cost(const conv_plan *plan)
     const double tight = plan->nv == 1 ? 0.85 : low || panel + lines > FIRST_CACHE ? 0.62 : 0.55;
     const double step = (small_tiles(plan) ? tight : 0.66) + lost / CHANNELS_ROWS / (double)plan->nv;
     const double tiles = boxes * points / CHANNELS_ROWS * columns / lanes / (double)min_idx(plan->nv, plan->kernels->nv);
+    const double wanted = max_double(1, boxes * points / CHANNELS_ROWS) * columns * k * (double)element_bytes(plan) / ALIGNMENT; /* lines of panels, by all tiles */
+    const double far_panels = panel > 8 * CACHE_BYTES ? CHANNELS_PANEL * wanted : 0;
     /* lines of long rows that are read in place are called before the tiles meet them */
     const double source = lattice_inside(&all) ? (double)(lat.source_channels * lat.h.size * lat.w.size * element_bytes(plan)) : 0;
     const double called = lat.h.size * lat.w.size * element_bytes(plan) < CALLED_LINES * ALIGNMENT ? 0 : CHANNELS_CALL * source / ALIGNMENT;
@@ -113,7 +116,7 @@ static double channels_cost(const conv_plan *plan)
     const double copies = begins * (double)lat.source_channels + rows * (16 + (double)(all.w.grid + fw.span) / lanes * step_cycles(all.w.step));
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
-    return machine_of(plan)->channels_task + called + laid_out(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) +
+    return machine_of(plan)->channels_task + called + laid_out(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) + far_panels +
            few * (boxes * packs * columns / lanes * k * lattices + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE +
                   boxes * points * columns * store + (lattice_inside(&all) ? 0 : copies));
 }
