@@ -116,7 +116,8 @@ static double direct_cost(const conv_plan *plan)
     const double tiles = alone_in_rows ? (double)plan->chunk_h * row_cycles(plan, lat.result_channels, plan->chunk_w, 0.8)
                                        : row_cycles(plan, lat.result_channels, plan->chunk_h * pitch, 0.8);
     const int stream = small_tiles(plan) && (lat.h.taps == 1 || plan->chunk_w >= 2 * DIRECT_LONG);
-    const double crossing = !alone || !plan->in_place ? 1.15 : stream ? 1.1 : 1.6;
+    const double packed = lat.w.step > 1 && !alone && !small_tiles(plan) ? 1.45 : 1.15; /* rows of a stride are several planes: measured */
+    const double crossing = !alone || !plan->in_place ? packed : stream ? 1.1 : 1.6;
     const double products = crossing * boxes * tiles * (double)s.taps;
     const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
     return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) + laid_out(plan) +

@@ -25,7 +25,6 @@ static double result_lines(const conv_plan *plan, const lattice *lat)
 
 #define WINOGRAD_BYTES 1572864 /* of transformed source and weights in a task, where one block has all rows */
 #define WINOGRAD_SOURCE 5242880 /* of transformed source, where weights come block by block for all of it */
-#define WINOGRAD_STEP 4         /* elements apart, up to which columns are gathered by shuffles */
 #define WINOGRAD_STAYS 524288   /* of transformed source at a time, where weights are not made again for more: the cache keeps what it just wrote */
 #define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
 
@@ -38,8 +37,7 @@ static double result_lines(const conv_plan *plan, const lattice *lat)
 #define WINOGRAD_SHORT_WEIGHTS 3.5
 #define WINOGRAD_ROW 130.0         /* cycles to begin with a row of tiles and take a group's taps down its columns */
 #define WINOGRAD_SHORT_ROW 35.0
-#define WINOGRAD_NEAR 0.4          /* cycles to gather an element by shuffles, */
-#define WINOGRAD_APART 2.0         /* or alone, or to put one */
+#define WINOGRAD_APART 2.0         /* cycles to gather an element, or to put one */
 #define WINOGRAD_COLD 23.0         /* cycles of a line of the source's transforms where a plan is called once and others follow, as in a network */
 
 /* Rows and columns whose transforms a task holds together, and the tiles that there is room for, all weights or a few beside them. */
@@ -84,8 +82,7 @@ static double winograd_products(const winograd_axis *axis)
 /* Cycles to gather columns that are not side by side, and to put results that are not. */
 static double winograd_apart_cost(const winograd_shape *s, double channels, double rows)
 {
-    const double gather = s->w.step == 1 ? 0 : s->w.step <= WINOGRAD_STEP ? WINOGRAD_NEAR : WINOGRAD_APART;
-    const double columns = gather * channels * (double)(s->h.groups * s->h.points * s->w.groups);
+    const double columns = s->w.step == 1 ? 0 : WINOGRAD_APART * channels * (double)(s->h.groups * s->h.points * s->w.groups);
     const double results = s->w.apart == 1 ? 0 : WINOGRAD_APART * rows * (double)s->h.tile;
     return (double)(s->h.tiles * s->w.tiles * s->w.tile) * (columns + results);
 }

@@ -71,7 +71,7 @@ static NAME(source) NAME(task_source)(const conv_call *call, const NAME(task) *t
 typedef struct {
     idx begin, end;
     int nv;
-    int few; /* columns, where they are fewer than a vector and none lies between two terms; 0: vectors */
+    int few; /* columns alone, packed without gaps; 0: vectors */
 } NAME(panels);
 
 /* Columns [j0, j1): whole panels, one as narrow as its tile for what is left, and one for the few after its whole vectors. */
@@ -87,7 +87,7 @@ static int NAME(panel_runs)(const conv_plan *plan, idx j0, idx j1, NAME(panels) 
     return runs;
 }
 
-/* The columns of a run, of channels [c0, c1); few lie next to those of the next term. */
+/* The columns of a run, of channels [c0, c1); those that are alone lie next to the next term's, or their lines would be as many as the weights'. */
 static void NAME(pack_panels)(REAL *first, idx depth, const NAME(panels) *run, const NAME(source) *src, const lattice *lat, idx c0, idx c1)
 {
     NAME(pack_im2col)(first, depth * run->nv * LANES, run->nv * LANES, src, lat, c0, c1, run->begin, run->end);
@@ -126,11 +126,10 @@ static void NAME(gemm_columns)(NAME(block) *g, const REAL *panels, idx depth, co
                     }
                 }
             }
-            more = 0;
-            if (column > 0 && NAME(dense)(g, s, segments))
-                more = min_idx(min_idx(run[q].end - j - nr, width - 1 - column) / nr, together - 1);
+            const int goes_on = column > 0 && NAME(dense)(g, s, segments); /* in the same row */
+            more = goes_on ? min_idx(min_idx(run[q].end - j - nr, width - 1 - column) / nr, together - 1) : 0;
             column += more * nr;
-            if (rest->few == 1 && j + (1 + more) * nr == rest->begin && column > 0 && NAME(dense)(g, s, segments) && NAME(takes_along)(g)) {
+            if (goes_on && rest->few == 1 && j + (1 + more) * nr == rest->begin && NAME(takes_along)(g)) {
                 g->alone = panels + (rest->begin - j0) * depth;
                 runs--;
             }
