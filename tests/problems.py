@@ -52,6 +52,7 @@ CATALOGUE = parse("""
 
     n1ic130oc37_ih7kh1  n1ic40oc67_ih7kh3ph1  n2ic100oc24_ih3iw11kh1  n1ic60oc31_iw17kw1  n1ic600oc40_iw33kw1
     n1ic3oc5_ih23kh6sh5ph1  n2ic3oc4_iw90kw40sw20pw3
+
     n1ic600oc5_ih4kh3ph1  n1ic5oc600_ih4kh3ph1  n4ic128oc16_ih4kh3ph1  n1ic64oc8_ih5kh4  n1ic40oc130_ih6kh3ph1
 
     n1ic17oc9_ih13iw11kh3ph2dh2  n2ic16oc5_ih9iw14kh3ph3pw2dh3dw2  n1ic33oc7_iw40kw3pw5dw5  n1ic16oc3_ih12kh5ph4dh2_reflect

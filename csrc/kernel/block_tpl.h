@@ -93,7 +93,7 @@ static NAME(tile_run) *NAME(tile_of)(int nv, int from_a, int from_b)
     static NAME(tile_run) *const instances[][3][5] = {
         [NAME(ROWS_A)] = {[NAME(PANEL_B)] = TILES(rows_panel), [NAME(TABLE_B)] = TILES(rows_table)},
         [NAME(TILED_A)] = {[NAME(PANEL_B)] = TILES(tiled_panel), [NAME(TABLE_B)] = TILES(tiled_table),
-                             [NAME(BESIDE_B)] = {NAME(tiled_beside_1), NAME(tiled_beside_2), [4] = NAME(tiled_beside_3)}},
+                           [NAME(BESIDE_B)] = {NAME(tiled_beside_1), NAME(tiled_beside_2), [4] = NAME(tiled_beside_3)}},
         [NAME(LISTED_A)] = {[NAME(PANEL_B)] = {NAME(listed_1), NAME(listed_2), [4] = NAME(listed_3)}},
         [NAME(COLUMNS_A)] = {[NAME(TABLE_B)] = {NAME(columns_1), NAME(columns_2)}},
     };

@@ -22,6 +22,7 @@
 #include "slide_weights_tpl.h"
 #include "stencil_tpl.h"
 #include "scale_tpl.h"
+#include "positions_tpl.h"
 #include "weights_tpl.h"
 #include "elementwise_tpl.h"
 #include "matmul_tpl.h"
