@@ -3,7 +3,8 @@
  * The includer defines ISA, VECTOR_BYTES, MR and NV; and LARGER_f32 and LARGER_f64 where one instruction gives a > b ? a : b;
  * likewise LOAD_FIRST_ and STORE_FIRST_ where one moves the lanes before `count` and touches no others; LOAD_HALVES_ and STORE_HALVES_ where shuffles of two
  * vectors stay within their halves (vector_tpl.h, pieces); HOLD where a vector is to wait in a register, which the compiler would rather read
- * from memory for each of its uses.
+ * from memory for each of its uses; ADD_TIMES_ where a multiplication can read a number and spread it over its lanes, which the compiler has
+ * it do for numbers of one use alone.
  */
 #ifndef HOLD
 #define HOLD(v) ((void)0)

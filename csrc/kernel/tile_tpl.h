@@ -17,7 +17,9 @@
  *   BESIDE_B:  as PANEL_B, and one column more, whose terms are alone[k]: its sums are the lanes of one vector (TILED_A)
  *
  * b's rows may start anywhere; V * LANES elements of each are read.
- * Registers: M*V accumulators, V for b's row, one broadcast: 14*2 + 2 + 1 of 32 (AVX-512), 6*2 + 2 + 1 of 16. Rows of
+ * Registers: M*V accumulators, V for b's row, one broadcast: 14*2 + 2 + 1 of 32 (AVX-512), 6*2 + 2 + 1 of 16. Where multiplications can
+ * spread a term themselves, those of every second row do: that is an instruction and a renamed register less, which count where another
+ * thread has half of the core (120 GF/s instead of 109, of 139); those of every row would be as many loads as multiplications. Rows of
  * a at one distance need a pointer for every five of them (p, +l, +2l, +3l, +4l are addressing modes or nearly); a
  * pointer each, as the compiler would have it, spills half of them and costs 18 % of the peak.
  */
@@ -26,8 +28,9 @@ enum { NAME(PANEL_B), NAME(TABLE_B), NAME(BESIDE_B) };
 
 #define ROWS_PER_POINTER 5
 /* Terms of a turn of the loop. With few products to a term, a core that another thread has half of cannot also decode the loop's own
- * instructions at the pace of the multiplications: 66 of 95 GF/s with one term, 79 with four. */
+ * instructions at the pace of the multiplications: 66 of 95 GF/s with one term, 79 with four. With many it can, but where each row has a pointer. */
 #define TERMS (MR >= 14 ? 1 : 4)
+#define TERMS_LISTED (MR >= 14 ? 2 : 4)
 
 typedef struct {
     idx k, kblock;
@@ -67,6 +70,7 @@ __attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, 
                                                                    const int terms, vec acc[MR][4 * NV], NAME(tile_at) *t)
 {
     const int rows = from_a == NAME(ROWS_A), listed = from_a == NAME(LISTED_A), columns = from_a == NAME(COLUMNS_A);
+    const int spreads = V > 1 && !listed && !(rows && from_b == NAME(TABLE_B)); /* two kinds of addresses leave no registers for it */
     const int pointers = listed ? M : rows ? (M + ROWS_PER_POINTER - 1) / ROWS_PER_POINTER : 1;
 #pragma GCC unroll 4
     for (int u = 0; u < terms; u++) {
@@ -83,12 +87,15 @@ __attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, 
         const idx ka = columns ? NAME(times)(u, t->lda, t->lda3) : (listed ? t->at[u] : rows ? u : u * M) * (idx)sizeof(REAL);
         if (from_b == NAME(BESIDE_B))
             t->beside += NAME(load)((const REAL *)(t->a[0] + ka)) * t->alone[u];
+        const REAL *term[MR];
         REAL av[MR];
 #pragma GCC unroll 16
         for (int i = 0; i < M; i++) {
             const char *const near = t->a[listed ? i : rows ? i / ROWS_PER_POINTER : 0] + ka;
             const idx far = rows ? NAME(times)(i % ROWS_PER_POINTER, t->lda, t->lda3) : listed ? 0 : i * (idx)sizeof(REAL);
             av[i] = *(const REAL *)(near + far);
+            if (spreads)
+                term[i] = (const REAL *)(near + far);
         }
         /* what there are fewer of waits in registers */
         vec bv[4 * NV], wide[MR];
@@ -112,7 +119,10 @@ __attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, 
         for (int i = 0; M >= V && i < M; i++)
 #pragma GCC unroll 16
             for (int v = 0; v < V; v++)
-                acc[i][v] += av[i] * bv[v];
+                if (spreads && i % 2 == 1)
+                    acc[i][v] = NAME(add_times)(acc[i][v], bv[v], term[i]);
+                else
+                    acc[i][v] += av[i] * bv[v];
     }
     if (from_a == NAME(TILED_A) && TERMS == 1) /* with shorter vectors it costs 3 to 7 % */
         __builtin_prefetch(t->a[0] + t->ahead);
@@ -211,7 +221,10 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
     for (idx k = 0;;) {
         const idx end = k + t->kblock < count ? k + t->kblock : count;
         NAME(tile_zero)(M, V, acc);
-        NAME(tile_sum)(M, V, from_a, from_b, TERMS, acc, &at, end - k);
+        if (from_a == NAME(LISTED_A))
+            NAME(tile_sum)(M, V, from_a, from_b, TERMS_LISTED, acc, &at, end - k);
+        else
+            NAME(tile_sum)(M, V, from_a, from_b, TERMS, acc, &at, end - k);
         k = end;
         if (prev)
             NAME(tile_add)(M, V, acc, prev, ldprev);

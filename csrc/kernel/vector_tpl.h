@@ -40,6 +40,17 @@ static inline void NAME(store)(REAL *p, vec v)
     *(mem *)p = v;
 }
 
+/* sum + v * *a, where *a gets no register of its own. */
+__attribute__((always_inline)) static inline vec NAME(add_times)(vec sum, vec v, const REAL *a)
+{
+#ifdef ADD_TIMES_f32
+    NAME(ADD_TIMES)(sum, v, a);
+    return sum;
+#else
+    return sum + v * *a;
+#endif
+}
+
 /* Lines of p[0, count) are called, which no prefetcher would: elsewhere, or too few in a row. Inline: a function that does no more than
  * that has no effect in the compiler's eyes. */
 __attribute__((always_inline)) static inline void NAME(call_lines)(const REAL *p, idx count)
