@@ -155,16 +155,19 @@ static inline double step_cycles(idx step)
     return step == 1 ? 2 : step == 2 ? 4 : 8;
 }
 
-/* Cycles of a weight of a gradient that is laid out, and of one that lies apart from the others of its lattice: a third of what they take, since other
- * images may follow. */
+/* Cycles of a weight of a gradient that is laid out, and of one that lies apart from the others of its lattice, by rows and tile by tile: a third of
+ * what they take, since other images may follow. */
 #define LAID_WEIGHT 1
 #define APART_WEIGHT 4
+#define LAID_TILED 0.5
+#define APART_TILED 1
 
 /* Cycles in which the weights of a gradient are laid out. */
 static inline double laid_out(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const double each = plan->phases_h * plan->phases_w > 1 ? APART_WEIGHT : p->pass == CONV_BWD_DATA ? LAID_WEIGHT : 0;
+    const int apart = plan->phases_h * plan->phases_w > 1, tiled = plan->weights == WEIGHTS_BY_TILES;
+    const double each = p->pass != CONV_BWD_DATA ? 0 : tiled ? (apart ? APART_TILED : LAID_TILED) : apart ? APART_WEIGHT : LAID_WEIGHT;
     return each * (double)(p->ic * p->oc) * (double)(p->kh * p->kw);
 }
 

@@ -8,8 +8,10 @@
 /* ---- tiles and products of matrices ---- */
 
 #define BUFFER_ROWS 14   /* of nv vectors: a tile's results */
-#define PREPARE_ROWS 16  /* of weights, in a task that lays them out */
-#define PREPARE_AHEAD 3  /* output channels, whose weights are so far apart that they come one by one if not called */
+#define PREPARE_ROWS 16  /* of weights, in a task that lays them out, */
+#define PREPARE_TILED 64 /* tile by tile: a gradient's tiles are written side by side, as many as share no sets of the first-level cache */
+#define PREPARE_AHEAD 3  /* output channels, whose weights are so far apart that they come one by one if not called; */
+#define PREPARE_CALLED 8 /* where a kernel is one point */
 #define DOTS_LEAST 512    /* terms of a product of rows with rows, from which on lanes run along them */
 #define DOTS_BYTES 131072 /* of columns that stay in the second-level cache while rows pass */
 #define MATMUL_DEPTH 512 /* of the reduction, at a time: a packed column tile of it stays in cache */
@@ -124,6 +126,12 @@ static inline direct_piece direct_piece_of(const conv_plan *plan, idx h, idx w, 
 static inline int prepares_weights(const conv_plan *plan)
 {
     return plan->weights != WEIGHTS_GIVEN && !plan->p.packed;
+}
+
+/* Rows that one task lays out. */
+static inline idx prepared_together(const conv_plan *plan)
+{
+    return plan->weights == WEIGHTS_BY_TILES ? PREPARE_TILED : PREPARE_ROWS;
 }
 
 #define TILES_AHEAD 2048    /* bytes ahead of a term that weights packed by tiles are called, */

@@ -14,10 +14,11 @@
 static void take(conv_plan *plan, const conv_algorithm *a)
 {
     plan->algorithm = a;
+    const int tiled = a->kernel == KERNEL_DIRECT || a->kernel == KERNEL_GEMM;
     if (plan->p.pass == CONV_BWD_DATA)
-        plan->weights = a->regroups ? WEIGHTS_GIVEN : WEIGHTS_BY_ROWS;
+        plan->weights = a->regroups ? WEIGHTS_GIVEN : tiled ? WEIGHTS_BY_TILES : WEIGHTS_BY_ROWS;
     else
-        plan->weights = plan->p.packed && (a->kernel == KERNEL_DIRECT || a->kernel == KERNEL_GEMM) ? WEIGHTS_BY_TILES : WEIGHTS_GIVEN;
+        plan->weights = plan->p.packed && tiled ? WEIGHTS_BY_TILES : WEIGHTS_GIVEN;
     a->block(plan);
 }
 
@@ -145,7 +146,7 @@ conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threa
     if (packs_at_once(plan))
         plan->weights = WEIGHTS_BY_TILES;
     if (prepares_weights(plan)) {
-        plan->prepare_tasks = p->groups * ceil_div(p->pass == CONV_BWD_DATA ? p->ic : p->oc, PREPARE_ROWS);
+        plan->prepare_tasks = p->groups * ceil_div(p->pass == CONV_BWD_DATA ? p->ic : p->oc, prepared_together(plan));
         plan->prepared_bytes = round_up(p->groups * weights_laid_out(plan) * element + PACKED_BEYOND, ALIGNMENT);
     }
     cut(plan, max_threads);

@@ -27,14 +27,91 @@ static void NAME(tiles_pack)(const conv_plan *plan, const REAL *w, REAL *packed,
     }
 }
 
-/* Those that begin in PREPARE_ROWS rows, for a call of its own. */
+/* The kernels of `height` channels turned round: the terms of a tile of a gradient that one output channel has. What vectors hold beyond a term
+ * is written over by the next one; nothing is written past `stop`, or read past `beyond`. */
+static void NAME(turn_kernels)(REAL *to, const REAL *stop, const REAL *kernel, const REAL *beyond, idx taps, idx height)
+{
+    const int room = to + taps * height + LANES <= stop;
+    idx tap = 0;
+    for (; room && 2 * (taps - tap) >= LANES && kernel + (height - 1) * taps + tap + LANES <= beyond; tap += LANES)
+        for (idx i = (height - 1) / LANES * LANES; i >= 0; i -= LANES) {
+            const REAL *rows[LANES];
+            vec r[LANES];
+            for (idx c = 0; c < LANES; c++)
+                rows[c] = kernel + min_idx(i + c, height - 1) * taps + tap;
+            NAME(turn)(r, rows, LANES);
+            for (idx t = 0; t < min_idx(LANES, taps - tap); t++)
+                NAME(store)(to + (tap + t) * height + i, r[t]);
+        }
+    for (; tap < taps; tap++)
+        for (idx i = 0; i < height; i++)
+            to[tap * height + i] = kernel[i * taps + tap];
+}
+
+/* Kernels of one point, so many output channels that behind each is room for a vector: nothing to turn. */
+static void NAME(split_rows)(REAL *packed, const REAL *w, idx count, idx oc, idx ic, const even_tiles tiles, idx first, idx end)
+{
+    for (idx o = 0; o < count; o++, w += ic) {
+        if (o + PREPARE_CALLED < count)
+            NAME(call_lines)(w + PREPARE_CALLED * ic + tile_start(tiles, first), tile_start(tiles, end) - tile_start(tiles, first));
+        for (idx tile = first, c = tile_start(tiles, first), height; tile < end; tile++, c += height) {
+            height = tiles.height + (tile < tiles.higher);
+            REAL *const to = packed + c * oc + o * height;
+            __builtin_prefetch(to + PREPARE_CALLED * height, 1);
+            for (idx i = (height - 1) / LANES * LANES; i >= 0; i -= LANES)
+                NAME(store)(to + i, NAME(load)(w + c + i));
+        }
+    }
+}
+
+/* The same with the taps of a lattice alone. */
+static void NAME(turn_some)(REAL *to, const REAL *kernel, const lattice *lat, idx row, idx taps, idx height)
+{
+    for (idx th = 0; th < lat->h.taps; th++)
+        for (idx tw = 0; tw < lat->w.taps; tw++, to += height)
+            for (idx i = 0; i < height; i++)
+                to[i] = kernel[i * taps + (lat->h.tap_first + th * lat->h.tap_step) * row + lat->w.tap_first + tw * lat->w.tap_step];
+}
+
+/* Tiles [first, end) of the rows (ic)(oc, taps of the lattice) of a lattice of bwd_data, from w (oc, ic, kh, kw) of a group. */
+static void NAME(gradient_pack)(const conv_plan *plan, const lattice *lat, const REAL *w, const REAL *beyond, REAL *packed, idx first, idx end)
+{
+    const even_tiles tiles = weights_tiles(plan);
+    const idx oc = plan->p.oc, taps = plan->p.kh * plan->p.kw, count = lat->h.taps * lat->w.taps, from = plan->p.ic * taps;
+    const idx c0 = tile_start(tiles, first), c1 = tile_start(tiles, end), done = taps == 1 ? max_idx(0, oc - LANES) : 0;
+    NAME(split_rows)(packed, w, done, oc, from, tiles, first, end);
+    w += done * from;
+    for (idx o = done; o < oc; o++, w += from) {
+        if (o + PREPARE_AHEAD < oc)
+            NAME(call_lines)(w + PREPARE_AHEAD * from + c0 * taps, (c1 - c0) * taps);
+        for (idx tile = first, c = c0, next; tile < end; tile++, c = next) {
+            next = tile_start(tiles, tile + 1);
+            REAL *const to = packed + (c * oc + o * (next - c)) * count;
+            if (count == taps)
+                NAME(turn_kernels)(to, packed + next * oc * count, w + c * taps, beyond, taps, next - c);
+            else
+                NAME(turn_some)(to, w + c * taps, lat, plan->p.kw, taps, next - c);
+        }
+    }
+}
+
+/* Those that begin in PREPARE_TILED rows, for a call of its own. */
 static void NAME(prepare_tiles)(const conv_call *call, idx index)
 {
     const conv_plan *plan = call->plan;
-    const idx oc = plan->p.oc, tasks = ceil_div(oc, PREPARE_ROWS), group = index / tasks, m = index % tasks * PREPARE_ROWS;
-    const idx size = weights_laid_out(plan), after = m + PREPARE_ROWS;
-    NAME(tiles_pack)(plan, (const REAL *)call->weights + group * size, (REAL *)call->prepared + group * size,
-                     tile_from(weights_tiles(plan), m), tile_from(weights_tiles(plan), min_idx(after, oc)));
+    const idx rows = plan->m_rows, tasks = ceil_div(rows, PREPARE_TILED), group = index / tasks, m = index % tasks * PREPARE_TILED;
+    const idx size = plan->p.oc * plan->p.ic * plan->p.kh * plan->p.kw;
+    const idx first = tile_from(weights_tiles(plan), m), end = tile_from(weights_tiles(plan), min_idx(m + PREPARE_TILED, rows));
+    const REAL *const w = (const REAL *)call->weights + group * size;
+    REAL *const packed = (REAL *)call->prepared + group * weights_laid_out(plan);
+    if (plan->p.pass == CONV_FWD)
+        NAME(tiles_pack)(plan, w, packed, first, end);
+    else
+        for (idx ph = 0; ph < plan->phases_h; ph++)
+            for (idx pw = 0; pw < plan->phases_w; pw++) {
+                const lattice lat = plan_lattice(plan, ph, pw);
+                NAME(gradient_pack)(plan, &lat, w, (const REAL *)call->weights + plan->p.groups * size, packed + weights_before(plan, ph, pw), first, end);
+            }
 }
 
 /* w (oc, ic, kh, kw) of a group to the rows (ic)(oc, taps of the lattice) of each lattice of bwd_data. A task is
