@@ -115,8 +115,8 @@ typedef struct {
     idx m_rows;                 /* what m_chunks divides: output channels; outer: input channels; dot: their taps */
     idx chunks, m_chunks, tasks; /* tasks = phases * groups * chunks * m_chunks */
     int rows_first;             /* tasks that follow one another have the same rows, and so the same weights; else the same source */
-    enum { WEIGHTS_GIVEN, WEIGHTS_BY_ROWS, WEIGHTS_BY_TILES } weights; /* as the caller has them; rows apart as weights_pitch says (bwd_data);
-                                   the rows of a tile term by term (packed, or for many columns) */
+    enum { WEIGHTS_GIVEN, WEIGHTS_BY_ROWS, WEIGHTS_BY_TILES } weights; /* as the caller has them; rows apart as weights_pitch says (bwd_data by channels);
+                                   the rows of a tile term by term (packed, bwd_data, or for many columns) */
     int shares_source;          /* winograd: the source's transforms are made before the tasks, by all threads, for all tasks */
     idx prepare_tasks;          /* tasks that come before the others: over the weights that a call lays out, or over the source that is shared */
     idx prepared_bytes, task_bytes; /* scratch: shared, and for each thread */

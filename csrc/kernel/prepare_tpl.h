@@ -1,4 +1,4 @@
-/* prepare -- weights laid out for the microkernel: rows apart for gradients, tile by tile for plans and for calls with many columns.
+/* prepare -- weights laid out for the microkernel: tile by tile for plans, for gradients and for calls with many columns; by rows for gradients of short rows.
  */
 /* The rows of a tile, k terms each, to the rows of one term side by side: whole squares, each over what it leaves of the one before, the last by elements. */
 static void NAME(tile_pack)(REAL *packed, const REAL *w, idx k, idx height)
