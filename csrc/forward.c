@@ -214,7 +214,7 @@ static double gemm_task_bytes(const conv_plan *plan)
     const lattice lat = plan->largest;
     const double depth = (double)plan->channels * (double)lat.h.taps * (double)lat.w.taps;
     const double columns = (double)round_up(plan->chunk_n * plan->chunk_w, tile_columns(plan));
-    return (double)tile_bytes(plan) + 2 * ALIGNMENT + depth * columns * (double)element_bytes(plan);
+    return (double)tile_bytes(plan) + 3 * ALIGNMENT + depth * columns * (double)element_bytes(plan);
 }
 
 static idx gemm_chunks(const conv_plan *plan)
@@ -266,14 +266,16 @@ static double gemm_cost(const conv_plan *plan)
 #define GEMM_AGAIN 4 /* of the cycles to pack them from a near cache: the source may be in another core's; measured */
 
 /* The time of all tasks, in rows times columns, where rows are cut into m and columns by `width` and packing is as much as `packs` rows: threads that get even shares of the rows wait for nobody,
- * others for who has the last of the widest tasks; and all a little for who was disturbed. */
+ * others for who has the last of the widest tasks; and all a little for who was disturbed. Who goes on with the same columns has packed them. */
 static double gemm_makespan(const conv_plan *plan, idx others, idx points, double packs, idx m, idx width)
 {
     const idx chunks = ceil_div(points, width);
-    const double rows = (double)ceil_div(plan->m_rows, m) + packs, widest = rows * (double)(min_idx(width, points) + GEMM_READ);
+    const int held = others * chunks == 1 && plan->channels >= plan->largest.source_channels;
+    const double rows = (double)ceil_div(plan->m_rows, m) + (held ? 0 : packs), widest = rows * (double)(min_idx(width, points) + GEMM_READ);
     const double last = rows * (double)(round_up(points - (chunks - 1) * width, lanes_of(plan)) + GEMM_READ);
     const double all = (double)others * ((double)(chunks - 1) * widest + last);
-    return widest / 8 + (m % plan->threads == 0 ? all * (double)m / plan->threads : (double)ceil_div(others * chunks * m, plan->threads) * widest);
+    return widest / 8 + (m % plan->threads == 0 ? all * (double)m / plan->threads : (double)ceil_div(others * chunks * m, plan->threads) * widest) +
+           (held ? packs * (double)(points + GEMM_READ) : 0);
 }
 
 /* The cheapest cut, of columns into panels and of rows. */
@@ -288,7 +290,7 @@ static void gemm_cut(conv_plan *plan, idx others)
     for (idx chunks = few; chunks <= max_idx(few, min_idx(panels, 4 * threads)); chunks++)
         for (int i = 0; i < 5; i++) {
             const idx width = chunks == few ? given : even(panels, ceil_div(panels, chunks)) * nr;
-            if (ways[i] > plan->m_rows)
+            if (ways[i] > max_idx(min_idx(threads, plan->m_rows), plan->m_rows / (2 * plan->kernels->mr)))
                 continue;
             const double time = gemm_makespan(plan, others, points, packs, ways[i], width);
             if (time < least) {

@@ -1,26 +1,28 @@
 /* threads -- a pool of pthreads that sleep when idle and survive fork.
  *
  * One region at a time owns the pool; a second caller finds it taken and works alone, so that concurrent calls never
- * wait for each other. Workers are started on first use, sleep on a condition variable, and are detached: a child after
+ * wait for each other. Workers are started on first use, look for the next region for
+ * a millisecond before they sleep on a condition variable, and are detached: a child after
  * fork has none of them and starts with an empty pool of its own (pthread_atfork). The split of tasks over threads is
  * free because no task's result depends on who runs it.
  */
 #if defined(__linux__)
 #define _GNU_SOURCE
-#include <sched.h>
 #endif
 #include "threads.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cpu.h"
 
-enum { TURNS = 2000 }; /* of looking whether the workers are done: some 40 us on Zen 3, which going to sleep and being woken takes */
+#define LOOKS 1000000 /* nanoseconds, in which a thread looks for what it waits for before it sleeps (decisions/0001) */
 
 /* A worker's own share of the tasks, on a line of its own: the others take from it when theirs are done. */
 typedef struct {
@@ -40,14 +42,45 @@ static struct {
     pthread_mutex_t lock;   /* guards what follows */
     pthread_cond_t wake, done;
     int workers;            /* started: worker i is the i-th of them in every region, so that it meets what it wrote in the last one */
-    int open;               /* shares of the current region whose workers may join; 0: none */
-    unsigned regions;       /* so far */
-    atomic_int inside;      /* workers inside the current region; read without the lock, too */
+    int shares;             /* of the last region */
+    int open;               /* of the current one, whose workers may join; 0: none */
+    atomic_uint regions;    /* so far; read without the lock, too */
+    atomic_uint inside;     /* workers inside the current region; likewise */
     region *current;
 } pool = {.owner = PTHREAD_MUTEX_INITIALIZER,
           .lock = PTHREAD_MUTEX_INITIALIZER,
           .wake = PTHREAD_COND_INITIALIZER,
           .done = PTHREAD_COND_INITIALIZER};
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static int64_t nanoseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Looks for another value than `old` until a time: whether there is one. Who else could run on this CPU does. */
+static int await(const atomic_uint *value, unsigned old, int64_t until)
+{
+    do {
+        for (int i = 0; i < 64; i++) {
+            if (atomic_load_explicit(value, memory_order_relaxed) != old)
+                return 1;
+            relax();
+        }
+        sched_yield();
+    } while (nanoseconds() < until);
+    return 0;
+}
 
 /* A worker's own share, in order; then what the others have left. */
 static void work(region *r, int worker)
@@ -67,10 +100,17 @@ static void *worker_main(void *number)
     cpu_flush_denormals();
     pthread_mutex_lock(&pool.lock);
     for (;;) {
-        while (worker >= pool.open || seen == pool.regions)
+        if (worker < pool.shares) { /* and so most likely in the next */
+            pthread_mutex_unlock(&pool.lock);
+            await(&pool.regions, seen, nanoseconds() + LOOKS);
+            pthread_mutex_lock(&pool.lock);
+        }
+        while (seen == pool.regions)
             pthread_cond_wait(&pool.wake, &pool.lock);
-        region *r = pool.current;
         seen = pool.regions;
+        if (worker >= pool.open) /* over by now, or for others */
+            continue;
+        region *r = pool.current;
         pool.inside++;
         pthread_mutex_unlock(&pool.lock);
         work(r, worker);
@@ -88,7 +128,8 @@ static void reset_in_child(void)
     pthread_mutex_init(&pool.lock, NULL);
     pthread_cond_init(&pool.wake, NULL);
     pthread_cond_init(&pool.done, NULL);
-    pool.workers = pool.open = pool.inside = 0;
+    pool.workers = pool.shares = pool.open = 0;
+    pool.inside = 0;
     pool.current = NULL;
 }
 
@@ -110,23 +151,15 @@ static void start_workers(int count)
     }
 }
 
-static void relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 /* The end of a region: most often there is less left to do than sleeping and waking would take. */
 static void wait_for_workers(void)
 {
     pthread_mutex_lock(&pool.lock);
     pool.open = 0; /* who has not woken by now is not needed */
     pthread_mutex_unlock(&pool.lock);
-    for (int i = 0; i < TURNS && atomic_load_explicit(&pool.inside, memory_order_relaxed) > 0; i++)
-        relax();
+    const int64_t until = nanoseconds() + LOOKS;
+    for (unsigned inside; (inside = pool.inside) > 0 && await(&pool.inside, inside, until);)
+        continue;
     pthread_mutex_lock(&pool.lock);
     while (pool.inside > 0)
         pthread_cond_wait(&pool.done, &pool.lock);
@@ -151,7 +184,7 @@ void threads_run(int threads, idx tasks, threads_task *task, const void *context
     pthread_mutex_lock(&pool.lock);
     start_workers(threads - 1);
     pool.current = &r;
-    pool.open = threads;
+    pool.open = pool.shares = threads;
     pool.regions++;
     pthread_cond_broadcast(&pool.wake);
     pthread_mutex_unlock(&pool.lock);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -70,21 +71,24 @@ def test_concurrent_calls(name: str, inner: int) -> None:
         "n2g2ic132oc96_ih13kh4ph1",
         "n1ic33oc64_ih61kh7sh3ph3_reflect",
         "n1ic64oc64_iw900kw9sw2pw4",
+        "n1ic130oc301_ih14kh3ph1",
     ],
 )
+@pytest.mark.parametrize("algorithm", ["winograd", "gemm"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_transforms_that_threads_share(name: str, dtype: str) -> None:
-    """Few tiles: the source is transformed by all threads together, rows are split; the bits are those of one thread."""
+def test_sources_that_threads_share(name: str, algorithm: str, dtype: str) -> None:
+    """Few tiles or columns: the source is transformed by all threads together, or packed by each for all of its rows; the bits are those
+    of one thread."""
     problem = Problem.parse(name)
     x, w, b, dy = problem.arrays(dtype)
     conv, plan = (getattr(fc, f"{kind}{problem.ndim}d") for kind in ("conv", "plan_conv"))
 
     def results() -> list[np.ndarray]:
         settings = problem.arguments()
-        kept = plan(x.shape, w, b, algorithm="winograd", **settings)
-        arrays = [conv(x, w, b, algorithm="winograd", **settings), kept(x)]
+        kept = plan(x.shape, w, b, algorithm=algorithm, **settings)
+        arrays = [conv(x, w, b, algorithm=algorithm, **settings), kept(x)]
         if problem.stride == (1,) * problem.ndim:
-            options = {"need": (True, False, False), "data_algorithm": "winograd"}
+            options = {"need": (True, False, False), "data_algorithm": algorithm}
             arrays.append(_core.conv_backward(problem.ndim, dy, x, w, **settings, **options)[0])
         return arrays
 
@@ -94,6 +98,17 @@ def test_transforms_that_threads_share(name: str, dtype: str) -> None:
         with fc.threads(count):
             for expected, actual in zip(alone, results(), strict=True):
                 assert actual.tobytes() == expected.tobytes()
+
+
+def test_idle_threads_sleep() -> None:
+    """Workers look for more to do for a moment only."""
+    x, w = np.ones((1, 64, 56, 56), np.float32), np.ones((64, 64, 3, 3), np.float32)
+    with fc.threads(2):
+        fc.conv2d(x, w)
+    time.sleep(0.05)
+    before = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.1
 
 
 @pytest.mark.parametrize("algorithm", ["auto", "direct", "gemm"])

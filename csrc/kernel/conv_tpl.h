@@ -154,7 +154,8 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
     if (j0 >= j1)
         return;
 
-    REAL *buffer = (REAL *)(call->scratch + worker * plan->task_bytes);
+    idx *const held = (idx *)(call->scratch + worker * plan->task_bytes), columns = index / (plan->chunks * plan->m_chunks) * plan->chunks + t.chunk;
+    REAL *buffer = (REAL *)((char *)held + ALIGNMENT);
     REAL *panels = buffer + BUFFER_ROWS * NV * LANES;
     const idx depth = plan->channels * taps;
     NAME(block) g = NAME(task_block)(call, &t, buffer);
@@ -170,8 +171,9 @@ static void NAME(gemm_task)(const void *context, idx index, int worker)
         g.last = c1 == lat->source_channels;
         g.a_term = c0 * taps;
         g.k = (c1 - c0) * taps;
-        for (int q = 0; q < runs; q++)
+        for (int q = 0; q < runs && *held != columns; q++)
             NAME(pack_panels)(panels + (run[q].begin - j0) * depth, depth, run + q, &src, lat, c0, c1);
+        *held = g.first && g.last ? columns : PANELS_NONE;
         const idx rows = row_block(t.m1 - t.m0, g.k, MR, sizeof(REAL), g.dst_row * (idx)sizeof(REAL), plan->p.n);
         for (g.m1 = t.m0; g.m1 < t.m1;) {
             g.nv = plan->nv;
