@@ -41,7 +41,7 @@ static void NAME(product_tile)(NAME(product) *t, idx j, idx count, int nv, int i
     const idx nr = nv * LANES;
     const int whole = count == nr;
     const REAL *const b = NAME(product_columns)(t, j, count, nv, in_place);
-    NAME(tile_run) *const tile = NAME(tile_of)(nv, t->from_a, NAME(TABLE_B));
+    NAME(tile_run) *const tile = NAME(tile_of)(nv, t->from_a, in_place || t->from_a != NAME(ROWS_A) ? NAME(TABLE_B) : NAME(PANEL_B));
     const int highest = t->from_a == NAME(ROWS_A) ? rows_together(t->lda * (idx)sizeof(REAL), NAME(tile_rows)(nv)) : NAME(tile_rows)(nv);
     /* few rows wait for b, which no prefetcher follows row by row: the next tile's lines are called */
     const int far = in_place && t->m1 - t->m0 <= 2 * highest && p->k * p->n * (idx)sizeof(REAL) > MATMUL_FAR;
