@@ -149,25 +149,31 @@ static inline double far_lines(const conv_plan *plan, const lattice *lat)
     return bytes * (double)plan->p.groups > FAR_BYTES ? machine_of(plan)->far_line * bytes / ALIGNMENT : 0;
 }
 
+/* Taps of the lattices of a gradient, to each of them as many as the largest has: some have fewer. */
+static inline double taps_filled(const conv_plan *plan)
+{
+    const double each = (double)(plan->largest.h.taps * plan->largest.w.taps);
+    return (double)(plan->p.kh * plan->p.kw) / max_double(1, each * (double)(plan->phases_h * plan->phases_w));
+}
+
 /* Cycles to move a vector of elements that are `step` apart. */
 static inline double step_cycles(idx step)
 {
     return step == 1 ? 2 : step == 2 ? 4 : 8;
 }
 
-/* Cycles of a weight of a gradient that is laid out, and of one that lies apart from the others of its lattice, by rows and tile by tile: a third of
+/* Cycles of a weight of a gradient that is laid out tile by tile; by rows; and of one by rows that lies apart from the others of its lattice: a third of
  * what they take, since other images may follow. */
+#define LAID_TILED 0.5
 #define LAID_WEIGHT 1
 #define APART_WEIGHT 4
-#define LAID_TILED 0.5
-#define APART_TILED 1
 
 /* Cycles in which the weights of a gradient are laid out. */
 static inline double laid_out(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const int apart = plan->phases_h * plan->phases_w > 1, tiled = plan->weights == WEIGHTS_BY_TILES;
-    const double each = p->pass != CONV_BWD_DATA ? 0 : tiled ? (apart ? APART_TILED : LAID_TILED) : apart ? APART_WEIGHT : LAID_WEIGHT;
+    const double each = p->pass != CONV_BWD_DATA ? 0 : tiled ? LAID_TILED : apart ? APART_WEIGHT : LAID_WEIGHT;
     return each * (double)(p->ic * p->oc) * (double)(p->kh * p->kw);
 }
 

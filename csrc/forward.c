@@ -250,13 +250,13 @@ static double gemm_cost(const conv_plan *plan)
     const lattice lat = plan->largest;
     const idx nr = tile_columns(plan), points = max_idx(1, lat.h.grid * lat.w.grid);
     const double panels = (double)ceil_div(points, nr), vectors = panels * (double)plan->nv;
-    const double k = (double)(lat.source_channels * lat.h.taps * lat.w.taps);
+    const double filled = taps_filled(plan), k = (double)(lat.source_channels * lat.h.taps * lat.w.taps) * filled;
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double apart = lat.w.out_step > 1 ? GEMM_APART * (double)points : 0, tail = points % nr == 0 ? 0 : 15; /* of the tile that an image ends in */
     const double stores = (double)lat.result_channels * (apart + tail);
     const idx alone = columns_alone(plan, plan->kernels->nv, points % nr, lanes_of(plan));
     const double tiles = row_cycles(plan, lat.result_channels, points - alone, 0) + (alone > 0 ? tile_cycles(plan, lat.result_channels, 1, 0) / (alone == 1 ? GEMM_ALONE : 2) : 0);
-    return lattices * (k * GEMM_PRODUCTS * tiles + gemm_packs(plan, &lat, points) + vectors * tile_ends(plan, lat.result_channels) +
+    return lattices * (k * GEMM_PRODUCTS * tiles + filled * gemm_packs(plan, &lat, points) + vectors * tile_ends(plan, lat.result_channels) +
                        stores + TASK_CYCLES + panels * PANEL_CYCLES) +
            laid_out(plan) + COPIED_LINE * far_lines(plan, &lat);
 }

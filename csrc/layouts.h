@@ -13,6 +13,7 @@
 #define PREPARE_TILED 64 /* tile by tile: a gradient's tiles are written side by side, as many as share no sets of the first-level cache */
 #define PREPARE_AHEAD 3  /* output channels, whose weights are so far apart that they come one by one if not called; */
 #define PREPARE_CALLED 8 /* where a kernel is one point */
+#define PREPARE_TAPS 256 /* at a time */
 #define DOTS_LEAST 512    /* terms of a product of rows with rows, from which on lanes run along them */
 #define DOTS_BYTES 131072 /* of columns that stay in the second-level cache while rows pass */
 #define MATMUL_DEPTH 512 /* of the reduction, at a time: a packed column tile of it stays in cache */

@@ -27,25 +27,51 @@ static void NAME(tiles_pack)(const conv_plan *plan, const REAL *w, REAL *packed,
     }
 }
 
-/* The kernels of `height` channels turned round: the terms of a tile of a gradient that one output channel has. What vectors hold beyond a term
- * is written over by the next one; nothing is written past `stop`, or read past `beyond`. */
-static void NAME(turn_kernels)(REAL *to, const REAL *stop, const REAL *kernel, const REAL *beyond, idx taps, idx height)
+/* Where a tap's terms are in the tiles of bwd_data: its lattice's tiles begin at `before`, and of its `count` taps it is the one at `index`. */
+typedef struct {
+    idx before, count, index;
+} NAME(tap_place);
+
+/* Of the taps [first, end). */
+static void NAME(tap_places)(const conv_plan *plan, NAME(tap_place) *place, idx first, idx end)
 {
-    const int room = to + taps * height + LANES <= stop;
+    for (idx ph = 0; ph < plan->phases_h; ph++)
+        for (idx pw = 0; pw < plan->phases_w; pw++) {
+            const lattice lat = plan_lattice(plan, ph, pw);
+            const idx before = weights_before(plan, ph, pw), count = lat.h.taps * lat.w.taps;
+            for (idx index = 0; index < count; index++) {
+                const idx th = index / lat.w.taps, tw = index % lat.w.taps;
+                const idx tap = (lat.h.tap_first + th * lat.h.tap_step) * plan->p.kw + lat.w.tap_first + tw * lat.w.tap_step;
+                if (tap >= first && tap < end)
+                    place[tap - first] = (NAME(tap_place)){before, count, index};
+            }
+        }
+}
+
+/* `count` taps of the kernels of `height` channels, `taps` from each other, turned round: the terms of one output channel in the tiles that begin
+ * with `at` rows of terms before theirs. What vectors hold beyond a term is written over by the next, of which there is one where `vectors` are
+ * allowed; nothing is read past `beyond`. */
+static void NAME(turn_kernels)(REAL *packed, const NAME(tap_place) *place, idx at, const REAL *kernel, const REAL *beyond, idx count, idx taps, idx height,
+                               int vectors)
+{
     idx tap = 0;
-    for (; room && 2 * (taps - tap) >= LANES && kernel + (height - 1) * taps + tap + LANES <= beyond; tap += LANES)
+    for (; vectors && 2 * (count - tap) >= LANES && kernel + (height - 1) * taps + tap + LANES <= beyond; tap += LANES)
         for (idx i = (height - 1) / LANES * LANES; i >= 0; i -= LANES) {
             const REAL *rows[LANES];
             vec r[LANES];
             for (idx c = 0; c < LANES; c++)
                 rows[c] = kernel + min_idx(i + c, height - 1) * taps + tap;
             NAME(turn)(r, rows, LANES);
-            for (idx t = 0; t < min_idx(LANES, taps - tap); t++)
-                NAME(store)(to + (tap + t) * height + i, r[t]);
+            for (idx t = 0; t < min_idx(LANES, count - tap); t++) {
+                const NAME(tap_place) *const q = place + tap + t;
+                NAME(store)(packed + q->before + at * q->count + q->index * height + i, r[t]);
+            }
         }
-    for (; tap < taps; tap++)
+    for (; tap < count; tap++) {
+        REAL *const to = packed + place[tap].before + at * place[tap].count + place[tap].index * height;
         for (idx i = 0; i < height; i++)
-            to[tap * height + i] = kernel[i * taps + tap];
+            to[i] = kernel[i * taps + tap];
+    }
 }
 
 /* Kernels of one point, so many output channels that behind each is room for a vector: nothing to turn. */
@@ -64,33 +90,28 @@ static void NAME(split_rows)(REAL *packed, const REAL *w, idx count, idx oc, idx
     }
 }
 
-/* The same with the taps of a lattice alone. */
-static void NAME(turn_some)(REAL *to, const REAL *kernel, const lattice *lat, idx row, idx taps, idx height)
-{
-    for (idx th = 0; th < lat->h.taps; th++)
-        for (idx tw = 0; tw < lat->w.taps; tw++, to += height)
-            for (idx i = 0; i < height; i++)
-                to[i] = kernel[i * taps + (lat->h.tap_first + th * lat->h.tap_step) * row + lat->w.tap_first + tw * lat->w.tap_step];
-}
-
-/* Tiles [first, end) of the rows (ic)(oc, taps of the lattice) of a lattice of bwd_data, from w (oc, ic, kh, kw) of a group. */
-static void NAME(gradient_pack)(const conv_plan *plan, const lattice *lat, const REAL *w, const REAL *beyond, REAL *packed, idx first, idx end)
+/* Tiles [first, end) of the rows (ic)(oc, taps) of the lattices of bwd_data, from w (oc, ic, kh, kw) of a group. */
+static void NAME(gradient_pack)(const conv_plan *plan, const REAL *w, const REAL *beyond, REAL *packed, idx first, idx end)
 {
     const even_tiles tiles = weights_tiles(plan);
-    const idx oc = plan->p.oc, taps = plan->p.kh * plan->p.kw, count = lat->h.taps * lat->w.taps, from = plan->p.ic * taps;
-    const idx c0 = tile_start(tiles, first), c1 = tile_start(tiles, end), done = taps == 1 ? max_idx(0, oc - LANES) : 0;
-    NAME(split_rows)(packed, w, done, oc, from, tiles, first, end);
-    w += done * from;
-    for (idx o = done; o < oc; o++, w += from) {
-        if (o + PREPARE_AHEAD < oc)
-            NAME(call_lines)(w + PREPARE_AHEAD * from + c0 * taps, (c1 - c0) * taps);
-        for (idx tile = first, c = c0, next; tile < end; tile++, c = next) {
-            next = tile_start(tiles, tile + 1);
-            REAL *const to = packed + (c * oc + o * (next - c)) * count;
-            if (count == taps)
-                NAME(turn_kernels)(to, packed + next * oc * count, w + c * taps, beyond, taps, next - c);
-            else
-                NAME(turn_some)(to, w + c * taps, lat, plan->p.kw, taps, next - c);
+    const idx oc = plan->p.oc, taps = plan->p.kh * plan->p.kw, from = plan->p.ic * taps;
+    const idx c0 = tile_start(tiles, first), c1 = tile_start(tiles, end), whole = oc - 1 - (LANES - 1) / max_idx(1, tiles.height);
+    const idx done = taps == 1 ? max_idx(0, oc - LANES) : 0;
+    NAME(tap_place) place[PREPARE_TAPS];
+    for (idx t0 = 0, t1; t0 < taps; t0 = t1) {
+        t1 = min_idx(t0 + PREPARE_TAPS, taps);
+        NAME(tap_places)(plan, place, t0, t1);
+        if (done > 0)
+            NAME(split_rows)(packed + place->before, w, done, oc, from, tiles, first, end);
+        for (idx o = done; o < oc; o++) {
+            const REAL *const kernels = w + o * from + t0;
+            if (o + PREPARE_AHEAD < oc)
+                NAME(call_lines)(kernels + PREPARE_AHEAD * from + c0 * taps, (c1 - c0) * taps);
+            for (idx tile = first, c = c0, height; tile < end; tile++, c += height) {
+                height = tiles.height + (tile < tiles.higher);
+                NAME(turn_kernels)(packed, place, c * oc + o * height, kernels + c * taps, beyond, t1 - t0, taps, height,
+                                   t0 == 0 && o < whole); /* the next term of later taps may be done */
+            }
         }
     }
 }
@@ -107,11 +128,7 @@ static void NAME(prepare_tiles)(const conv_call *call, idx index)
     if (plan->p.pass == CONV_FWD)
         NAME(tiles_pack)(plan, w, packed, first, end);
     else
-        for (idx ph = 0; ph < plan->phases_h; ph++)
-            for (idx pw = 0; pw < plan->phases_w; pw++) {
-                const lattice lat = plan_lattice(plan, ph, pw);
-                NAME(gradient_pack)(plan, &lat, w, (const REAL *)call->weights + plan->p.groups * size, packed + weights_before(plan, ph, pw), first, end);
-            }
+        NAME(gradient_pack)(plan, w, (const REAL *)call->weights + plan->p.groups * size, packed, first, end);
 }
 
 /* w (oc, ic, kh, kw) of a group to the rows (ic)(oc, taps of the lattice) of each lattice of bwd_data. A task is
