@@ -166,7 +166,8 @@ static inline double step_cycles(idx step)
  * what they take, since other images may follow. */
 #define LAID_TILED 0.5
 #define LAID_WEIGHT 1
-#define APART_WEIGHT 4
+#define APART_WEIGHT 2
+#define LAID_POINTS 128 /* of an image, below which many others follow, most likely */
 
 /* Cycles in which the weights of a gradient are laid out. */
 static inline double laid_out(const conv_plan *plan)
@@ -174,7 +175,9 @@ static inline double laid_out(const conv_plan *plan)
     const conv_problem *p = &plan->p;
     const int apart = plan->phases_h * plan->phases_w > 1, tiled = plan->weights == WEIGHTS_BY_TILES;
     const double each = p->pass != CONV_BWD_DATA ? 0 : tiled ? LAID_TILED : apart ? APART_WEIGHT : LAID_WEIGHT;
-    return each * (double)(p->ic * p->oc) * (double)(p->kh * p->kw);
+    const double weights = (double)(p->ic * p->oc) * (double)(p->kh * p->kw), points = (double)(p->ih * p->iw);
+    const int small = apart && weights * (double)element_bytes(plan) <= CACHE_BYTES && points < LAID_POINTS;
+    return each * weights * (small ? points / LAID_POINTS : 1);
 }
 
 #define COPIED_LINE 20 /* cycles of a line from memory or to it, where it is copied: measured */
