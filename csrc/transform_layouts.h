@@ -131,6 +131,7 @@ static inline idx winograd_terms(idx k)
     return max_idx(8, min_idx(32, k / 4));
 }
 
+#define WINOGRAD_PASSING 512 /* tiles */
 #define WINOGRAD_KEPT 3145728 /* bytes: more transformed weights come slower from memory than they are made anew */
 
 /* Whether a plan's packed weights are transformed ones. */
@@ -140,10 +141,30 @@ static inline int winograd_keeps(const conv_plan *plan)
     return plan->p.packed && s.frequencies * s.k * plan->p.oc * dtype_bytes(plan->p.dtype) <= WINOGRAD_KEPT;
 }
 
-/* Elements for the taps of some kernels, for zeros, and for where the taps of each group are. */
+/* Whether transformed weights lie tile by tile, as the microkernel reads them: rows are transformed sooner, but read slower. A call's own where
+ * enough of the source's tiles pass for each transform. */
+static inline int winograd_tiled(const conv_plan *plan)
+{
+    const idx passing = plan->block_rows >= plan->largest.result_channels ? plan->chunk_w : plan->chunk_h;
+    return winograd_keeps(plan) || (plan->kernels->mr >= 14 && passing >= WINOGRAD_PASSING);
+}
+
+/* Kernels of a row whose taps are gathered together. */
+static inline idx winograd_together(idx taps, idx lanes)
+{
+    return max_idx(1, min_idx(lanes, 256 / taps));
+}
+
+/* Elements for the taps of some kernels, for as many lanes. */
+static inline idx winograd_taps(idx taps, idx lanes)
+{
+    return round_up(winograd_together(taps, lanes) * taps, lanes) * lanes;
+}
+
+/* The same, and for zeros, and for where the taps of each group are. */
 static inline idx winograd_taps_room(const winograd_shape *s, const lattice *lat, idx lanes)
 {
-    return round_up(lat->h.taps * lat->w.taps, lanes) * lanes + lanes + round_up(9 * s->h.groups * s->w.groups, lanes);
+    return winograd_taps(lat->h.taps * lat->w.taps, lanes) + lanes + round_up(9 * s->h.groups * s->w.groups, lanes);
 }
 
 #define WINOGRAD_MOST 6 /* points of an axis */
@@ -151,6 +172,7 @@ static inline idx winograd_taps_room(const winograd_shape *s, const lattice *lat
 
 /* Offsets in elements. */
 typedef struct {
+    int tiled;             /* u */
     idx ldv, ldu;          /* columns of all strips; of a row of u */
     idx source;            /* elements of v */
     idx next_v, next_u, next_m, strip; /* from one frequency to the next, and from one strip */
@@ -166,10 +188,10 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     const idx rows = plan->block_rows, taps = lat.h.taps * lat.w.taps, depth = lat.source_channels * taps;
     const idx width = min_idx(plan->chunk_h, WINOGRAD_RUN) * s.w.tile + s.w.points + s.w.reach * s.w.deep;
     const idx tables = (s.h.groups + s.w.groups) * (idx)sizeof(winograd_group) / dtype_bytes(plan->p.dtype);
-    winograd_scratch at = {.ldv = round_up(plan->chunk_h, nr), .ldu = odd_pitch(s.k, lanes)};
+    winograd_scratch at = {.ldv = round_up(plan->chunk_h, nr), .ldu = odd_pitch(s.k, lanes), .tiled = winograd_tiled(plan)};
     at.v = BUFFER_ROWS * plan->kernels->nv * lanes;
     at.next_v = odd_pitch(s.k * nr, lanes);
-    at.next_u = odd_pitch((winograd_keeps(plan) ? lat.result_channels : rows) * at.ldu, lanes);
+    at.next_u = odd_pitch(at.tiled ? rows * s.k + lanes : rows * at.ldu, lanes); /* the vector of a tile's last rows reaches beyond them */
     at.next_m = odd_pitch(rows * nr, lanes);
     at.strip = s.frequencies * at.next_v;
     at.source = ceil_div(plan->chunk_h, nr) * at.strip;
@@ -190,12 +212,19 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     return at;
 }
 
-/* Elements of all groups' transformed weights, and of a row's taps, which are regrouped behind them. */
+/* Elements of the transformed weights of a group that a plan keeps, block by block, before row m. */
+static inline idx winograd_kept(const conv_plan *plan, const winograd_shape *s, idx next_u, idx m)
+{
+    return ceil_div(m, plan->block_rows) * s->frequencies * next_u;
+}
+
+/* Elements of all groups', and of taps, which are regrouped behind them. */
 static inline idx winograd_packed(const conv_plan *plan)
 {
     const idx lanes = plan->kernels->set[plan->p.dtype]->lanes;
     const winograd_shape s = winograd_shape_of(plan);
-    return plan->p.groups * s.frequencies * winograd_layout(plan, lanes).next_u + winograd_taps_room(&s, &plan->largest, lanes);
+    const idx next_u = winograd_layout(plan, lanes).next_u;
+    return plan->p.groups * winograd_kept(plan, &s, next_u, plan->largest.result_channels) + winograd_taps_room(&s, &plan->largest, lanes);
 }
 
 /* ---- FFT: a cut into tiles, and where a task keeps its pieces ---- */

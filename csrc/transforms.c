@@ -67,7 +67,8 @@ static void winograd_tile(conv_plan *plan, const lattice *lat, idx points)
     const idx nr = tile_columns(plan), stays = WINOGRAD_STAYS / (s.frequencies * s.k * element_bytes(plan));
     const winograd_room room = winograd_room_of(plan, rows);
     const int once = room.resident || winograd_keeps(plan); /* weights, however many chunks there are */
-    plan->block_rows = room.resident ? rows : even(rows, max_idx(mr, min_idx(5 * mr, room.most / 3)));
+    const idx height = ceil_div(rows, ceil_div(rows, mr));
+    plan->block_rows = room.resident ? rows : height * max_idx(1, min_idx(5, room.most / 3 / height));
     plan->chunk_h = max_idx(once ? nr : 2 * nr, min_idx(room.tiles, once ? stays : max_idx(2 * stays, rows / 4)) / nr * nr);
     plan->chunk_h = tiles <= plan->chunk_h ? tiles : round_up(even(tiles, plan->chunk_h), nr);
     plan->chunk_w = room.resident ? min_idx(tiles, WINOGRAD_TILES) : plan->chunk_h;

@@ -39,6 +39,9 @@ EDGES = parse("""
     n1ic2oc3_ih41iw1000kh1kw9pw4_circular
 """)
 
+# Tiles of winograd for which weights are laid out tile by tile in the call: whole and cut, one group of taps and several.
+MANY_TILES = parse("n1ic17oc33_ih97kh5ph2  n1ic20oc5_ih101kh3ph1  n3ic9oc31_iw1000kw7pw3  n1g2ic34oc30_ih64iw160kh3kw4")
+
 # Far more padding than image.
 PADDED = parse("n1ic16oc8_ih2iw8kh3ph1pw20000  n1g16ic16oc16_ih3iw8kh3sh2ph1pw9000  n1ic3oc4_iw9kw5pw30000")
 
@@ -92,6 +95,14 @@ def test_larger_problems(problem: Problem, isa: str, dtype: str) -> None:
     actual = run(fc, problem, problem.arrays(dtype))
     for name in PASSES:
         assert_within(actual[name], expected(problem, dtype)[name], dtype, TILE if name in ("fwd", "bwd_data") else 1)
+
+
+@pytest.mark.parametrize("problem", MANY_TILES, ids=str)
+def test_many_tiles(problem: Problem, isa: str, dtype: str) -> None:
+    arrays = problem.arrays(dtype)
+    assert_within(forward(fc, problem, arrays, "winograd"), expected(problem, dtype)["fwd"], dtype, TILE)
+    dx = backward(problem, arrays, "bwd_data", "winograd")
+    assert_within(dx, expected(problem, dtype)["bwd_data"], dtype, TILE)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -9,7 +9,7 @@
  *
  * A task transforms the source of some tiles (run on over rows and images; winograd_source_tpl.h) into
  * v[strip][f][k][column], a strip being as many tiles as the microkernel has columns, or one vector where no more are left;
- * blocks of rows of the weights into u[f][row][k] (winograd_weights_tpl.h); then, strip by strip, multiplies, f by f, and
+ * blocks of rows of the weights into u[f][row][k] or u[f][tile][k][row] (winograd_weights_tpl.h); then, strip by strip, multiplies, f by f, and
  * transforms back.
  *
  * A NaN or Inf would spread over its tile, as would an overflow in a transform: a tile that comes out with either is
@@ -178,26 +178,26 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
     }
 }
 
-/* The products of a strip v and u, f by f; `afar`: u comes from memory, where a tile's rows are too short for the prefetcher. */
+/* The products of a strip v and u, f by f; `afar`: u comes from memory. */
 static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx rows, const REAL *v, int nv, int afar)
 {
     const winograd_shape *s = &w->shape;
     const idx terms = winograd_terms(s->k), channels = w->lat->source_channels;
-    const int nr = nv * LANES;
-    const even_tiles tiles = tiles_of(rows, ceil_div(rows, NAME(tile_rows)(nv)));
-    NAME(tile_run) *const run = NAME(tile_of)(nv, NAME(ROWS_A), NAME(PANEL_B));
+    const int nr = nv * LANES, tiled = w->lay.tiled;
+    const even_tiles tiles = tiles_of(rows, ceil_div(rows, MR));
+    NAME(tile_run) *const run = NAME(tile_of)(nv, tiled ? NAME(TILED_A) : NAME(ROWS_A), NAME(PANEL_B));
     for (idx f = 0; f < s->frequencies; f++) {
         const winograd_span span = winograd_span_of(s, f / s->w.points, f % s->w.points);
         const idx first = span.first * channels, k = span.end * channels - first;
         if (k == 0)
             NAME(zero_run)(w->m + f * w->lay.next_m, rows * nr);
         for (idx m = 0, height; k > 0 && m < rows; m += height) {
-            const NAME(tile_args) t = {.k = k, .kblock = terms, .a = u + f * w->lay.next_u + m * w->lay.ldu + first,
-                                       .lda = w->lay.ldu, .b = v + f * w->lay.next_v + first * nr,
-                                       .out = w->m + f * w->lay.next_m + m * nr, .ldout = nr};
-            height = tiles.height + (m < tiles.higher * (tiles.height + 1));
-            if (afar)
-                NAME(call_lines)(m + height < rows ? t.a + height * t.lda : u + (f + 1) * w->lay.next_u, height * t.lda);
+            height = tiles.height + (m < tile_start(tiles, tiles.higher));
+            const NAME(tile_args) t = {.k = k, .kblock = terms, .lda = w->lay.ldu, .ahead = TILES_AHEAD,
+                                       .a = u + f * w->lay.next_u + (tiled ? m * s->k + first * height : m * w->lay.ldu + first),
+                                       .b = v + f * w->lay.next_v + first * nr, .out = w->m + f * w->lay.next_m + m * nr, .ldout = nr};
+            if (afar && TERMS > 1) /* else the tile does it */
+                NAME(call_lines)(t.a + height * k, height * k);
             run(&t, (int)height);
         }
     }
@@ -283,7 +283,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
                      .bias = call->bias ? (const REAL *)call->bias + t->group * lat->result_channels : NULL,
                      .relu = p->activation == CONV_RELU};
     const REAL *packed = (const REAL *)((const char *)call->weights + plan->packed_offset) +
-                         t->group * w.shape.frequencies * w.lay.next_u;
+                         t->group * winograd_kept(plan, &w.shape, w.lay.next_u, lat->result_channels);
     const idx image = p->groups * lat->result_channels * g.dst_row, begin = t->chunk * plan->chunk_w;
     const idx end = min_idx(begin + plan->chunk_w, p->n * w.shape.h.tiles * w.shape.w.tiles);
     const int kept = winograd_keeps(plan), resident = t->m1 - t->m0 <= plan->block_rows; /* one block of weights, for all tiles of the task */
@@ -297,7 +297,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
             m1 = min_idx(m0 + plan->block_rows, t->m1);
             if (!kept && (!resident || w.j0 == begin))
                 NAME(winograd_block)(&w.shape, &w.lay, lat, &weights, w.u, m0, m1, w.taps);
-            NAME(winograd_rows)(ah, aw, &w, &g, &weights, image, kept ? packed + m0 * w.lay.ldu : w.u, m0, m1);
+            NAME(winograd_rows)(ah, aw, &w, &g, &weights, image, kept ? packed + winograd_kept(plan, &w.shape, w.lay.next_u, m0) : w.u, m0, m1);
         }
     }
 }

@@ -54,29 +54,31 @@ static inline int NAME(weights_by_row)(const NAME(weights) *w)
     return w->channel < w->row;
 }
 
-/* Taps of LANES channels from c on, of result row m: taps[t][lane]. Whole vectors are turned round, the few taps after them moved one by one.
- * Lanes after the last channel hold what follows it, which nothing reads, or the last once more where nothing does. */
-static inline void NAME(winograd_gather)(REAL *taps, const NAME(weights) *w, idx m, idx c)
+/* `run` elements from `first` on, of `count` lanes that are `step` apart: to[element][lane]. Whole squares are turned round, the few elements
+ * after them moved one by one. The other lanes hold what the last does. */
+static inline void NAME(winograd_gather)(REAL *to, const NAME(weights) *w, const REAL *first, idx step, idx count, idx run)
 {
-    const idx ahead = KERNELS_AHEAD * (NAME(weights_by_row)(w) ? LANES * w->channel : w->row);
-    const idx count = min_idx(LANES, w->channels - c), step = w->channel;
-    const REAL *first = w->first + m * w->row + c * step;
-    idx t = 0;
-    if (count < LANES && w->end - first < (LANES - 1) * step + w->taps) {
-        for (; t < w->taps; t++)
-            for (int lane = 0; lane < LANES; lane++)
-                taps[t * LANES + lane] = first[min_idx(lane, count - 1) * step + t];
+    const REAL *const last = first + (count - 1) * step;
+    idx e = 0;
+    if (count == LANES) {
+        for (; run - e > LANES / 4 && last + e + LANES <= w->end; e += LANES)
+            NAME(transpose)(to + e * LANES, LANES, first + e, step);
+        for (; e < run; e++)
+            NAME(store)(to + e * LANES, NAME(load_each)(first + e, step));
         return;
     }
-    for (int lane = 0; lane < LANES; lane++)
-        __builtin_prefetch(first + ahead + lane * step);
-    for (; w->taps - t > LANES / 4 && first + (LANES - 1) * step + t + LANES <= w->end; t += LANES)
-        NAME(transpose)(taps + t * LANES, LANES, first + t, step);
-    for (; t < w->taps; t++)
-        NAME(store)(taps + t * LANES, NAME(load_each)(first + t, step));
+    for (; run - e > LANES / 4 && last + e + LANES <= w->end; e += LANES) {
+        const REAL *from[LANES];
+        for (idx lane = 0; lane < LANES; lane++)
+            from[lane] = first + min_idx(lane, count - 1) * step + e;
+        NAME(transpose_rows)(to + e * LANES, LANES, from);
+    }
+    for (; e < run; e++)
+        for (idx lane = 0; lane < LANES; lane++)
+            to[e * LANES + lane] = first[min_idx(lane, count - 1) * step + e];
 }
 
-/* Where the taps of each group lie in `taps`, three by three; those that a group lacks are the zeros after them. */
+/* Where the taps of each group lie, three by three; -1: the group lacks it. */
 static void NAME(winograd_order)(int32_t *order, const winograd_shape *s, const lattice *lat)
 {
     const idx th = lat->h.taps, tw = lat->w.taps;
@@ -88,14 +90,14 @@ static void NAME(winograd_order)(int32_t *order, const winograd_shape *s, const 
             const idx y = high.tap + i / 3 * s->h.period, x = wide.tap + i % 3 * s->w.period;
             /* the kernel's element at this distance from the first source position */
             const idx at = (lat->h.delta < 0 ? th - 1 - y : y) * tw + (lat->w.delta < 0 ? tw - 1 - x : x);
-            of[i] = (int32_t)(i / 3 < high.taps && i % 3 < wide.taps ? at * LANES : round_up(th * tw, LANES) * LANES);
+            of[i] = (int32_t)(i / 3 < high.taps && i % 3 < wide.taps ? at * LANES : -1);
         }
     }
 }
 
 /* Nine taps of LANES kernels to u[f * next], of `count` of them. */
-__attribute__((always_inline)) static inline void NAME(winograd_kernel)(const int ah, const int aw, const REAL *taps, const int32_t *order,
-                                                                        REAL *u, idx next, int count)
+__attribute__((always_inline)) static inline void NAME(winograd_kernel)(const int ah, const int aw, const REAL *taps, const REAL *zeros,
+                                                                        const int32_t *order, REAL *u, idx next, idx count)
 {
     const int high = winograd_reach_of(ah), wide = winograd_reach_of(aw);
     vec column[WINOGRAD_MOST][3];
@@ -104,7 +106,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_kernel)(const in
         vec d[3], t[WINOGRAD_MOST];
 #pragma GCC unroll 3
         for (int y = 0; y < high; y++)
-            d[y] = NAME(load)(taps + order[3 * y + x]);
+            d[y] = NAME(load)(order[3 * y + x] < 0 ? zeros : taps + order[3 * y + x]);
         NAME(winograd_taps)(ah, d, t);
 #pragma GCC unroll 6
         for (int i = 0; i < ah; i++)
@@ -122,27 +124,66 @@ __attribute__((always_inline)) static inline void NAME(winograd_kernel)(const in
     }
 }
 
-/* Rows [m0, m1) to u[f][m - m0][k]. */
+/* Rows [m0, m1) to u[f][m - m0][k]: lanes are channels. */
+__attribute__((always_inline)) static inline void NAME(winograd_by_rows)(const int ah, const int aw, REAL *u, const winograd_scratch *lay, idx groups,
+                                                                         const NAME(weights) *w, idx m0, idx m1, REAL *taps, const REAL *zeros,
+                                                                         const int32_t *order)
+{
+    const idx vectors = ceil_div(w->channels, LANES), rows = m1 - m0;
+    const int by_row = NAME(weights_by_row)(w);
+    const idx ahead = KERNELS_AHEAD * (by_row ? LANES * w->channel : w->row);
+    for (idx far = 0; far < (by_row ? rows : vectors); far++) /* kernels that lie side by side follow each other */
+        for (idx near = 0; near < (by_row ? vectors : rows); near++) {
+            const idx m = m0 + (by_row ? far : near), c = (by_row ? near : far) * LANES, count = min_idx(LANES, w->channels - c);
+            const REAL *const first = w->first + m * w->row + c * w->channel;
+            for (idx lane = 0; lane < LANES; lane++)
+                __builtin_prefetch(first + ahead + lane * w->channel);
+            NAME(winograd_gather)(taps, w, first, w->channel, count, w->taps);
+            for (idx g = 0; g < groups; g++)
+                NAME(winograd_kernel)(ah, aw, taps, zeros, order + 9 * g, u + (m - m0) * lay->ldu + g * w->channels + c, lay->next_u, count);
+        }
+}
+
+/* Rows [m0, m1), tile by tile, to u[f][tile][k][row]: lanes are rows. Vectors of a tile's last ones reach over what comes next, which is written
+ * later, or over nothing; not at the end of a group of taps. */
+__attribute__((always_inline)) static inline void NAME(winograd_by_tiles)(const int ah, const int aw, REAL *u, const winograd_scratch *lay,
+                                                                          const winograd_shape *s, const NAME(weights) *w, idx m0, idx m1, REAL *taps,
+                                                                          const REAL *zeros, const int32_t *order)
+{
+    const idx groups = s->h.groups * s->w.groups, together = NAME(weights_by_row)(w) ? winograd_together(w->taps, LANES) : 1;
+    const even_tiles tiles = tiles_of(m1 - m0, ceil_div(m1 - m0, MR));
+    for (idx m = m0, height; m < m1; m += height, u += height * s->k) {
+        height = tiles.height + (m - m0 < tile_start(tiles, tiles.higher));
+        for (idx c = 0, some; c < w->channels; c += some) {
+            some = min_idx(together, w->channels - c);
+            for (idx i = (height - 1) / LANES * LANES; i >= 0; i -= LANES) {
+                const idx rows = min_idx(LANES, height - i);
+                NAME(winograd_gather)(taps, w, w->first + (m + i) * w->row + c * w->channel, w->row, rows, some * w->taps);
+                for (idx g = 0; g < groups; g++)
+                    for (idx q = 0; q < some; q++)
+                        NAME(winograd_kernel)(ah, aw, taps + q * w->taps * LANES, zeros, order + 9 * g,
+                                              u + (g * w->channels + c + q) * height + i, lay->next_u,
+                                              groups > 1 && (w->channels - c - q) * height < i + LANES ? rows : LANES);
+            }
+        }
+    }
+}
+
+/* Rows [m0, m1). */
 __attribute__((always_inline)) static inline void NAME(winograd_weights)(const int ah, const int aw, REAL *u,
                                                                          const winograd_scratch *lay,
                                                                          const winograd_shape *s, const lattice *lat,
                                                                          const NAME(weights) *w, idx m0, idx m1,
                                                                          REAL *taps)
 {
-    REAL *const zeros = taps + round_up(w->taps, LANES) * LANES;
+    REAL *const zeros = taps + winograd_taps(w->taps, LANES);
     int32_t *const order = (int32_t *)(zeros + LANES);
     NAME(store)(zeros, (vec){0});
     NAME(winograd_order)(order, s, lat);
-    const idx vectors = ceil_div(w->channels, LANES), rows = m1 - m0;
-    const int by_row = NAME(weights_by_row)(w);
-    for (idx far = 0; far < (by_row ? rows : vectors); far++) /* kernels that lie side by side follow each other */
-        for (idx near = 0; near < (by_row ? vectors : rows); near++) {
-            const idx m = m0 + (by_row ? far : near), c = (by_row ? near : far) * LANES;
-            NAME(winograd_gather)(taps, w, m, c);
-            for (idx g = 0; g < s->h.groups * s->w.groups; g++)
-                NAME(winograd_kernel)(ah, aw, taps, order + 9 * g, u + (m - m0) * lay->ldu + g * w->channels + c, lay->next_u,
-                                      (int)min_idx(LANES, w->channels - c));
-        }
+    if (lay->tiled)
+        NAME(winograd_by_tiles)(ah, aw, u, lay, s, w, m0, m1, taps, zeros, order);
+    else
+        NAME(winograd_by_rows)(ah, aw, u, lay, s->h.groups * s->w.groups, w, m0, m1, taps, zeros, order);
 }
 
 static NAME(weights) NAME(group_weights)(const conv_problem *p, const lattice *lat, const REAL *w, idx group)
