@@ -132,13 +132,29 @@ static inline idx winograd_terms(idx k)
 }
 
 #define WINOGRAD_PASSING 512 /* tiles */
-#define WINOGRAD_KEPT 3145728 /* bytes: more transformed weights come slower from memory than they are made anew */
+#define WINOGRAD_KEPT 20971520 /* bytes: a plan keeps no more transformed weights, which also are twice to four times as many as the weights */
 
 /* Whether a plan's packed weights are transformed ones. */
 static inline int winograd_keeps(const conv_plan *plan)
 {
     const winograd_shape s = winograd_shape_of(plan);
     return plan->p.packed && s.frequencies * s.k * plan->p.oc * dtype_bytes(plan->p.dtype) <= WINOGRAD_KEPT;
+}
+
+/* Tiles of a group's rows, for whatever task and thread; rows of the highest; how many are a block. */
+static inline even_tiles winograd_tiles(const conv_plan *plan)
+{
+    return tiles_of(plan->largest.result_channels, ceil_div(plan->largest.result_channels, plan->kernels->mr));
+}
+
+static inline idx winograd_highest(const conv_plan *plan)
+{
+    return ceil_div(plan->largest.result_channels, ceil_div(plan->largest.result_channels, plan->kernels->mr));
+}
+
+static inline idx winograd_together(const conv_plan *plan)
+{
+    return ceil_div(plan->block_rows, winograd_highest(plan));
 }
 
 /* Whether transformed weights lie tile by tile, as the microkernel reads them: rows are transformed sooner, but read slower. A call's own where
@@ -149,8 +165,8 @@ static inline int winograd_tiled(const conv_plan *plan)
     return winograd_keeps(plan) || (plan->kernels->mr >= 14 && passing >= WINOGRAD_PASSING);
 }
 
-/* Kernels of a row whose taps are gathered together. */
-static inline idx winograd_together(idx taps, idx lanes)
+/* Kernels of a row whose taps are gathered at a time. */
+static inline idx winograd_gathered(idx taps, idx lanes)
 {
     return max_idx(1, min_idx(lanes, 256 / taps));
 }
@@ -158,7 +174,7 @@ static inline idx winograd_together(idx taps, idx lanes)
 /* Elements for the taps of some kernels, for as many lanes. */
 static inline idx winograd_taps(idx taps, idx lanes)
 {
-    return round_up(winograd_together(taps, lanes) * taps, lanes) * lanes;
+    return round_up(winograd_gathered(taps, lanes) * taps, lanes) * lanes;
 }
 
 /* The same, and for zeros, and for where the taps of each group are. */
@@ -172,7 +188,9 @@ static inline idx winograd_taps_room(const winograd_shape *s, const lattice *lat
 
 /* Offsets in elements. */
 typedef struct {
-    int tiled;             /* u */
+    even_tiles tiles;      /* of rows, of which so many are a block; u may lie tile by tile */
+    idx together;
+    int tiled;
     idx ldv, ldu;          /* columns of all strips; of a row of u */
     idx source;            /* elements of v */
     idx next_v, next_u, next_m, strip; /* from one frequency to the next, and from one strip */
@@ -188,15 +206,16 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     const idx rows = plan->block_rows, taps = lat.h.taps * lat.w.taps, depth = lat.source_channels * taps;
     const idx width = min_idx(plan->chunk_h, WINOGRAD_RUN) * s.w.tile + s.w.points + s.w.reach * s.w.deep;
     const idx tables = (s.h.groups + s.w.groups) * (idx)sizeof(winograd_group) / dtype_bytes(plan->p.dtype);
-    winograd_scratch at = {.ldv = round_up(plan->chunk_h, nr), .ldu = odd_pitch(s.k, lanes), .tiled = winograd_tiled(plan)};
+    winograd_scratch at = {.ldv = round_up(plan->chunk_h, nr), .ldu = odd_pitch(s.k, lanes), .tiles = winograd_tiles(plan),
+                           .together = winograd_together(plan), .tiled = winograd_tiled(plan)};
     at.v = BUFFER_ROWS * plan->kernels->nv * lanes;
     at.next_v = odd_pitch(s.k * nr, lanes);
-    at.next_u = odd_pitch(at.tiled ? rows * s.k + lanes : rows * at.ldu, lanes); /* the vector of a tile's last rows reaches beyond them */
+    at.next_u = odd_pitch(at.tiled ? winograd_highest(plan) * s.k + lanes : rows * at.ldu, lanes); /* vectors of a tile's last rows reach beyond them */
     at.next_m = odd_pitch(rows * nr, lanes);
     at.strip = s.frequencies * at.next_v;
     at.source = ceil_div(plan->chunk_h, nr) * at.strip;
     at.u = at.v + (plan->shares_source ? 0 : at.source);
-    at.m = at.u + (winograd_keeps(plan) ? 0 : s.frequencies * at.next_u);
+    at.m = at.u + (winograd_keeps(plan) ? 0 : (at.tiled ? at.together : 1) * s.frequencies * at.next_u);
     at.rows = at.m + s.frequencies * at.next_m;
     at.pitch = round_up(width, lanes) + 5 * lanes; /* what winograd_points reads past the last tile */
     at.gathered = at.rows + WINOGRAD_MOST * at.pitch;
@@ -212,10 +231,10 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     return at;
 }
 
-/* Elements of the transformed weights of a group that a plan keeps, block by block, before row m. */
-static inline idx winograd_kept(const conv_plan *plan, const winograd_shape *s, idx next_u, idx m)
+/* Elements of a group's transformed weights that a plan keeps. */
+static inline idx winograd_kept(const conv_plan *plan, const winograd_shape *s, idx next_u)
 {
-    return ceil_div(m, plan->block_rows) * s->frequencies * next_u;
+    return ceil_div(plan->largest.result_channels, plan->kernels->mr) * s->frequencies * next_u;
 }
 
 /* Elements of all groups', and of taps, which are regrouped behind them. */
@@ -224,7 +243,7 @@ static inline idx winograd_packed(const conv_plan *plan)
     const idx lanes = plan->kernels->set[plan->p.dtype]->lanes;
     const winograd_shape s = winograd_shape_of(plan);
     const idx next_u = winograd_layout(plan, lanes).next_u;
-    return plan->p.groups * winograd_kept(plan, &s, next_u, plan->largest.result_channels) + winograd_taps_room(&s, &plan->largest, lanes);
+    return plan->p.groups * winograd_kept(plan, &s, next_u) + winograd_taps_room(&s, &plan->largest, lanes);
 }
 
 /* ---- FFT: a cut into tiles, and where a task keeps its pieces ---- */

@@ -35,10 +35,12 @@ static double result_lines(const conv_plan *plan, const lattice *lat)
 #define WINOGRAD_VECTOR 5.0        /* of the source, */
 #define WINOGRAD_WEIGHTS 4.5       /* of the weights */
 #define WINOGRAD_SHORT_WEIGHTS 3.5
+#define WINOGRAD_LINE 1.0          /* of a line of weights that are kept */
 #define WINOGRAD_ROW 130.0         /* cycles to begin with a row of tiles and take a group's taps down its columns */
 #define WINOGRAD_SHORT_ROW 35.0
 #define WINOGRAD_APART 2.0         /* cycles to gather an element, or to put one */
-#define WINOGRAD_COLD 23.0         /* cycles of a line of the source's transforms where a plan is called once and others follow, as in a network */
+#define WINOGRAD_COLD 23.0         /* cycles of a line of the source's transforms where a plan is called once and others follow, as in a network; */
+#define WINOGRAD_COLD_KEPT 8.0     /* beside weights that are kept */
 
 /* Rows and columns whose transforms a task holds together, and the tiles that there is room for, all weights or a few beside them. */
 typedef struct {
@@ -67,7 +69,7 @@ static void winograd_tile(conv_plan *plan, const lattice *lat, idx points)
     const idx nr = tile_columns(plan), stays = WINOGRAD_STAYS / (s.frequencies * s.k * element_bytes(plan));
     const winograd_room room = winograd_room_of(plan, rows);
     const int once = room.resident || winograd_keeps(plan); /* weights, however many chunks there are */
-    const idx height = ceil_div(rows, ceil_div(rows, mr));
+    const idx height = winograd_highest(plan);
     plan->block_rows = room.resident ? rows : height * max_idx(1, min_idx(5, room.most / 3 / height));
     plan->chunk_h = max_idx(once ? nr : 2 * nr, min_idx(room.tiles, once ? stays : max_idx(2 * stays, rows / 4)) / nr * nr);
     plan->chunk_h = tiles <= plan->chunk_h ? tiles : round_up(even(tiles, plan->chunk_h), nr);
@@ -88,12 +90,14 @@ static double winograd_apart_cost(const winograd_shape *s, double channels, doub
     return (double)(s->h.tiles * s->w.tiles * s->w.tile) * (columns + results);
 }
 
-/* Cycles to transform the weights of a row: even where a plan has kept them. */
+/* Cycles to transform the weights of a row, or to read what a plan has kept. */
 static double winograd_weights_cost(const conv_plan *plan, const winograd_shape *s, int both)
 {
     const lattice lat = plan->largest;
     const idx lanes = lanes_of(plan), vectors = lat.source_channels / lanes;
     const double each = (double)(s->frequencies * s->h.groups * s->w.groups), taps = (double)(lat.h.taps * lat.w.taps * lanes);
+    if (winograd_keeps(plan))
+        return WINOGRAD_LINE * (double)(s->frequencies * s->k * element_bytes(plan)) / ALIGNMENT;
     return (double)vectors * each * (both ? WINOGRAD_WEIGHTS : WINOGRAD_SHORT_WEIGHTS)
            + (lat.source_channels % lanes ? machine_of(plan)->winograd_some * (each + 0.1 * taps) : 0);
 }
@@ -106,14 +110,14 @@ static double winograd_lines_cost(const conv_plan *plan, const winograd_shape *s
     const double column = (double)(s->frequencies * s->k * element_bytes(plan)), rows = (double)lat.result_channels;
     const double lines = column * strips / ALIGNMENT, kernels = column * rows / ALIGNMENT;
     const double nr = min_double(strips, (double)(plan->kernels->nv * lanes_of(plan))); /* of an image: the choice knows no batch */
-    const int streamed = column * rows * (double)plan->p.groups > FAR_BYTES;
+    const int kept = winograd_keeps(plan), streamed = !kept && column * rows * (double)plan->p.groups > FAR_BYTES;
     /* where not even a tile's rows and columns stay in the second-level cache, transforms go to memory and come from there */
     const int spilled = column * ((double)plan->kernels->mr + 2 * nr) > 2 * WINOGRAD_BYTES;
     /* or not all rows and a few columns do, the source's are read again and again from the third-level cache */
     const int left = column * (rows + 2 * nr) > WINOGRAD_BYTES;
-    const double called = plan->p.packed * min_double(lines, (winograd_keeps(plan) ? 1 : 2) * WINOGRAD_STAYS / ALIGNMENT);
+    const double cold = kept ? WINOGRAD_COLD_KEPT : WINOGRAD_COLD, called = plan->p.packed * min_double(lines, (kept ? 1 : 2) * WINOGRAD_STAYS / ALIGNMENT);
     return of->winograd_far * (source_lines(plan, &lat) + result_lines(plan, &lat)) + streamed * of->winograd_line * kernels
-           + left * of->winograd_left * lines + spilled * of->winograd_spilled * (kernels + lines) + WINOGRAD_COLD * called;
+           + left * of->winograd_left * lines + spilled * of->winograd_spilled * (kernels + lines) + cold * called;
 }
 
 static double winograd_cost(const conv_plan *plan)
@@ -177,24 +181,27 @@ static void winograd_block(conv_plan *plan)
 
 #define WINOGRAD_STRIPS 4 /* of tiles for each thread, from which on they are split: fewer would be uneven */
 
-/* Few tiles: threads share their transforms, made first, and split the rows. Many are split, or all where the weights are kept: else they are
- * transformed again. What is left splits the rows, and each task transforms the source again. Few tasks are as many for each thread, or most would wait for the last. */
+/* Few tiles: threads share their transforms, made first, and split the rows. Many are split: more than a vector for each thread where the weights
+ * are kept, which else are transformed again, or all. What is left splits the rows, and each task transforms the source again. Few tasks are as many for each
+ * thread, or most would wait for the last. */
 static void winograd_share(conv_plan *plan)
 {
     const winograd_shape s = winograd_shape_of(plan);
     const idx lanes = lanes_of(plan), mr = plan->kernels->mr, tiles = plan->p.n * s.h.tiles * s.w.tiles, others = plan->p.groups;
     const idx each = ceil_div(plan->threads, others), tasks = ceil_div(tiles, plan->chunk_w);
+    const int kept = winograd_keeps(plan);
     if (others * tasks >= 4 * plan->threads)
         return;
-    if (!winograd_keeps(plan) && tiles <= winograd_room_of(plan, plan->m_rows).tiles &&
-        tiles < WINOGRAD_STRIPS * tile_columns(plan) * each && plan->m_rows >= 2 * mr * each) {
+    const int large = s.frequencies * s.k * plan->m_rows * element_bytes(plan) > WINOGRAD_BYTES; /* more than each thread would read for itself */
+    const idx few = !kept ? WINOGRAD_STRIPS * tile_columns(plan) * each : large ? lanes * each + 1 : 0;
+    if (tiles <= winograd_room_of(plan, plan->m_rows).tiles && tiles < few && plan->m_rows >= 2 * mr * each) {
         plan->shares_source = 1;
         plan->chunk_h = plan->chunk_w = tiles;
         plan->m_chunks = min_idx(ceil_div(4 * plan->threads, others), plan->m_rows / (2 * mr));
-        plan->block_rows = even(ceil_div(plan->m_rows, plan->m_chunks), plan->block_rows);
+        plan->block_rows = min_idx(plan->block_rows, round_up(ceil_div(plan->m_rows, plan->m_chunks), winograd_highest(plan)));
         plan->prepare_tasks = others * min_idx(plan->channels, ceil_div(4 * plan->threads, others));
         plan->prepared_bytes = round_up(others * winograd_layout(plan, lanes).source * element_bytes(plan), ALIGNMENT);
-    } else if (!winograd_keeps(plan) && plan->m_rows > tiles) {
+    } else if (!kept && plan->m_rows > tiles) {
         plan->m_chunks = min_idx(each, ceil_div(plan->m_rows, mr));
     } else {
         plan->chunk_w = min_idx(plan->chunk_w, max_idx(lanes, round_up(ceil_div(tiles, round_up(tasks, each)), lanes)));

@@ -199,12 +199,10 @@ static void NAME(pack)(const conv_plan *plan, const void *w, void *packed)
     const lattice lat = plan_lattice(plan, 0, 0);
     const winograd_shape shape = winograd_shape_of(plan);
     const winograd_scratch lay = winograd_layout(plan, LANES);
-    const idx rows = lat.result_channels, size = winograd_kept(plan, &shape, lay.next_u, rows);
+    const idx size = winograd_kept(plan, &shape, lay.next_u);
     REAL *const u = (REAL *)((char *)packed + plan->packed_offset);
     for (idx group = 0; group < p->groups; group++) {
         const NAME(weights) weights = NAME(group_weights)(p, &lat, w, group);
-        for (idx m = 0; m < rows; m += plan->block_rows)
-            NAME(winograd_block)(&shape, &lay, &lat, &weights, u + group * size + winograd_kept(plan, &shape, lay.next_u, m), m,
-                                 min_idx(m + plan->block_rows, rows), u + p->groups * size);
+        NAME(winograd_block)(&shape, &lay, &lat, &weights, u + group * size, 0, tile_from(lay.tiles, lat.result_channels), u + p->groups * size);
     }
 }

@@ -9,7 +9,7 @@
  *
  * A task transforms the source of some tiles (run on over rows and images; winograd_source_tpl.h) into
  * v[strip][f][k][column], a strip being as many tiles as the microkernel has columns, or one vector where no more are left;
- * blocks of rows of the weights into u[f][row][k] or u[f][tile][k][row] (winograd_weights_tpl.h); then, strip by strip, multiplies, f by f, and
+ * blocks of rows of the weights into u[f][row][k] or u[tile][f][k][row] (winograd_weights_tpl.h); then, strip by strip, multiplies, f by f, and
  * transforms back.
  *
  * A NaN or Inf would spread over its tile, as would an overflow in a transform: a tile that comes out with either is
@@ -178,26 +178,27 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
     }
 }
 
-/* The products of a strip v and u, f by f; `afar`: u comes from memory. */
-static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx rows, const REAL *v, int nv, int afar)
+/* The products of a strip v and the u of tiles [t0, t1) of rows, f by f; `afar`: u comes from memory. */
+static void NAME(winograd_multiply)(const NAME(winograd) *w, const REAL *u, idx t0, idx t1, const REAL *v, int nv, int afar)
 {
     const winograd_shape *s = &w->shape;
     const idx terms = winograd_terms(s->k), channels = w->lat->source_channels;
     const int nr = nv * LANES, tiled = w->lay.tiled;
-    const even_tiles tiles = tiles_of(rows, ceil_div(rows, MR));
+    const even_tiles tiles = w->lay.tiles;
+    const idx m0 = tile_start(tiles, t0), next_u = w->lay.next_u;
     NAME(tile_run) *const run = NAME(tile_of)(nv, tiled ? NAME(TILED_A) : NAME(ROWS_A), NAME(PANEL_B));
     for (idx f = 0; f < s->frequencies; f++) {
         const winograd_span span = winograd_span_of(s, f / s->w.points, f % s->w.points);
         const idx first = span.first * channels, k = span.end * channels - first;
         if (k == 0)
-            NAME(zero_run)(w->m + f * w->lay.next_m, rows * nr);
-        for (idx m = 0, height; k > 0 && m < rows; m += height) {
-            height = tiles.height + (m < tile_start(tiles, tiles.higher));
-            const NAME(tile_args) t = {.k = k, .kblock = terms, .lda = w->lay.ldu, .ahead = TILES_AHEAD,
-                                       .a = u + f * w->lay.next_u + (tiled ? m * s->k + first * height : m * w->lay.ldu + first),
+            NAME(zero_run)(w->m + f * w->lay.next_m, (tile_start(tiles, t1) - m0) * nr);
+        for (idx tile = t0; k > 0 && tile < t1; tile++) {
+            const idx m = tile_start(tiles, tile) - m0, height = tile_start(tiles, tile + 1) - m0 - m;
+            const REAL *const a = tiled ? u + ((tile - t0) * s->frequencies + f) * next_u + first * height : u + f * next_u + m * w->lay.ldu + first;
+            const NAME(tile_args) t = {.k = k, .kblock = terms, .a = a, .lda = w->lay.ldu, .ahead = TILES_AHEAD,
                                        .b = v + f * w->lay.next_v + first * nr, .out = w->m + f * w->lay.next_m + m * nr, .ldout = nr};
             if (afar && TERMS > 1) /* else the tile does it */
-                NAME(call_lines)(t.a + height * k, height * k);
+                NAME(call_lines)(a + next_u, height * k);
             run(&t, (int)height);
         }
     }
@@ -215,19 +216,20 @@ static inline void NAME(winograd_put)(REAL *to, const REAL *from, idx count, idx
 
 #define WINOGRAD_AHEAD 2 /* rows, whose results are elsewhere: their lines are called in time */
 
-/* Rows [m0, m1) of the tiles at hand, from their v and the rows' u. */
+/* Tiles [t0, t1) of rows of the tiles at hand, from their v and the rows' u. */
 __attribute__((always_inline)) static inline void NAME(winograd_rows)(const int ah, const int aw, const NAME(winograd) *w,
                                                                       const NAME(block) *g, const NAME(weights) *weights,
-                                                                      idx image, const REAL *u, idx m0, idx m1)
+                                                                      idx image, const REAL *u, idx t0, idx t1)
 {
     const winograd_shape *s = &w->shape;
-    const idx most = w->plan->nv * LANES, rows = m1 - m0, pitch = w->lat->w.grid * s->h.apart, step = s->w.apart;
+    const idx m0 = tile_start(w->lay.tiles, t0), m1 = tile_start(w->lay.tiles, t1), rows = m1 - m0;
+    const idx most = w->plan->nv * LANES, pitch = w->lat->w.grid * s->h.apart, step = s->w.apart;
     vec bad = {0};
     for (idx j = 0; j < w->j1 - w->j0; j += most) {
         const int nv = NAME(winograd_vectors)(w, w->j0 + j), nr = nv * LANES, columns = (int)min_idx(nr, w->j1 - w->j0 - j);
         NAME(winograd_segment) run[NV * LANES];
         const int runs = NAME(winograd_runs)(run, w, w->j0 + j, columns, image);
-        NAME(winograd_multiply)(w, u, rows, w->v + j / most * w->lay.strip, nv, j == 0 && winograd_keeps(w->plan));
+        NAME(winograd_multiply)(w, u, t0, t1, w->v + j / most * w->lay.strip, nv, j == 0 && winograd_keeps(w->plan));
         for (idx m = 0; m < rows; m++) {
             REAL *dst = g->dst + (m0 + m) * g->dst_row;
             for (int q = 0; q < runs && m + WINOGRAD_AHEAD < rows; q++)
@@ -282,22 +284,22 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
     NAME(block) g = {.dst_row = lat->h.grid * lat->w.grid, .dst_step = 1, .buffer = w.buffer,
                      .bias = call->bias ? (const REAL *)call->bias + t->group * lat->result_channels : NULL,
                      .relu = p->activation == CONV_RELU};
-    const REAL *packed = (const REAL *)((const char *)call->weights + plan->packed_offset) +
-                         t->group * winograd_kept(plan, &w.shape, w.lay.next_u, lat->result_channels);
+    const REAL *packed = (const REAL *)((const char *)call->weights + plan->packed_offset) + t->group * winograd_kept(plan, &w.shape, w.lay.next_u);
+    const idx first = tile_holding(w.lay.tiles, t->m0), last = tile_holding(w.lay.tiles, t->m1); /* of rows */
     const idx image = p->groups * lat->result_channels * g.dst_row, begin = t->chunk * plan->chunk_w;
     const idx end = min_idx(begin + plan->chunk_w, p->n * w.shape.h.tiles * w.shape.w.tiles);
-    const int kept = winograd_keeps(plan), resident = t->m1 - t->m0 <= plan->block_rows; /* one block of weights, for all tiles of the task */
+    const int kept = winograd_keeps(plan), resident = last - first <= w.lay.together; /* one block of weights, for all tiles of the task */
     g.dst = (REAL *)call->dst + t->group * lat->result_channels * g.dst_row;
 
-    for (w.j0 = begin; w.j0 < end; w.j0 = w.j1) {
+    for (w.j0 = begin; first < last && w.j0 < end; w.j0 = w.j1) {
         w.j1 = min_idx(w.j0 + plan->chunk_h, end);
         if (!plan->shares_source)
             NAME(winograd_transform)(&w, 0, lat->source_channels);
-        for (idx m0 = t->m0, m1; m0 < t->m1; m0 = m1) {
-            m1 = min_idx(m0 + plan->block_rows, t->m1);
+        for (idx t0 = first, t1; t0 < last; t0 = t1) {
+            t1 = min_idx(t0 + w.lay.together, last);
             if (!kept && (!resident || w.j0 == begin))
-                NAME(winograd_block)(&w.shape, &w.lay, lat, &weights, w.u, m0, m1, w.taps);
-            NAME(winograd_rows)(ah, aw, &w, &g, &weights, image, kept ? packed + winograd_kept(plan, &w.shape, w.lay.next_u, m0) : w.u, m0, m1);
+                NAME(winograd_block)(&w.shape, &w.lay, lat, &weights, w.u, t0, t1, w.taps);
+            NAME(winograd_rows)(ah, aw, &w, &g, &weights, image, kept ? packed + t0 * w.shape.frequencies * w.lay.next_u : w.u, t0, t1);
         }
     }
 }

@@ -144,16 +144,15 @@ __attribute__((always_inline)) static inline void NAME(winograd_by_rows)(const i
         }
 }
 
-/* Rows [m0, m1), tile by tile, to u[f][tile][k][row]: lanes are rows. Vectors of a tile's last ones reach over what comes next, which is written
+/* Tiles [t0, t1) of rows to u[tile - t0][f][k][row]: lanes are rows. Vectors of a tile's last ones reach over what comes next, which is written
  * later, or over nothing; not at the end of a group of taps. */
 __attribute__((always_inline)) static inline void NAME(winograd_by_tiles)(const int ah, const int aw, REAL *u, const winograd_scratch *lay,
-                                                                          const winograd_shape *s, const NAME(weights) *w, idx m0, idx m1, REAL *taps,
+                                                                          const winograd_shape *s, const NAME(weights) *w, idx t0, idx t1, REAL *taps,
                                                                           const REAL *zeros, const int32_t *order)
 {
-    const idx groups = s->h.groups * s->w.groups, together = NAME(weights_by_row)(w) ? winograd_together(w->taps, LANES) : 1;
-    const even_tiles tiles = tiles_of(m1 - m0, ceil_div(m1 - m0, MR));
-    for (idx m = m0, height; m < m1; m += height, u += height * s->k) {
-        height = tiles.height + (m - m0 < tile_start(tiles, tiles.higher));
+    const idx groups = s->h.groups * s->w.groups, together = NAME(weights_by_row)(w) ? winograd_gathered(w->taps, LANES) : 1;
+    for (idx tile = t0; tile < t1; tile++, u += s->frequencies * lay->next_u) {
+        const idx m = tile_start(lay->tiles, tile), height = tile_start(lay->tiles, tile + 1) - m;
         for (idx c = 0, some; c < w->channels; c += some) {
             some = min_idx(together, w->channels - c);
             for (idx i = (height - 1) / LANES * LANES; i >= 0; i -= LANES) {
@@ -169,11 +168,11 @@ __attribute__((always_inline)) static inline void NAME(winograd_by_tiles)(const 
     }
 }
 
-/* Rows [m0, m1). */
+/* Tiles [t0, t1) of rows. */
 __attribute__((always_inline)) static inline void NAME(winograd_weights)(const int ah, const int aw, REAL *u,
                                                                          const winograd_scratch *lay,
                                                                          const winograd_shape *s, const lattice *lat,
-                                                                         const NAME(weights) *w, idx m0, idx m1,
+                                                                         const NAME(weights) *w, idx t0, idx t1,
                                                                          REAL *taps)
 {
     REAL *const zeros = taps + winograd_taps(w->taps, LANES);
@@ -181,9 +180,9 @@ __attribute__((always_inline)) static inline void NAME(winograd_weights)(const i
     NAME(store)(zeros, (vec){0});
     NAME(winograd_order)(order, s, lat);
     if (lay->tiled)
-        NAME(winograd_by_tiles)(ah, aw, u, lay, s, w, m0, m1, taps, zeros, order);
+        NAME(winograd_by_tiles)(ah, aw, u, lay, s, w, t0, t1, taps, zeros, order);
     else
-        NAME(winograd_by_rows)(ah, aw, u, lay, s->h.groups * s->w.groups, w, m0, m1, taps, zeros, order);
+        NAME(winograd_by_rows)(ah, aw, u, lay, s->h.groups * s->w.groups, w, tile_start(lay->tiles, t0), tile_start(lay->tiles, t1), taps, zeros, order);
 }
 
 static NAME(weights) NAME(group_weights)(const conv_problem *p, const lattice *lat, const REAL *w, idx group)
@@ -195,11 +194,11 @@ static NAME(weights) NAME(group_weights)(const conv_problem *p, const lattice *l
 }
 
 static void NAME(winograd_block)(const winograd_shape *s, const winograd_scratch *lay, const lattice *lat,
-                                 const NAME(weights) *w, REAL *u, idx m0, idx m1, REAL *taps)
+                                 const NAME(weights) *w, REAL *u, idx t0, idx t1, REAL *taps)
 {
 #define WINOGRAD_FORM(ah, aw)                                                                                           \
     if (s->h.points == ah && s->w.points == aw)                                                                         \
-        NAME(winograd_weights)(ah, aw, u, lay, s, lat, w, m0, m1, taps);
+        NAME(winograd_weights)(ah, aw, u, lay, s, lat, w, t0, t1, taps);
     WINOGRAD_FORMS
 #undef WINOGRAD_FORM
 }
