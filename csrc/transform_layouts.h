@@ -3,8 +3,7 @@
 #ifndef FASTCONV_TRANSFORM_LAYOUTS_H
 #define FASTCONV_TRANSFORM_LAYOUTS_H
 
-#include "kernels.h"
-#include "lattices.h"
+#include "layouts.h"
 
 /* ---- Winograd: a cut into tiles and groups of taps, and where its pieces lie in a task's scratch ---- */
 
@@ -141,15 +140,10 @@ static inline int winograd_keeps(const conv_plan *plan)
     return plan->p.packed && s.frequencies * s.k * plan->p.oc * dtype_bytes(plan->p.dtype) <= WINOGRAD_KEPT;
 }
 
-/* Tiles of a group's rows, for whatever task and thread; rows of the highest; how many are a block. */
-static inline even_tiles winograd_tiles(const conv_plan *plan)
-{
-    return tiles_of(plan->largest.result_channels, ceil_div(plan->largest.result_channels, plan->kernels->mr));
-}
-
+/* Rows of the highest of weights_tiles, and how many of these are a block. */
 static inline idx winograd_highest(const conv_plan *plan)
 {
-    return ceil_div(plan->largest.result_channels, ceil_div(plan->largest.result_channels, plan->kernels->mr));
+    return tile_start(weights_tiles(plan), 1);
 }
 
 static inline idx winograd_together(const conv_plan *plan)
@@ -206,7 +200,7 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     const idx rows = plan->block_rows, taps = lat.h.taps * lat.w.taps, depth = lat.source_channels * taps;
     const idx width = min_idx(plan->chunk_h, WINOGRAD_RUN) * s.w.tile + s.w.points + s.w.reach * s.w.deep;
     const idx tables = (s.h.groups + s.w.groups) * (idx)sizeof(winograd_group) / dtype_bytes(plan->p.dtype);
-    winograd_scratch at = {.ldv = round_up(plan->chunk_h, nr), .ldu = odd_pitch(s.k, lanes), .tiles = winograd_tiles(plan),
+    winograd_scratch at = {.ldv = round_up(plan->chunk_h, nr), .ldu = odd_pitch(s.k, lanes), .tiles = weights_tiles(plan),
                            .together = winograd_together(plan), .tiled = winograd_tiled(plan)};
     at.v = BUFFER_ROWS * plan->kernels->nv * lanes;
     at.next_v = odd_pitch(s.k * nr, lanes);
@@ -234,7 +228,7 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
 /* Elements of a group's transformed weights that a plan keeps. */
 static inline idx winograd_kept(const conv_plan *plan, const winograd_shape *s, idx next_u)
 {
-    return ceil_div(plan->largest.result_channels, plan->kernels->mr) * s->frequencies * next_u;
+    return tile_from(weights_tiles(plan), plan->m_rows) * s->frequencies * next_u;
 }
 
 /* Elements of all groups', and of taps, which are regrouped behind them. */

@@ -105,6 +105,16 @@ def test_many_tiles(problem: Problem, isa: str, dtype: str) -> None:
     assert_within(dx, expected(problem, dtype)["bwd_data"], dtype, TILE)
 
 
+# Rows that threads split, in blocks of whole tiles: 68 in tiles of 14, 91 in tiles of 13.
+@pytest.mark.parametrize("problem", parse("n1ic68oc115_ih16iw12kh3kw4ph2  n3ic91oc57_ih7iw17kh6kw7pw1"), ids=str)
+def test_rows_of_winograd_that_threads_split(problem: Problem, isa: str, dtype: str) -> None:
+    arrays = problem.arrays(dtype)
+    for threads in (1, 2, 3):
+        with fc.threads(threads):
+            dx = backward(problem, arrays, "bwd_data", "winograd")
+            assert_within(dx, expected(problem, dtype)["bwd_data"], dtype, TILE)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("problem", EDGES, ids=str)
 def test_edges_of_planes_that_are_read_in_place(problem: Problem, threads: int, isa: str, dtype: str) -> None:

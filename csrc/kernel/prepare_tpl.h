@@ -203,6 +203,6 @@ static void NAME(pack)(const conv_plan *plan, const void *w, void *packed)
     REAL *const u = (REAL *)((char *)packed + plan->packed_offset);
     for (idx group = 0; group < p->groups; group++) {
         const NAME(weights) weights = NAME(group_weights)(p, &lat, w, group);
-        NAME(winograd_block)(&shape, &lay, &lat, &weights, u + group * size, 0, tile_from(lay.tiles, lat.result_channels), u + p->groups * size);
+        NAME(winograd_block)(&shape, &lay, &lat, &weights, u + group * size, 0, tile_from(lay.tiles, plan->m_rows), u + p->groups * size);
     }
 }
