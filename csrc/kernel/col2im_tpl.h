@@ -25,18 +25,24 @@ __attribute__((always_inline)) static inline void NAME(col2im_add)(REAL *to, idx
 static inline void NAME(col2im_add_turns)(REAL *to, idx width, idx first, const REAL *even, const REAL *odd, idx count, const REAL *end)
 {
     const idx begin = min_idx(count, first < 0 ? ceil_div(-first, 2) : 0);
-    const idx whole = min_idx(count - begin, (width - first) / 2 - begin) & -(idx)LANES, after = begin + max_idx(0, whole);
+    const mask low = NAME(iota)() + FIRST_OF_PIECE, high = low + (WORD)PIECE; /* where elements of two vectors go */
     if (odd) /* of the first pair it may be the odd one alone that lies in the row */
         NAME(col2im_add)(to, width, first + 1, 2, odd, begin, end);
-    for (idx j = begin; j < after; j += LANES) {
+    idx j = begin;
+    for (; j < count && first + 2 * j < width && to + first + 2 * j + 2 * LANES <= end; j += LANES) {
         REAL *const at = to + first + 2 * j;
         const vec a = NAME(load)(even + j), b = odd ? NAME(load)(odd + j) : -(vec){0}; /* which changes nothing, not even a zero */
-        NAME(store_pieces)(at, 2 * PIECE, NAME(load_pieces)(at, 2 * PIECE) + NAME(turns_low)(a, b));
-        NAME(store_pieces)(at + PIECE, 2 * PIECE, NAME(load_pieces)(at + PIECE, 2 * PIECE) + NAME(turns_high)(a, b));
+        const vec x = NAME(load_pieces)(at, 2 * PIECE), y = NAME(load_pieces)(at + PIECE, 2 * PIECE);
+        const vec sum_x = x + NAME(turns_low)(a, b), sum_y = y + NAME(turns_high)(a, b);
+        const idx in = min_idx(2 * (count - j), width - first - 2 * j); /* that lie in the row; the others are stored as they are */
+        const mask in_x = low < (mask){0} + (WORD)min_idx(in, 2 * LANES), in_y = high < (mask){0} + (WORD)min_idx(in, 2 * LANES);
+        const int whole = in >= 2 * LANES;
+        NAME(store_pieces)(at, 2 * PIECE, whole ? sum_x : (vec)(((mask)sum_x & in_x) | ((mask)x & ~in_x)));
+        NAME(store_pieces)(at + PIECE, 2 * PIECE, whole ? sum_y : (vec)(((mask)sum_y & in_y) | ((mask)y & ~in_y)));
     }
-    NAME(col2im_add)(to, width, first + 2 * after, 2, even + after, count - after, end);
+    NAME(col2im_add)(to, width, first + 2 * j, 2, even + j, count - j, end);
     if (odd)
-        NAME(col2im_add)(to, width, first + 2 * after + 1, 2, odd + after, count - after, end);
+        NAME(col2im_add)(to, width, first + 2 * j + 1, 2, odd + j, count - j, end);
 }
 
 /* Planes of channels [c0, c1) of a group as no product has met them. */
