@@ -149,6 +149,16 @@ static inline double far_lines(const conv_plan *plan, const lattice *lat)
     return bytes * (double)plan->p.groups > FAR_BYTES ? machine_of(plan)->far_line * bytes / ALIGNMENT : 0;
 }
 
+#define FAR_WEIGHTS 1500000 /* bytes of weights, beyond which the second-level cache does not keep them */
+
+/* Lines of a group's weights where they are far; else none. */
+static inline double far_weights(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    const double bytes = (double)(p->ic * p->oc) * (double)(p->kh * p->kw) * (double)element_bytes(plan);
+    return bytes > FAR_WEIGHTS ? bytes / ALIGNMENT : 0;
+}
+
 /* Taps of the lattices of a gradient, to each of them as many as the largest has: some have fewer. */
 static inline double taps_filled(const conv_plan *plan)
 {
@@ -167,6 +177,7 @@ static inline double step_cycles(idx step)
 #define LAID_TILED 0.5
 #define LAID_WEIGHT 1
 #define APART_WEIGHT 2
+#define LAID_FAR 6 /* of a line of far weights: a third, likewise */
 #define LAID_POINTS 128 /* of an image, below which many others follow, most likely */
 
 /* Cycles in which the weights of a gradient are laid out. */
@@ -177,7 +188,7 @@ static inline double laid_out(const conv_plan *plan)
     const double each = p->pass != CONV_BWD_DATA ? 0 : tiled ? LAID_TILED : apart ? APART_WEIGHT : LAID_WEIGHT;
     const double weights = (double)(p->ic * p->oc) * (double)(p->kh * p->kw), points = (double)(p->ih * p->iw);
     const int small = apart && weights * (double)element_bytes(plan) <= CACHE_BYTES && points < LAID_POINTS;
-    return each * weights * (small ? points / LAID_POINTS : 1);
+    return each * weights * (small ? points / LAID_POINTS : 1) + (each > 0 ? LAID_FAR * far_weights(plan) : 0);
 }
 
 #define COPIED_LINE 20 /* cycles of a line from memory or to it, where it is copied: measured */

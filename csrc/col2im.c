@@ -11,6 +11,7 @@
 #define COL2IM_APART 2.5
 #define COL2IM_RUN 12       /* cycles to begin with a row of it */
 #define COL2IM_TAIL 20      /* cycles of a row, of dy and of products, where a band's last tile is not whole: measured */
+#define COL2IM_FAR 16       /* cycles of a line of far weights, which lies a row from the one before: measured */
 
 /* Rows of the product of a task: a tap of a channel each. */
 static double col2im_rows(const conv_plan *plan)
@@ -62,6 +63,7 @@ static double col2im_cost(const conv_plan *plan)
     const double runs = rows * bands * (double)plan->chunk_h * COL2IM_RUN;
     const double tails = plan->chunk_h * plan->chunk_w % tile_columns(plan) == 0 ? 0 : bands * COL2IM_TAIL * ((double)p->oc + 2 * rows);
     return (double)ceil_div(p->ic, plan->channels) * (COL2IM_TASK + tiles * ((double)p->oc * product + ends) + rows * positions * add + runs + tails) +
+           COL2IM_FAR * far_weights(plan) +
            (double)(p->ic * p->ih) * (double)p->iw / lanes + COPIED_LINE * far_lines(plan, &plan->envelope);
 }
 
@@ -72,12 +74,12 @@ static int batch_layer(const conv_plan *plan)
     return p->ic > 3 && p->oc <= 64 && (double)p->oc * (double)(p->oh * p->ow) * ALIGNMENT < CACHE_BYTES;
 }
 
-/* Whether `added` sums over channels keep the bound when they are added: with the blocks of those sums they are no more than
+/* Whether sums over channels keep the bound when those of so many taps are added: with the blocks of those sums they are no more than
  * accumulation_block allows. */
-static int keeps_bound(const conv_problem *p, double added)
+static int keeps_bound(const conv_plan *plan, idx taps)
 {
-    const double taps = (double)(p->kh * p->kw), channels = (double)p->oc;
-    return added == 1 || added <= 5.5 * (__builtin_sqrt(channels * taps) - __builtin_sqrt(channels));
+    const double added = (double)taps, channels = (double)plan->p.oc;
+    return taps <= 1 || added <= 5.5 * (__builtin_sqrt(channels * added) - __builtin_sqrt(channels));
 }
 
 /* A few positions fill no vector, while the weights of lattices serve other images. */
@@ -85,7 +87,8 @@ static int col2im_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const int few = plan->phases_h * plan->phases_w > 1 && p->oh * p->ow < lanes_of(plan);
-    return p->pass == CONV_BWD_DATA && p->pad_mode == CONV_ZEROS && !few && !batch_layer(plan) && keeps_bound(p, (double)(p->kh * p->kw));
+    return p->pass == CONV_BWD_DATA && p->pad_mode == CONV_ZEROS && !few && !batch_layer(plan) &&
+           keeps_bound(plan, plan->largest.h.taps * plan->largest.w.taps);
 }
 
 const conv_algorithm col2im_algorithm = {
@@ -96,34 +99,51 @@ const conv_algorithm col2im_algorithm = {
 
 /* ---- positions are the rows of the product ---- */
 
-#define ROWS_POSITIONS 16 /* of an image, at most */
-#define ROWS_TOGETHER 48  /* of some images */
-#define ROWS_TURN 1.5     /* cycles to turn an element of dy */
-#define ROWS_LINE 5       /* cycles of a line of the weights, which lie rows apart */
+#define ROWS_BAND 112    /* positions of a product, of one image or of several */
+#define ROWS_TASK 5000   /* cycles to begin with channels of an image: measured, as all that follow */
+#define ROWS_TURN 0.5    /* cycles to turn an element of dy, */
+#define ROWS_LINE 3      /* of a line of the weights, which lie rows apart, */
+#define ROWS_FAR 8       /* or of one that is far, */
+#define ROWS_WINDOW 25   /* to find where a position belongs, for each product of it, */
+#define ROWS_RUN 12      /* and to add a row of its taps */
+
+/* All channels are a task's, some of them a product's: so many that products stay in the second-level cache. */
+static void rows_channels(conv_plan *plan, idx channels)
+{
+    const conv_problem *p = &plan->p;
+    plan->m_rows = even(p->ic, channels);
+    plan->channels = even(plan->m_rows, COL2IM_BYTES / (plan->depth * p->kh * p->kw * element_bytes(plan)));
+}
+
+/* So many of some positions at a time that the products of one channel stay near as well. */
+static idx rows_depth(const conv_plan *plan, idx positions)
+{
+    const idx row = plan->p.kh * plan->p.kw * element_bytes(plan);
+    return even(max_idx(1, positions), max_idx(highest_tile(plan), min_idx(ROWS_BAND, COL2IM_BYTES / row)));
+}
 
 static void rows_block(conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const idx positions = max_idx(1, p->oh * p->ow);
     plan->nv = plan->kernels->nv;
-    plan->chunk_n = max_idx(1, min_idx(p->n, ROWS_TOGETHER / positions));
+    plan->chunk_n = max_idx(1, min_idx(p->n, ROWS_BAND / positions));
     plan->chunk_h = p->oh;
     plan->chunk_w = p->ow;
-    const double row = (double)(plan->chunk_n * positions) * (double)(p->kh * p->kw) * (double)element_bytes(plan);
-    plan->channels = even(p->ic, (idx)min_double(COL2IM_BYTES / row, (double)p->ic));
+    plan->depth = rows_depth(plan, plan->chunk_n * positions);
+    rows_channels(plan, p->ic);
 }
 
 static idx rows_chunks(const conv_plan *plan)
 {
-    return ceil_div(plan->p.n, plan->chunk_n) * plan->p.groups * ceil_div(plan->p.ic, plan->channels);
+    return ceil_div(plan->p.n, plan->chunk_n) * plan->p.groups * ceil_div(plan->p.ic, plan->m_rows);
 }
 
 /* Fewer channels at a time, then images, where there are not enough of both. */
 static void rows_share(conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const idx others = ceil_div(p->n, plan->chunk_n) * p->groups;
-    plan->channels = even(p->ic, min_idx(plan->channels, p->ic * others / plan->threads));
+    rows_channels(plan, p->ic * ceil_div(p->n, plan->chunk_n) * p->groups / plan->threads);
     while (plan->chunk_n > 1 && rows_chunks(plan) < plan->threads)
         plan->chunk_n = ceil_div(plan->chunk_n, 2);
 }
@@ -131,24 +151,23 @@ static void rows_share(conv_plan *plan)
 static double rows_task_bytes(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const double rows = (double)(plan->chunk_n * p->oh * p->ow), columns = (double)plan->channels * (double)(p->kh * p->kw);
-    const matrix_product product = {.m = plan->chunk_n * p->oh * p->ow, .n = plan->channels * p->kh * p->kw, .k = p->oc, .a_col = 1};
-    const double turned = (rows + (double)lanes_of(plan)) * (double)line_pitch(p->oc, element_bytes(plan));
-    return (turned + rows * columns) * (double)element_bytes(plan) + 2 * ALIGNMENT +
+    const matrix_product product = col2im_rows_product(plan, plan->depth, plan->channels);
+    const double products = (double)plan->depth * (double)plan->channels * (double)(p->kh * p->kw);
+    return ((double)col2im_rows_turned(plan) + products) * (double)element_bytes(plan) + 2 * ALIGNMENT +
            (double)matmul_task_bytes(&product, tile_columns(plan), element_bytes(plan));
 }
 
 static double few_rows_cost(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const idx positions = p->oh * p->ow, taps = p->kh * p->kw;
-    const double columns = (double)p->ic * (double)taps, lanes = (double)lanes_of(plan), rows = (double)positions;
-    const double tiles = __builtin_ceil(columns / (double)tile_columns(plan));
-    const double product = max_double(ROWS_LINE, 1.1 * tile_cycles(plan, positions, plan->nv, 0));
-    const int joined = p->ow == 1 && p->kw == p->iw && p->pad_left == 0;
-    const double runs = joined ? rows * (double)p->ic : rows * (double)p->ic * (double)p->kh;
-    return COL2IM_TASK + tiles * ((double)p->oc * product + (double)ceil_div(positions, highest_tile(plan)) * TILE_CYCLES + 2 * rows) +
-           ROWS_TURN * rows * (double)p->oc + runs * COL2IM_RUN + rows * columns * COL2IM_ADD / lanes +
+    const idx depth = rows_depth(plan, p->oh * p->ow), taps = p->kh * p->kw;
+    const double positions = (double)p->oh * (double)p->ow, bands = __builtin_ceil(positions / (double)depth), lanes = (double)lanes_of(plan);
+    const double columns = (double)p->ic * (double)taps, lines = columns * (double)(p->oc * element_bytes(plan)) / ALIGNMENT;
+    const double products = __builtin_ceil(columns * (double)(depth * element_bytes(plan)) / COL2IM_BYTES);
+    const double tiles = bands * products * __builtin_ceil(columns / products / (double)tile_columns(plan));
+    const double runs = (double)(p->ic * p->kh) * (p->dil_w == 1 ? ROWS_RUN : ROWS_RUN + COL2IM_APART * (double)p->kw);
+    return ROWS_TASK + tiles * (double)p->oc * tile_cycles(plan, depth, plan->nv, 0) + bands * (ROWS_LINE * lines + (ROWS_FAR - ROWS_LINE) * far_weights(plan)) +
+           ROWS_TURN * positions * (double)p->oc + positions * (products * ROWS_WINDOW + runs) +
            (double)(p->ic * p->ih) * (double)p->iw / lanes + COPIED_LINE * far_lines(plan, &plan->envelope);
 }
 
@@ -156,10 +175,8 @@ static double few_rows_cost(const conv_plan *plan)
 static int rows_apply(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const idx positions = p->oh * p->ow;
-    return p->pass == CONV_BWD_DATA && p->pad_mode == CONV_ZEROS && positions <= ROWS_POSITIONS &&
-           !(batch_layer(plan) && 4 * positions > p->kh * p->kw) &&
-           keeps_bound(p, (double)(min_idx(p->kh, p->oh) * min_idx(p->kw, p->ow)));
+    return p->pass == CONV_BWD_DATA && p->pad_mode == CONV_ZEROS && !(batch_layer(plan) && 4 * p->oh * p->ow > p->kh * p->kw) &&
+           keeps_bound(plan, min_idx(plan->largest.h.taps, p->oh) * min_idx(plan->largest.w.taps, p->ow));
 }
 
 const conv_algorithm col2im_rows_algorithm = {

@@ -20,6 +20,8 @@
 #define MATMUL_BYTES 262144 /* of rows of a */
 #define MATMUL_ROWS 72
 #define MATMUL_FAR 1048576 /* bytes of b, beyond which its lines are called for few rows */
+#define MATMUL_PANEL (MATMUL_DEPTH + 16) /* rows of a panel, with room for a square */
+#define MATMUL_TOGETHER 2  /* tiles of b that are packed at once: lines side by side are fetched ahead, two of a row too few to be seen */
 
 /* Rows of a at a time: they stay in the second-level cache while the columns pass. */
 static inline idx matmul_rows(const matrix_product *p, idx element)
@@ -42,7 +44,7 @@ static inline idx matmul_pitch(const matrix_product *p, idx element)
 /* A tile's results, its bias, its panel, offsets. */
 static inline idx matmul_tile_bytes(idx nr, idx element)
 {
-    return round_up((BUFFER_ROWS + 1 + MATMUL_DEPTH + 16) * nr * element + MATMUL_DEPTH * (idx)sizeof(int32_t), ALIGNMENT);
+    return round_up((BUFFER_ROWS + 1 + MATMUL_TOGETHER * MATMUL_PANEL) * nr * element + MATMUL_DEPTH * (idx)sizeof(int32_t), ALIGNMENT);
 }
 
 /* That, then packed rows with room for whole squares. */
@@ -54,12 +56,27 @@ static inline idx matmul_task_bytes(const matrix_product *p, idx nr, idx element
 
 /* ---- col2im ---- */
 
-/* The product of a band, but for where its operands lie. */
+/* The product of a band, but for where its operands lie: taps of channels are its rows, */
 static inline matrix_product col2im_product(const conv_plan *plan, idx channels, idx positions)
 {
     const idx taps = plan->p.kh * plan->p.kw;
     return (matrix_product){.m = channels * taps, .rows = channels * taps, .n = positions, .columns = positions, .k = plan->p.oc,
                             .a_row = 1, .a_col = plan->p.ic * taps};
+}
+
+/* or positions are. */
+static inline matrix_product col2im_rows_product(const conv_plan *plan, idx positions, idx channels)
+{
+    const idx taps = plan->p.kh * plan->p.kw, columns = channels * taps;
+    return (matrix_product){.m = positions, .rows = positions, .n = columns, .columns = columns, .k = plan->p.oc,
+                            .a_row = line_pitch(plan->p.oc, dtype_bytes(plan->p.dtype)), .a_col = 1,
+                            .b_row = plan->p.ic * taps, .b_col = 1, .c_row = columns};
+}
+
+/* Elements of a band's positions of dy, turned, with room for whole squares. */
+static inline idx col2im_rows_turned(const conv_plan *plan)
+{
+    return (plan->depth + plan->kernels->set[plan->p.dtype]->lanes) * line_pitch(plan->p.oc, dtype_bytes(plan->p.dtype));
 }
 
 /* Taps side by side whose products are added at a time: with a stride of two they take turns. */

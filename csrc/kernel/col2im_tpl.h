@@ -4,18 +4,14 @@
  * A task has some channels of an image, so that no other adds to them; bands, taps and positions come in one order.
  */
 
-/* to[first + j * step] += from[j] for those of `count` columns that lie in the row. What follows it before `end` may be stored as it is,
- * to the last bit, and behind the last of from there is room for a vector. */
-__attribute__((always_inline)) static inline void NAME(col2im_add)(REAL *to, idx width, idx first, idx step, const REAL *from, idx count,
-                                                                   const REAL *end)
+/* to[j * step] += from[j] for first <= j < last. What follows before `end` may be stored as it is, to the last bit, and behind the last of
+ * from there is room for a vector. */
+__attribute__((always_inline)) static inline void NAME(col2im_add)(REAL *to, idx step, const REAL *from, idx first, idx last, const REAL *end)
 {
-    idx j = first < 0 ? ceil_div(-first, step) : 0;
-    const idx last = first < width ? min_idx(count, (width - 1 - first) / step + 1) : 0;
-    to += first;
+    idx j = first;
     for (; step == 1 && j < last && to + j + LANES <= end; j += LANES) {
-        const vec y = NAME(load)(from + j), sum = NAME(load)(to + j);
-        const mask in = NAME(iota)() + (WORD)j < (mask){0} + (WORD)last;
-        NAME(store)(to + j, j + LANES <= last ? sum + y : (vec)(((mask)(sum + y) & in) | ((mask)sum & ~in)));
+        const vec sum = NAME(load)(to + j), added = sum + NAME(load)(from + j);
+        NAME(store)(to + j, j + LANES <= last ? added : NAME(where)(NAME(iota)() + (WORD)j < (mask){0} + (WORD)last, added, sum));
     }
     for (; j < last; j++)
         to[j * step] += from[j];
@@ -24,25 +20,25 @@ __attribute__((always_inline)) static inline void NAME(col2im_add)(REAL *to, idx
 /* The same with a step of two: to[first + 2 * j] += even[j], and to[first + 2 * j + 1] += odd[j] if there is an odd. */
 static inline void NAME(col2im_add_turns)(REAL *to, idx width, idx first, const REAL *even, const REAL *odd, idx count, const REAL *end)
 {
-    const idx begin = min_idx(count, first < 0 ? ceil_div(-first, 2) : 0);
+    const NAME(inside) in = NAME(run_inside)(first, 2, width, count), in_odd = NAME(run_inside)(first + 1, 2, width, odd ? count : 0);
     const mask low = NAME(iota)() + FIRST_OF_PIECE, high = low + (WORD)PIECE; /* where elements of two vectors go */
-    if (odd) /* of the first pair it may be the odd one alone that lies in the row */
-        NAME(col2im_add)(to, width, first + 1, 2, odd, begin, end);
-    idx j = begin;
-    for (; j < count && first + 2 * j < width && to + first + 2 * j + 2 * LANES <= end; j += LANES) {
-        REAL *const at = to + first + 2 * j;
+    if (in_odd.lo < in.lo) /* of the first pair it may be the odd one alone that lies in the row */
+        NAME(col2im_add)(to + first + 1, 2, odd, in_odd.lo, min_idx(in.lo, in_odd.hi), end);
+    to += first;
+    idx j = in.lo;
+    for (; j < in.hi && to + 2 * j + 2 * LANES <= end; j += LANES) {
+        REAL *const at = to + 2 * j;
         const vec a = NAME(load)(even + j), b = odd ? NAME(load)(odd + j) : -(vec){0}; /* which changes nothing, not even a zero */
         const vec x = NAME(load_pieces)(at, 2 * PIECE), y = NAME(load_pieces)(at + PIECE, 2 * PIECE);
         const vec sum_x = x + NAME(turns_low)(a, b), sum_y = y + NAME(turns_high)(a, b);
-        const idx in = min_idx(2 * (count - j), width - first - 2 * j); /* that lie in the row; the others are stored as they are */
-        const mask in_x = low < (mask){0} + (WORD)min_idx(in, 2 * LANES), in_y = high < (mask){0} + (WORD)min_idx(in, 2 * LANES);
-        const int whole = in >= 2 * LANES;
-        NAME(store_pieces)(at, 2 * PIECE, whole ? sum_x : (vec)(((mask)sum_x & in_x) | ((mask)x & ~in_x)));
-        NAME(store_pieces)(at + PIECE, 2 * PIECE, whole ? sum_y : (vec)(((mask)sum_y & in_y) | ((mask)y & ~in_y)));
+        const idx inside = min_idx(2 * (count - j), width - first - 2 * j); /* that lie in the row; the others are stored as they are */
+        const int whole = inside >= 2 * LANES;
+        const mask most = (mask){0} + (WORD)min_idx(inside, 2 * LANES);
+        NAME(store_pieces)(at, 2 * PIECE, whole ? sum_x : NAME(where)(low < most, sum_x, x));
+        NAME(store_pieces)(at + PIECE, 2 * PIECE, whole ? sum_y : NAME(where)(high < most, sum_y, y));
     }
-    NAME(col2im_add)(to, width, first + 2 * j, 2, even + j, count - j, end);
-    if (odd)
-        NAME(col2im_add)(to, width, first + 2 * j + 1, 2, odd + j, count - j, end);
+    NAME(col2im_add)(to, 2, even, j, in.hi, end);
+    NAME(col2im_add)(to + 1, 2, odd, max_idx(j, in_odd.lo), in_odd.hi, end);
 }
 
 /* Planes of channels [c0, c1) of a group as no product has met them. */
@@ -64,14 +60,18 @@ static void NAME(col2im_tap)(const conv_problem *p, const NAME(col2im_band) *ban
                              idx tw, REAL *plane, const REAL *end)
 {
     const idx columns = band->x1 - band->x0, first = band->x0 * p->stride_w + tw * p->dil_w - p->pad_left;
+    const NAME(inside) in = NAME(run_inside)(first, p->stride_w, p->iw, columns);
     for (idx y = band->y0, done = 0; y < band->y1; y++, done += columns) {
         const idx row = y * p->stride_h + th * p->dil_h - p->pad_top;
+        REAL *const to = plane + row * p->iw;
         if (row < 0 || row >= p->ih)
             continue;
         if (p->stride_w == 2)
-            NAME(col2im_add_turns)(plane + row * p->iw, p->iw, first, products + done, beside ? beside + done : NULL, columns, end);
+            NAME(col2im_add_turns)(to, p->iw, first, products + done, beside ? beside + done : NULL, columns, end);
+        else if (p->stride_w == 1)
+            NAME(col2im_add)(to + first, 1, products + done, in.lo, in.hi, end);
         else
-            NAME(col2im_add)(plane + row * p->iw, p->iw, first, p->stride_w, products + done, columns, end);
+            NAME(col2im_add)(to + first, p->stride_w, products + done, in.lo, in.hi, end);
     }
 }
 

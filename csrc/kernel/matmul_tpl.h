@@ -9,6 +9,8 @@ typedef struct {
     REAL *buffer, *start, *panel; /* a tile's results; its bias; its columns of b */
     int32_t *at;                  /* where rows of the tile's columns are, `apart` from each other */
     idx apart;
+    idx packed, packed_end;       /* columns that are packed, of those before `end` */
+    idx end;
     idx k0, depth, kblock;        /* terms at hand; so many are summed at once */
     idx m0, m1;                   /* rows at hand */
     const REAL *a;                /* of row m0, term k0 */
@@ -16,22 +18,37 @@ typedef struct {
     int from_a;
 } NAME(product);
 
+/* Packs columns [j, j + count) of b, and with them the tiles beside them. */
+static void NAME(product_pack)(NAME(product) *t, idx j, idx count, idx nr)
+{
+    const matrix_product *p = t->p;
+    const REAL *b = (const REAL *)p->b + t->k0 * p->b_row + j * p->b_col;
+    const REAL *const end = (const REAL *)p->b + (p->k - 1) * p->b_row + (p->n - 1) * p->b_col + 1;
+    const idx tiles = p->b_col == 1 ? max_idx(1, min_idx(MATMUL_TOGETHER, (t->end - j) / nr)) : 1;
+    const idx together = tiles == 1 ? t->depth : ALIGNMENT / (idx)sizeof(REAL); /* rows, whose lines are in turn those of all tiles */
+    for (idx k = 0; k < t->depth; k += together)
+        for (idx i = 0; i < tiles; i++)
+            NAME(pack_matrix)(t->panel + i * MATMUL_PANEL * nr + k * nr, nr, b + k * p->b_row + i * nr, p->b_row, p->b_col,
+                              min_idx(together, t->depth - k), tiles == 1 ? count : nr, end);
+    t->packed = j;
+    t->packed_end = j + max_idx(count, tiles * nr);
+}
+
 /* Columns of b from j on, as a tile of nv vectors wants them: in place or packed. */
 static const REAL *NAME(product_columns)(NAME(product) *t, idx j, idx count, int nv, int in_place)
 {
     const matrix_product *p = t->p;
     const idx nr = nv * LANES, apart = in_place ? p->b_row : nr;
-    const REAL *b = (const REAL *)p->b + t->k0 * p->b_row + j * p->b_col;
-    const REAL *end = (const REAL *)p->b + (p->k - 1) * p->b_row + (p->n - 1) * p->b_col + 1;
     for (idx k = 0; apart != t->apart && k < t->depth; k++)
         t->at[k] = (int32_t)(k * apart);
     t->apart = apart;
     for (int i = 0; p->bias && i < nr; i++)
         t->start[i] = i < count ? ((const REAL *)p->bias)[j + i] : 0;
     if (in_place)
-        return b;
-    NAME(pack_matrix)(t->panel, nr, b, p->b_row, p->b_col, t->depth, count, end);
-    return t->panel;
+        return (const REAL *)p->b + t->k0 * p->b_row + j;
+    if (j >= t->packed_end)
+        NAME(product_pack)(t, j, count, nr);
+    return t->panel + (j - t->packed) / nr * MATMUL_PANEL * nr;
 }
 
 /* The rows at hand times a tile of columns. */
@@ -76,6 +93,8 @@ static void NAME(product_rows)(NAME(product) *t, idx j, idx end)
     const int kept = t->depth <= CACHE_WAYS * cache_sets(p->b_row * (idx)sizeof(REAL)) || rows <= MR;
     const int in_place = p->b_col == 1 && kept && p->b_row < INT32_MAX / MATMUL_DEPTH;
     const int wide = !in_place || t->from_a != NAME(ROWS_A) ? NV : rows <= MR / 4 ? 4 * NV : rows <= MR / 2 ? 2 * NV : NV;
+    t->packed_end = 0;
+    t->end = end;
     for (idx count; j < end; j += count) {
         const int nv = end - j >= wide * LANES ? wide : end - j > LANES ? NV : 1;
         count = min_idx(nv * LANES, end - j);
@@ -93,7 +112,7 @@ static void NAME(matmul_task)(const void *context, idx index, int worker)
     NAME(product) t = {.p = p, .buffer = (REAL *)(p->scratch + worker * matmul_task_bytes(p, NR, sizeof(REAL)))};
     t.start = t.buffer + BUFFER_ROWS * NR;
     t.panel = t.start + NR;
-    t.at = (int32_t *)(t.panel + (MATMUL_DEPTH + LANES) * NR);
+    t.at = (int32_t *)(t.panel + MATMUL_TOGETHER * MATMUL_PANEL * NR);
     REAL *const packed = (REAL *)((char *)t.buffer + matmul_tile_bytes(NR, sizeof(REAL)));
     for (t.k0 = 0; t.k0 < p->k; t.k0 += MATMUL_DEPTH, t.apart = 0) {
         t.depth = min_idx(MATMUL_DEPTH, p->k - t.k0);

@@ -59,6 +59,12 @@ __attribute__((always_inline)) static inline void NAME(call_lines)(const REAL *p
         __builtin_prefetch(p + i);
 }
 
+/* a in the lanes of a mask, else b, to the last bit. */
+__attribute__((always_inline)) static inline vec NAME(where)(mask in, vec a, vec b)
+{
+    return (vec)(((mask)a & in) | ((mask)b & ~in));
+}
+
 static inline vec NAME(size)(vec v)
 {
     return (vec)((mask)v & ~(mask)(-(vec){0}));
@@ -70,8 +76,7 @@ static inline vec NAME(larger)(vec a, vec b)
 #ifdef LARGER_f32
     return NAME(LARGER)(a, b);
 #else
-    const mask first = a > b;
-    return (vec)(((mask)a & first) | ((mask)b & ~first));
+    return NAME(where)(a > b, a, b);
 #endif
 }
 
