@@ -180,7 +180,7 @@ static int rows_apply(const conv_plan *plan)
 }
 
 const conv_algorithm col2im_rows_algorithm = {
-    .id = CONV_COL2IM, .kernel = KERNEL_COL2IM_ROWS, .reason = "gradient from few positions: products of all taps, added where they meet",
+    .id = CONV_COL2IM, .kernel = KERNEL_COL2IM_ROWS, .reason = "few positions, many taps or far weights: products whose rows are positions, added where they meet",
     .applicable = rows_apply, .block = rows_block, .cost = few_rows_cost, .chunks = rows_chunks, .task_bytes = rows_task_bytes,
     .limit = DIRECT_LIMIT, .regroups = 1, .share = rows_share, .spans = 1, .task = EVERY_LATTICE,
 };

@@ -19,7 +19,7 @@
 #define MATMUL_DEPTH 512 /* of the reduction, at a time: a packed column tile of it stays in cache */
 #define MATMUL_BYTES 262144 /* of rows of a */
 #define MATMUL_ROWS 72
-#define MATMUL_FAR 1048576 /* bytes of b, beyond which its lines are called for few rows */
+#define MATMUL_FAR 1048576 /* bytes of b and of what lies between its rows, beyond which its lines are called for few rows, and packed for some */
 #define MATMUL_PANEL (MATMUL_DEPTH + 16) /* rows of a panel, with room for a square */
 #define MATMUL_TOGETHER 2  /* tiles of b that are packed at once: lines side by side are fetched ahead, two of a row too few to be seen */
 

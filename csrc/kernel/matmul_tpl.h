@@ -18,6 +18,12 @@ typedef struct {
     int from_a;
 } NAME(product);
 
+/* Whether b is more than the second-level cache keeps. */
+static int NAME(product_far)(const matrix_product *p)
+{
+    return p->b_col == 1 && p->k * p->b_row * (idx)sizeof(REAL) > MATMUL_FAR;
+}
+
 /* Packs columns [j, j + count) of b, and with them the tiles beside them. */
 static void NAME(product_pack)(NAME(product) *t, idx j, idx count, idx nr)
 {
@@ -61,8 +67,8 @@ static void NAME(product_tile)(NAME(product) *t, idx j, idx count, int nv, int i
     NAME(tile_run) *const tile = NAME(tile_of)(nv, t->from_a, in_place || t->from_a != NAME(ROWS_A) ? NAME(TABLE_B) : NAME(PANEL_B));
     const int highest = t->from_a == NAME(ROWS_A) ? rows_together(t->lda * (idx)sizeof(REAL), NAME(tile_rows)(nv)) : NAME(tile_rows)(nv);
     /* few rows wait for b, which no prefetcher follows row by row: the next tile's lines are called */
-    const int far = in_place && t->m1 - t->m0 <= 2 * highest && p->k * p->n * (idx)sizeof(REAL) > MATMUL_FAR;
-    for (idx k = 0; far && k < t->depth; k++)
+    const int calls = in_place && t->m1 - t->m0 <= 2 * highest && NAME(product_far)(p);
+    for (idx k = 0; calls && k < t->depth; k++)
         NAME(call_lines)(b + t->at[k] + nr, nr);
     for (idx m = t->m0, rows; m < t->m1; m += rows) {
         rows = min_idx(t->m1 - m, whole ? t->m1 - m : BUFFER_ROWS);
@@ -90,7 +96,7 @@ static void NAME(product_rows)(NAME(product) *t, idx j, idx end)
 {
     const matrix_product *p = t->p;
     const idx rows = t->m1 - t->m0;
-    const int kept = t->depth <= CACHE_WAYS * cache_sets(p->b_row * (idx)sizeof(REAL)) || rows <= MR;
+    const int far = NAME(product_far)(p), kept = t->depth <= CACHE_WAYS * cache_sets(p->b_row * (idx)sizeof(REAL)) || rows <= (far ? MR / 2 : MR);
     const int in_place = p->b_col == 1 && kept && p->b_row < INT32_MAX / MATMUL_DEPTH;
     const int wide = !in_place || t->from_a != NAME(ROWS_A) ? NV : rows <= MR / 4 ? 4 * NV : rows <= MR / 2 ? 2 * NV : NV;
     t->packed_end = 0;
