@@ -166,7 +166,8 @@ static double few_rows_cost(const conv_plan *plan)
     const double products = __builtin_ceil(columns * (double)(depth * element_bytes(plan)) / COL2IM_BYTES);
     const double tiles = bands * products * __builtin_ceil(columns / products / (double)tile_columns(plan));
     const double runs = (double)(p->ic * p->kh) * (p->dil_w == 1 ? ROWS_RUN : ROWS_RUN + COL2IM_APART * (double)p->kw);
-    return ROWS_TASK + tiles * (double)p->oc * tile_cycles(plan, depth, plan->nv, 0) + bands * (ROWS_LINE * lines + (ROWS_FAR - ROWS_LINE) * far_weights(plan)) +
+    return ROWS_TASK + tiles * (double)p->oc * tile_cycles(plan, depth, plan->nv, 0) +
+           bands * (ROWS_LINE * lines + (ROWS_FAR - ROWS_LINE) * far_weights(plan)) +
            ROWS_TURN * positions * (double)p->oc + positions * (products * ROWS_WINDOW + runs) +
            (double)(p->ic * p->ih) * (double)p->iw / lanes + COPIED_LINE * far_lines(plan, &plan->envelope);
 }
@@ -180,7 +181,8 @@ static int rows_apply(const conv_plan *plan)
 }
 
 const conv_algorithm col2im_rows_algorithm = {
-    .id = CONV_COL2IM, .kernel = KERNEL_COL2IM_ROWS, .reason = "few positions, many taps or far weights: products whose rows are positions, added where they meet",
+    .id = CONV_COL2IM, .kernel = KERNEL_COL2IM_ROWS,
+    .reason = "few positions, many taps or far weights: products whose rows are positions, added where they meet",
     .applicable = rows_apply, .block = rows_block, .cost = few_rows_cost, .chunks = rows_chunks, .task_bytes = rows_task_bytes,
     .limit = DIRECT_LIMIT, .regroups = 1, .share = rows_share, .spans = 1, .task = EVERY_LATTICE,
 };

@@ -44,7 +44,7 @@ static inline idx matmul_pitch(const matrix_product *p, idx element)
 /* A tile's results, its bias, its panel, offsets. */
 static inline idx matmul_tile_bytes(idx nr, idx element)
 {
-    return round_up((BUFFER_ROWS + 1 + MATMUL_TOGETHER * MATMUL_PANEL) * nr * element + MATMUL_DEPTH * (idx)sizeof(int32_t), ALIGNMENT);
+    return round_up((BUFFER_ROWS + 1 + 2 * MATMUL_TOGETHER * MATMUL_PANEL) * nr * element + MATMUL_DEPTH * (idx)sizeof(int32_t), ALIGNMENT);
 }
 
 /* That, then packed rows with room for whole squares. */

@@ -48,6 +48,7 @@ CATALOGUE = parse("""
 
     n1ic32oc40_ih40kh3sh2ph1  n1ic40oc16_ih30kh2  n1ic16oc20_ih30iw37kh4sh2ph1  n1ic3oc8_ih40kh7sh2ph3  n1ic40oc16_ih13kh3sh2ph1
     n1ic20oc6_ih31iw44kh7sh3ph3  n2ic20oc5_ih30kh3sh2ph1_reflect  n1ic9oc8_ih37kh5sh2ph4dh2_circular  n1ic33oc7_iw200kw15sw2pw7
+    n2ic72oc264_ih9kh4sh2ph1  n1ic24oc30_iw200kw16sw8pw4
     n2ic40oc20_iw300kw3sw2pw1  n1ic18oc8_ih31kh3kw1sh2sw3ph1pw0  n1ic18oc8_ih31kh1kw3sh2pw1  n1g2ic40oc10_ih19iw23kh4kw5sh2sw3ph1pw2
 
     n1ic130oc37_ih7kh1  n1ic40oc67_ih7kh3ph1  n2ic100oc24_ih3iw11kh1  n1ic60oc31_iw17kw1  n1ic600oc40_iw33kw1

@@ -176,7 +176,7 @@ def test_linear_of_long_rows(rows: int, size: int, isa: str, dtype: str) -> None
     np.testing.assert_array_equal(layer(x), y)
 
 
-@pytest.mark.parametrize("sizes", [(1, 1024, 256), (3, 512, 320), (5, 1024, 130), (9, 2048, 64), (40, 1024, 96), (100, 512, 130), (130, 100, 256)])
+@pytest.mark.parametrize("sizes", [(1, 1024, 256), (3, 512, 320), (5, 1024, 130), (9, 2048, 64), (40, 1024, 96), (100, 512, 130), (130, 100, 256), (10, 1088, 260), (33, 1056, 515)])
 def test_gradients_of_linear_whatever_is_packed(sizes: tuple[int, int, int], isa: str, dtype: str) -> None:
     """Few rows, many rows, rows that share sets of the cache: inside the error bound, the same for any batch and number of threads."""
     rows, features, results = sizes

@@ -59,6 +59,7 @@ TILES(rows_panel, ROWS_A, PANEL_B)
 TILES(rows_table, ROWS_A, TABLE_B)
 TILES(tiled_panel, TILED_A, PANEL_B)
 TILES(tiled_table, TILED_A, TABLE_B)
+TILE(rows_copies_2, NV, MR, ROWS_A, COPIES_B)
 TILE(listed_1, 1, MR, LISTED_A, PANEL_B)
 TILE(listed_2, NV, MR, LISTED_A, PANEL_B)
 TILE(listed_3, 3, NV < 3 ? MR * NV / 3 : MR, LISTED_A, PANEL_B)
@@ -90,8 +91,9 @@ static int NAME(tile_vectors)(int widest, idx left)
 static NAME(tile_run) *NAME(tile_of)(int nv, int from_a, int from_b)
 {
 #define TILES(name) {NAME(name##_1), NAME(name##_2), NAME(name##_4), NAME(name##_8), NAME(name##_3)}
-    static NAME(tile_run) *const instances[][3][5] = {
-        [NAME(ROWS_A)] = {[NAME(PANEL_B)] = TILES(rows_panel), [NAME(TABLE_B)] = TILES(rows_table)},
+    static NAME(tile_run) *const instances[][4][5] = {
+        [NAME(ROWS_A)] = {[NAME(PANEL_B)] = TILES(rows_panel), [NAME(TABLE_B)] = TILES(rows_table),
+                          [NAME(COPIES_B)] = {[1] = NAME(rows_copies_2)}},
         [NAME(TILED_A)] = {[NAME(PANEL_B)] = TILES(tiled_panel), [NAME(TABLE_B)] = TILES(tiled_table),
                            [NAME(BESIDE_B)] = {NAME(tiled_beside_1), NAME(tiled_beside_2), [4] = NAME(tiled_beside_3)}},
         [NAME(LISTED_A)] = {[NAME(PANEL_B)] = {NAME(listed_1), NAME(listed_2), [4] = NAME(listed_3)}},

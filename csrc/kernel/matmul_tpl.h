@@ -11,6 +11,8 @@ typedef struct {
     idx apart;
     idx packed, packed_end;       /* columns that are packed, of those before `end` */
     idx end;
+    idx coming, copied;           /* the first column of those that are packed next, or -1; so many of their rows are in `other` */
+    REAL *other;
     idx k0, depth, kblock;        /* terms at hand; so many are summed at once */
     idx m0, m1;                   /* rows at hand */
     const REAL *a;                /* of row m0, term k0 */
@@ -24,7 +26,7 @@ static int NAME(product_far)(const matrix_product *p)
     return p->b_col == 1 && p->k * p->b_row * (idx)sizeof(REAL) > MATMUL_FAR;
 }
 
-/* Packs columns [j, j + count) of b, and with them the tiles beside them. */
+/* Packs columns [j, j + count) of b, and with them the tiles beside them: what of these has been copied meanwhile is there. */
 static void NAME(product_pack)(NAME(product) *t, idx j, idx count, idx nr)
 {
     const matrix_product *p = t->p;
@@ -32,12 +34,33 @@ static void NAME(product_pack)(NAME(product) *t, idx j, idx count, idx nr)
     const REAL *const end = (const REAL *)p->b + (p->k - 1) * p->b_row + (p->n - 1) * p->b_col + 1;
     const idx tiles = p->b_col == 1 ? max_idx(1, min_idx(MATMUL_TOGETHER, (t->end - j) / nr)) : 1;
     const idx together = tiles == 1 ? t->depth : ALIGNMENT / (idx)sizeof(REAL); /* rows, whose lines are in turn those of all tiles */
-    for (idx k = 0; k < t->depth; k += together)
+    if (j == t->coming) {
+        REAL *const panel = t->other;
+        t->other = t->panel;
+        t->panel = panel;
+    }
+    for (idx k = j == t->coming ? t->copied : 0; k < t->depth; k += together)
         for (idx i = 0; i < tiles; i++)
             NAME(pack_matrix)(t->panel + i * MATMUL_PANEL * nr + k * nr, nr, b + k * p->b_row + i * nr, p->b_row, p->b_col,
                               min_idx(together, t->depth - k), tiles == 1 ? count : nr, end);
     t->packed = j;
     t->packed_end = j + max_idx(count, tiles * nr);
+    t->coming = t->from_a == NAME(ROWS_A) && NAME(product_far)(p) && t->end - t->packed_end >= TERMS_COPIED * LANES ? t->packed_end : -1;
+    t->copied = 0;
+}
+
+/* The tile for some rows: one that copies what comes next, as long as there is something. */
+static NAME(tile_run) *NAME(product_copies)(NAME(product) *t, NAME(tile_args) *args)
+{
+    const matrix_product *p = t->p;
+    const idx rows = t->depth / t->kblock * (t->kblock / TERMS_COPIED) + t->depth % t->kblock / TERMS_COPIED;
+    if (t->coming < 0 || t->copied + rows > t->depth)
+        return NULL;
+    args->from = (const REAL *)p->b + (t->k0 + t->copied) * p->b_row + t->coming;
+    args->from_row = p->b_row;
+    args->to = t->other + t->copied * NV * LANES;
+    t->copied += rows;
+    return NAME(tile_of)(NV, NAME(ROWS_A), NAME(COPIES_B));
 }
 
 /* Columns of b from j on, as a tile of nv vectors wants them: in place or packed. */
@@ -84,7 +107,8 @@ static void NAME(product_tile)(NAME(product) *t, idx j, idx count, int nv, int i
             args.a = t->a + (m - t->m0 + i) * (t->from_a == NAME(ROWS_A) ? t->lda : 1);
             args.out = out + i * ldout;
             args.prev = t->k0 > 0 ? args.out : p->bias ? t->start : NULL;
-            tile(&args, (int)height);
+            NAME(tile_run) *const copies = in_place ? NULL : NAME(product_copies)(t, &args);
+            (copies ? copies : tile)(&args, (int)height);
         }
         for (idx i = 0; !whole && i < rows; i++)
             NAME(copy)(c + i * p->c_row, out + i * nr, count);
@@ -100,6 +124,7 @@ static void NAME(product_rows)(NAME(product) *t, idx j, idx end)
     const int in_place = p->b_col == 1 && kept && p->b_row < INT32_MAX / MATMUL_DEPTH;
     const int wide = !in_place || t->from_a != NAME(ROWS_A) ? NV : rows <= MR / 4 ? 4 * NV : rows <= MR / 2 ? 2 * NV : NV;
     t->packed_end = 0;
+    t->coming = -1;
     t->end = end;
     for (idx count; j < end; j += count) {
         const int nv = end - j >= wide * LANES ? wide : end - j > LANES ? NV : 1;
@@ -118,7 +143,8 @@ static void NAME(matmul_task)(const void *context, idx index, int worker)
     NAME(product) t = {.p = p, .buffer = (REAL *)(p->scratch + worker * matmul_task_bytes(p, NR, sizeof(REAL)))};
     t.start = t.buffer + BUFFER_ROWS * NR;
     t.panel = t.start + NR;
-    t.at = (int32_t *)(t.panel + MATMUL_TOGETHER * MATMUL_PANEL * NR);
+    t.other = t.panel + MATMUL_TOGETHER * MATMUL_PANEL * NR;
+    t.at = (int32_t *)(t.other + MATMUL_TOGETHER * MATMUL_PANEL * NR);
     REAL *const packed = (REAL *)((char *)t.buffer + matmul_tile_bytes(NR, sizeof(REAL)));
     for (t.k0 = 0; t.k0 < p->k; t.k0 += MATMUL_DEPTH, t.apart = 0) {
         t.depth = min_idx(MATMUL_DEPTH, p->k - t.k0);

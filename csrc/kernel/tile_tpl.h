@@ -15,6 +15,8 @@
  *   TABLE_B:   kb = at[k]: source rows packed once, or where they lie, and read at the shift of each tap (direct); a
  *              matrix in place
  *   BESIDE_B:  as PANEL_B, and one column more, whose terms are alone[k]: its sums are the lanes of one vector (TILED_A)
+ *   COPIES_B:  as PANEL_B, while columns that come next are copied to panels of their own, a row of MATMUL_TOGETHER tiles with as many
+ *              terms as that is vectors: they come from far, and the sums do not wait for them
  *
  * b's rows may start anywhere; V * LANES elements of each are read.
  * Registers: M*V accumulators, V for b's row, one broadcast: 14*2 + 2 + 1 of 32 (AVX-512), 6*2 + 2 + 1 of 16. Where multiplications can
@@ -24,13 +26,15 @@
  * pointer each, as the compiler would have it, spills half of them and costs 18 % of the peak.
  */
 enum { NAME(ROWS_A), NAME(TILED_A), NAME(LISTED_A), NAME(COLUMNS_A) };
-enum { NAME(PANEL_B), NAME(TABLE_B), NAME(BESIDE_B) };
+enum { NAME(PANEL_B), NAME(TABLE_B), NAME(BESIDE_B), NAME(COPIES_B) };
 
 #define ROWS_PER_POINTER 5
 /* Terms of a turn of the loop. With few products to a term, a core that another thread has half of cannot also decode the loop's own
  * instructions at the pace of the multiplications: 66 of 95 GF/s with one term, 79 with four. With many it can, but where each row has a pointer. */
 #define TERMS (MR >= 14 ? 1 : 4)
 #define TERMS_LISTED (MR >= 14 ? 2 : 4)
+#define TERMS_COPIED (MATMUL_TOGETHER * NV)
+#define COPIES_AHEAD 8 /* rows that are called: an addressing mode has no more */
 
 typedef struct {
     idx k, kblock;
@@ -42,6 +46,9 @@ typedef struct {
     idx ldb;        /* narrow_tpl.h: from one term to the next */
     const int32_t *at; /* LISTED_A, TABLE_B */
     const REAL *alone; /* BESIDE_B */
+    const REAL *from;  /* COPIES_B: a row of the columns that come next, */
+    idx from_row;      /* from it to the next, */
+    REAL *to;          /* and where it goes */
     const REAL *prev; /* NULL: zero */
     idx ldprev;
     REAL *out;
@@ -55,7 +62,9 @@ typedef struct {
     const char *a[MR];
     const REAL *b, *alone;
     const int32_t *at;
-    idx lda, lda3, ahead;
+    idx lda, lda3, ahead, from_row;
+    const char *from;
+    REAL *to;
     vec beside; /* BESIDE_B: the sums of the column alone */
 } NAME(tile_at);
 
@@ -71,6 +80,7 @@ __attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, 
 {
     const int rows = from_a == NAME(ROWS_A), listed = from_a == NAME(LISTED_A), columns = from_a == NAME(COLUMNS_A);
     const int spreads = V > 1 && !listed && !(rows && from_b == NAME(TABLE_B)); /* two kinds of addresses leave no registers for it */
+    const int copies = from_b == NAME(COPIES_B) && terms == TERMS_COPIED;
     const int pointers = listed ? M : rows ? (M + ROWS_PER_POINTER - 1) / ROWS_PER_POINTER : 1;
 #pragma GCC unroll 4
     for (int u = 0; u < terms; u++) {
@@ -87,6 +97,10 @@ __attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, 
         const idx ka = columns ? NAME(times)(u, t->lda, t->lda3) : (listed ? t->at[u] : rows ? u : u * M) * (idx)sizeof(REAL);
         if (from_b == NAME(BESIDE_B))
             t->beside += NAME(load)((const REAL *)(t->a[0] + ka)) * t->alone[u];
+        if (copies) {
+            NAME(store)(t->to + u / V * MATMUL_PANEL * V * LANES + u % V * LANES, NAME(load)((const REAL *)t->from + u * LANES));
+            __builtin_prefetch(t->from + COPIES_AHEAD * t->from_row + u * VECTOR_BYTES);
+        }
         const REAL *term[MR];
         REAL av[MR];
 #pragma GCC unroll 16
@@ -138,6 +152,10 @@ __attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, 
         t->b += terms * V * LANES;
     if (from_b == NAME(BESIDE_B))
         t->alone += terms;
+    if (copies) {
+        t->from += t->from_row;
+        t->to += V * LANES;
+    }
 }
 
 __attribute__((always_inline)) static inline void NAME(tile_zero)(const int M, const int V, vec acc[MR][4 * NV])
@@ -208,7 +226,8 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
     REAL sum[MR * NV * LANES] __attribute__((aligned(VECTOR_BYTES))); /* of the blocks that are done */
     REAL column[LANES];                                               /* likewise */
     const idx count = t->k, lda = t->lda * (idx)sizeof(REAL);
-    NAME(tile_at) at = {.b = t->b, .alone = t->alone, .at = t->at, .lda = lda, .lda3 = 3 * lda, .ahead = t->ahead};
+    NAME(tile_at) at = {.b = t->b, .alone = t->alone, .at = t->at, .lda = lda, .lda3 = 3 * lda, .ahead = t->ahead,
+                        .from = (const char *)t->from, .from_row = t->from_row * (idx)sizeof(REAL), .to = t->to};
 
 #pragma GCC unroll 16
     for (int i = 0; i < M; i++)
@@ -223,6 +242,8 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
         NAME(tile_zero)(M, V, acc);
         if (from_a == NAME(LISTED_A))
             NAME(tile_sum)(M, V, from_a, from_b, TERMS_LISTED, acc, &at, end - k);
+        else if (from_b == NAME(COPIES_B))
+            NAME(tile_sum)(M, V, from_a, from_b, TERMS_COPIED, acc, &at, end - k);
         else
             NAME(tile_sum)(M, V, from_a, from_b, TERMS, acc, &at, end - k);
         k = end;
