@@ -29,10 +29,13 @@ static inline idx matmul_rows(const matrix_product *p, idx element)
     return min_idx(p->m, max_idx(MATMUL_ROWS, MATMUL_BYTES / (min_idx(p->k, MATMUL_DEPTH) * element)));
 }
 
-/* Whether a, which lies by columns, is packed: its lines would share a few sets of the first-level cache, and many columns want them. */
+/* Whether a, which lies by columns, is packed: its lines would share a few sets of the first-level cache, and many columns want them; or
+ * they would come one by one from far. */
 static inline int matmul_packs(const matrix_product *p, idx nr, idx element)
 {
-    return p->a_col != 1 && p->n >= 4 * nr && min_idx(p->k, MATMUL_DEPTH) > CACHE_WAYS * cache_sets(p->a_col * element);
+    const idx depth = min_idx(p->k, MATMUL_DEPTH);
+    const int far = p->k * p->a_col * element > MATMUL_FAR, lost = depth > CACHE_WAYS * cache_sets(p->a_col * element);
+    return p->a_col != 1 && ((lost && p->n >= 4 * nr) || (far && p->n >= 2 * nr));
 }
 
 /* Elements from one packed row of a to the next. */
