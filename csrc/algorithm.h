@@ -107,6 +107,9 @@ static inline int vectors_for(const conv_plan *plan, const lattice *lat)
     return vectors_for_rows(plan->kernels, min_idx(lat->result_channels, rows_together(apart, plan->kernels->mr)));
 }
 
+#define COLUMNS_PACKED 1536 /* of all examples, for which weights are worth packing in the call itself: an element costs what forty columns of it do; */
+#define POINTS_PACKED 768   /* where rows of the source are read in place, which have no panels to wait for */
+
 /* Of the widest tile whose lanes are over channels: three where the number of their vectors is odd, or where three leave fewer empty. */
 static inline int vectors_for_channels(const conv_plan *plan, idx channels)
 {

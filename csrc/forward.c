@@ -28,6 +28,8 @@ static double tile_ends(const conv_plan *plan, idx rows)
 
 /* ---- direct: a box of source rows packed once or read where it lies, every tap a shift of it ---- */
 
+#define DIRECT_ROWS 256   /* channels whose rows are read in place for kernels of one point */
+#define DIRECT_COLLIDES 2 /* cycles of a line for each tile of rows but the first: measured */
 #define DIRECT_SUMS 131072 /* bytes of results that wait for the rest of their channels */
 #define DIRECT_LONG 512 /* elements of a packed row, from which on it is packed as fast as the rows of many channels */
 #define DIRECT_ONCE 3 /* cycles more for a vector that is packed for one tap: measured */
@@ -37,13 +39,15 @@ static double tile_ends(const conv_plan *plan, idx rows)
 #define EDGE_CYCLES 100 /* for a row's two edges */
 #define IN_PLACE_LEAST 32768 /* elements of a padded plane whose edges are not much */
 
-/* Rows of stride 1, for so few rows of the result that each is read once: a copy would not pay. Nothing pads them, or little. */
+/* Rows of stride 1: for kernels of one point, and for so few rows of the result that each is read once; a copy would not pay. Nothing pads
+ * them, or little. */
 static int direct_in_place(const conv_plan *plan, const lattice *lat)
 {
     const lattice all = plan->envelope;
     const axis_run h = axis_inner(&all.h), w = axis_inner(&all.w);
     const double inner = (double)(h.p1 - h.p0) * (double)(w.p1 - w.p0), points = (double)all.h.grid * (double)all.w.grid;
-    return lat->result_channels <= plan->kernels->mr && (plan->p.pass == CONV_FWD || plan->p.pad_mode == CONV_ZEROS) &&
+    const int pays = lat->result_channels <= plan->kernels->mr || (direct_points(lat) && lattice_inside(&all));
+    return pays && (plan->p.pass == CONV_FWD || plan->p.pad_mode == CONV_ZEROS) &&
            lat->h.step == 1 && lat->w.step == 1 && (lattice_inside(&all) || (inner > IN_PLACE_LEAST && inner > 0.9 * points)) &&
            (double)lat->source_channels * (double)lat->h.size * (double)lat->w.size < IN_PLACE_LIMIT;
 }
@@ -53,7 +57,7 @@ static void direct_block_in_place(conv_plan *plan, const lattice *lat)
 {
     const idx taps = lat->h.taps * lat->w.taps, streams = far_lines(plan, lat) > 0 ? DIRECT_STREAMS / 2 : DIRECT_STREAMS;
     const double root = __builtin_sqrt((double)(lat->source_channels * taps));
-    plan->channels = even(lat->source_channels, max_idx(streams, (idx)(root / (4 * (double)taps)) + 1));
+    plan->channels = even(lat->source_channels, max_idx(direct_points(lat) ? DIRECT_ROWS : streams, (idx)(root / (4 * (double)taps)) + 1));
     plan->chunk_n = 1;
     plan->chunk_h = max_idx(1, lat->h.grid);
     plan->chunk_w = max_idx(1, lat->w.grid);
@@ -85,6 +89,10 @@ static double direct_misses(const conv_plan *plan, const lattice *lat)
     const double lines = direct_lines(plan, lat, lanes_of(plan)), passes = (double)ceil_div(lat->result_channels, plan->kernels->mr);
     const double full = (double)plan->channels * lines * ALIGNMENT / FIRST_CACHE, taps = (double)(lat->h.taps * lat->w.taps);
     const double lost = full > 1 ? 1 : lines > 0.6 * taps ? full : 0;
+    if (plan->in_place && direct_points(lat)) { /* called in time, unless they push each other out of the first-level cache */
+        const int collide = cache_sets(lat->w.size * element_bytes(plan)) == 1;
+        return collide ? DIRECT_COLLIDES * (double)(ceil_div(lat->result_channels, highest_tile(plan)) - 1) * lines / plan->nv : 0;
+    }
     return small_tiles(plan) ? lost * passes * lines * 2.5 / plan->nv : 0;
 }
 
@@ -117,7 +125,8 @@ static double direct_cost(const conv_plan *plan)
                                        : row_cycles(plan, lat.result_channels, plan->chunk_h * pitch, 0.8);
     const int stream = small_tiles(plan) && (lat.h.taps == 1 || plan->chunk_w >= 2 * DIRECT_LONG);
     const double packed = lat.w.step > 1 && !alone && !small_tiles(plan) ? 1.45 : 1.15; /* rows of a stride are several planes: measured */
-    const double crossing = !alone || !plan->in_place ? packed : stream ? 1.1 : 1.6;
+    const int called = plan->in_place && direct_points(&lat) && small_tiles(plan); /* beside few products: measured */
+    const double crossing = called ? 1.3 : !alone || !plan->in_place ? packed : stream ? 1.1 : 1.6;
     const double products = crossing * boxes * tiles * (double)s.taps;
     const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
     return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) + laid_out(plan) +
@@ -147,6 +156,9 @@ static void direct_block(conv_plan *plan)
     plan->m_rows = lat.result_channels;
     plan->in_place = direct_in_place(plan, &lat);
     if (plan->in_place) {
+        const int tiled = plan->weights == WEIGHTS_BY_TILES || plan->p.oh * plan->p.ow >= POINTS_PACKED; /* packs_at_once, for any batch */
+        if (direct_points(&lat) && tiled) /* rows that do not collide */
+            plan->nv = vectors_for_rows(plan->kernels, lat.result_channels);
         direct_block_in_place(plan, &lat);
         return;
     }

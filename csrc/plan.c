@@ -121,13 +121,13 @@ static void flatten(conv_problem *p)
     }
 }
 
-#define COLUMNS_PACKED 1536 /* of all examples, for which weights are worth packing in the call itself: an element costs what forty columns of it do */
-
 /* Whether a call lays out the weights tile by tile, as a plan that is kept does. A matter of speed alone, as blocking is. */
 static int packs_at_once(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    return p->pass == CONV_FWD && !p->packed && plan->algorithm->kernel == KERNEL_GEMM && p->n * p->oh * p->ow >= COLUMNS_PACKED;
+    const int points = plan->algorithm->kernel == KERNEL_DIRECT && plan->in_place && direct_points(&plan->largest);
+    const idx least = points ? POINTS_PACKED : plan->algorithm->kernel == KERNEL_GEMM ? COLUMNS_PACKED : PTRDIFF_MAX;
+    return p->pass == CONV_FWD && !p->packed && p->n * p->oh * p->ow >= least;
 }
 
 conv_status conv_plan_init(conv_plan *plan, const conv_problem *p, int max_threads)

@@ -37,7 +37,7 @@ CATALOGUE = parse("""
     n1ic4oc8_ih16kh4sh4  n1ic4oc7_ih14kh2sh3  n2ic5oc6_ih11kh1sh2  n1ic3oc4_ih12iw13kh3kw5sw2ph1pw2
     n1ic3oc4_ih13iw12kh5kw1sh2sw1ph2pw0  n1ic2oc3_ih10kh3sh4ph1
 
-    n1ic16oc17_ih14kh1  n2ic64oc15_ih7kh1  n1ic7oc33_ih5iw9kh1  n1ic1100oc9_ih3kh1  n1ic1024oc8_ih2kh1
+    n2ic300oc17_ih13kh1  n1ic40oc31_iw1030kw1  n1ic16oc17_ih14kh1  n2ic64oc15_ih7kh1  n1ic7oc33_ih5iw9kh1  n1ic1100oc9_ih3kh1  n1ic1024oc8_ih2kh1
     n1ic2oc3_ih1kh1sh2ph1  n1ic2oc3_iw1kw1sw2pw1  n1g9ic9oc9_ih1kh1sh2ph1  n1ic9oc17_ih5kh1ph1  n1ic1oc1_ih2iw1kh1sh2sw1pb1  n2ic3oc5_ih4iw6kh1sh2sw2pb3pr5
     n1ic1oc1_iw2kw1sw3pw1  n2g5ic25oc5_ih1iw2kh1sh4sw3ph0pw1
 

@@ -14,7 +14,8 @@ typedef struct {
     idx a_first, a_term, lda;
     even_tiles tiles;   /* of a, where it is packed tile by tile (lda terms in a row); height 0: it lies by rows */
     idx tiles_ahead;    /* bytes, from a term of those to what is called beside it; 0: nothing */
-    const int32_t *at;  /* k of them: where rows of b are; NULL: it is a panel as wide as the tile */
+    const int32_t *at;  /* k of them: where rows of b are, */
+    idx ldb;            /* or the distance from each to the next; neither: b is a panel as wide as the tile */
     idx few_row;        /* elements from one term to the next of a panel of few columns (block_narrow) */
     const REAL *alone;  /* NULL, or a column beside the last tile of columns, which it takes along */
     idx k, kblock;      /* terms, and how many may be summed at once */
@@ -57,8 +58,10 @@ __attribute__((always_inline)) static inline void NAME(tile_heights)(const NAME(
     TILE(name##_3, 3, NV < 3 ? MR * NV / 3 : MR, a, b)
 TILES(rows_panel, ROWS_A, PANEL_B)
 TILES(rows_table, ROWS_A, TABLE_B)
+TILES(rows_rows, ROWS_A, ROWS_B)
 TILES(tiled_panel, TILED_A, PANEL_B)
 TILES(tiled_table, TILED_A, TABLE_B)
+TILES(tiled_rows, TILED_A, ROWS_B)
 TILE(rows_copies_2, NV, MR, ROWS_A, COPIES_B)
 TILE(listed_1, 1, MR, LISTED_A, PANEL_B)
 TILE(listed_2, NV, MR, LISTED_A, PANEL_B)
@@ -91,10 +94,10 @@ static int NAME(tile_vectors)(int widest, idx left)
 static NAME(tile_run) *NAME(tile_of)(int nv, int from_a, int from_b)
 {
 #define TILES(name) {NAME(name##_1), NAME(name##_2), NAME(name##_4), NAME(name##_8), NAME(name##_3)}
-    static NAME(tile_run) *const instances[][4][5] = {
-        [NAME(ROWS_A)] = {[NAME(PANEL_B)] = TILES(rows_panel), [NAME(TABLE_B)] = TILES(rows_table),
+    static NAME(tile_run) *const instances[][5][5] = {
+        [NAME(ROWS_A)] = {[NAME(PANEL_B)] = TILES(rows_panel), [NAME(TABLE_B)] = TILES(rows_table), [NAME(ROWS_B)] = TILES(rows_rows),
                           [NAME(COPIES_B)] = {[1] = NAME(rows_copies_2)}},
-        [NAME(TILED_A)] = {[NAME(PANEL_B)] = TILES(tiled_panel), [NAME(TABLE_B)] = TILES(tiled_table),
+        [NAME(TILED_A)] = {[NAME(PANEL_B)] = TILES(tiled_panel), [NAME(TABLE_B)] = TILES(tiled_table), [NAME(ROWS_B)] = TILES(tiled_rows),
                            [NAME(BESIDE_B)] = {NAME(tiled_beside_1), NAME(tiled_beside_2), [4] = NAME(tiled_beside_3)}},
         [NAME(LISTED_A)] = {[NAME(PANEL_B)] = {NAME(listed_1), NAME(listed_2), [4] = NAME(listed_3)}},
         [NAME(COLUMNS_A)] = {[NAME(TABLE_B)] = {NAME(columns_1), NAME(columns_2)}},
@@ -201,17 +204,18 @@ static void NAME(block_narrow)(const NAME(block) *g, const REAL *b, const NAME(s
 static void NAME(block_columns)(const NAME(block) *g, const REAL *b, idx more, idx b_next, const NAME(segment) *s, int segments)
 {
     const int nr = g->nv * LANES, tiled = g->tiles.height > 0;
-    if (tiled && g->nv == 1 && !g->at && !g->alone && NAME(columns_of)(s, segments) <= NARROW) {
+    const int from_b = g->at ? NAME(TABLE_B) : g->ldb > 0 ? NAME(ROWS_B) : NAME(PANEL_B);
+    if (tiled && g->nv == 1 && from_b == NAME(PANEL_B) && !g->alone && NAME(columns_of)(s, segments) <= NARROW) {
         NAME(block_narrow)(g, b, s, segments);
         return;
     }
     const int from_a = tiled ? NAME(TILED_A) : NAME(ROWS_A);
-    NAME(tile_run) *const tile = NAME(tile_of)(g->nv, from_a, g->at ? NAME(TABLE_B) : NAME(PANEL_B));
+    NAME(tile_run) *const tile = NAME(tile_of)(g->nv, from_a, from_b);
     NAME(tile_run) *const last = g->alone ? NAME(tile_of)(g->nv, from_a, NAME(BESIDE_B)) : tile;
     const int whole = NAME(dense)(g, s, segments);
     const idx called = g->at && g->ahead > 0 ? g->k : 0;
     const REAL *const before = g->fold ? NULL : g->first ? g->beside : g->dst; /* what the sums are added to */
-    NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .lda = g->lda, .ahead = g->tiles_ahead, .alone = g->alone, .at = g->at,
+    NAME(tile_args) t = {.k = g->k, .kblock = g->kpart, .lda = g->lda, .ldb = g->ldb, .ahead = g->tiles_ahead, .alone = g->alone, .at = g->at,
                          .relu = g->last && g->relu, .ldout = whole ? g->dst_row : nr};
     t.ldprev = t.ldout;
     idx m = g->m0, higher = g->heights.higher;
@@ -236,6 +240,8 @@ static void NAME(block_columns)(const NAME(block) *g, const REAL *b, idx more, i
             for (idx i = 0; i < called; i += g->every)
                 for (idx e = 0; e < nr; e += ALIGNMENT / (idx)sizeof(REAL))
                     __builtin_prefetch(t.b + g->at[i] + g->ahead + e);
+            for (idx i = 0; i < ROWS_CALLED && g->ldb > 0 && next == 0 && m + height >= g->m1; i++)
+                NAME(call_lines)(t.b + nr + i * g->ldb, nr + ALIGNMENT / (idx)sizeof(REAL));
             (next == 0 ? last : tile)(&t, height);
             if (next == 0)
                 break;

@@ -282,6 +282,7 @@ static void NAME(direct_part)(const NAME(direct) *d, const NAME(box) *box, int i
 {
     const conv_plan *plan = d->call->plan;
     const lattice *lat = &d->t->lat;
+    const int rows_in_place = in_place && direct_points(lat);
     const idx nr = plan->nv * LANES, m0 = d->t->m0, m1 = d->t->m1, lines = (idx)direct_lines(plan, lat, LANES);
     NAME(block) g = NAME(task_block)(d->call, d->t, d->buffer);
     const NAME(source) src = NAME(task_source)(d->call, d->t);
@@ -307,7 +308,7 @@ static void NAME(direct_part)(const NAME(direct) *d, const NAME(box) *box, int i
         } else {
             NAME(pack_rows)(d->packed, &src, lat, box, c0, c1);
         }
-        const idx block = row_block(m1 - m0, g.k, MR, sizeof(REAL), g.dst_row * (idx)sizeof(REAL), plan->p.n);
+        const idx block = rows_in_place ? m1 - m0 : row_block(m1 - m0, g.k, MR, sizeof(REAL), g.dst_row * (idx)sizeof(REAL), plan->p.n);
         for (g.m1 = m0; g.m1 < m1;) {
             g.nv = plan->nv;
             NAME(block_rows)(&g, block, m1);
@@ -317,10 +318,12 @@ static void NAME(direct_part)(const NAME(direct) *d, const NAME(box) *box, int i
                 const int segments = NAME(direct_segments)(s, lat, box, fold, image, (int)nr, &c);
                 idx more = 0;
                 g.nv = narrowest_tile(plan->nv, NV, NAME(columns_of)(s, segments), LANES);
-                g.at = d->off;
+                g.at = rows_in_place ? NULL : d->off;
+                g.ldb = rows_in_place ? src.plane : 0;
                 if (in_place && b > readable) {
                     NAME(direct_panel)(d->packed, b, d->off, g.k, g.nv * LANES, src.end);
                     g.at = NULL;
+                    g.ldb = 0;
                     b = d->packed;
                 } else if (g.nv == plan->nv && c.column > 0 && NAME(dense)(&g, s, segments)) {
                     more = min_idx(together - 1, (box->w - 1 - c.column) / nr);

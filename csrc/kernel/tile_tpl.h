@@ -14,6 +14,7 @@
  *   PANEL_B:   kb = k * V * LANES: a dense panel
  *   TABLE_B:   kb = at[k]: source rows packed once, or where they lie, and read at the shift of each tap (direct); a
  *              matrix in place
+ *   ROWS_B:    kb = k * ldb: rows in place at one distance, far from each other: those some terms later are called
  *   BESIDE_B:  as PANEL_B, and one column more, whose terms are alone[k]: its sums are the lanes of one vector (TILED_A)
  *   COPIES_B:  as PANEL_B, while columns that come next are copied to panels of their own, a row of MATMUL_TOGETHER tiles with as many
  *              terms as that is vectors: they come from far, and the sums do not wait for them
@@ -26,7 +27,7 @@
  * pointer each, as the compiler would have it, spills half of them and costs 18 % of the peak.
  */
 enum { NAME(ROWS_A), NAME(TILED_A), NAME(LISTED_A), NAME(COLUMNS_A) };
-enum { NAME(PANEL_B), NAME(TABLE_B), NAME(BESIDE_B), NAME(COPIES_B) };
+enum { NAME(PANEL_B), NAME(TABLE_B), NAME(ROWS_B), NAME(BESIDE_B), NAME(COPIES_B) };
 
 #define ROWS_PER_POINTER 5
 /* Terms of a turn of the loop. With few products to a term, a core that another thread has half of cannot also decode the loop's own
@@ -35,6 +36,7 @@ enum { NAME(PANEL_B), NAME(TABLE_B), NAME(BESIDE_B), NAME(COPIES_B) };
 #define TERMS_LISTED (MR >= 14 ? 2 : 4)
 #define TERMS_COPIED (MATMUL_TOGETHER * NV)
 #define COPIES_AHEAD 8 /* rows that are called: an addressing mode has no more */
+#define ROWS_CALLED 8  /* terms later than these; 6 to 12 are alike */
 
 typedef struct {
     idx k, kblock;
@@ -43,7 +45,7 @@ typedef struct {
     idx ahead;      /* TILED_A: bytes from a term to the line that is called beside it */
     const idx *row; /* LISTED_A */
     const REAL *b;
-    idx ldb;        /* narrow_tpl.h: from one term to the next */
+    idx ldb;        /* ROWS_B, narrow_tpl.h: from one term to the next */
     const int32_t *at; /* LISTED_A, TABLE_B */
     const REAL *alone; /* BESIDE_B */
     const REAL *from;  /* COPIES_B: a row of the columns that come next, */
@@ -62,7 +64,7 @@ typedef struct {
     const char *a[MR];
     const REAL *b, *alone;
     const int32_t *at;
-    idx lda, lda3, ahead, from_row;
+    idx lda, lda3, ldb, ahead, from_row;
     const char *from;
     REAL *to;
     vec beside; /* BESIDE_B: the sums of the column alone */
@@ -93,7 +95,11 @@ __attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, 
 #pragma GCC unroll 16
             for (int i = 0; i < pointers; i++)
                 __asm__("" : "+r"(t->a[i]));
-        const REAL *const row = t->b + (from_b == NAME(TABLE_B) ? t->at[u] : u * V * LANES);
+        const REAL *const row = t->b + (from_b == NAME(TABLE_B) ? t->at[u] : from_b == NAME(ROWS_B) ? u * t->ldb : u * V * LANES);
+        if (from_b == NAME(ROWS_B))
+#pragma GCC unroll 16
+            for (int line = 0; line <= V * VECTOR_BYTES / ALIGNMENT; line++) /* it may start anywhere */
+                __builtin_prefetch((const char *)(row + ROWS_CALLED * t->ldb) + line * ALIGNMENT);
         const idx ka = columns ? NAME(times)(u, t->lda, t->lda3) : (listed ? t->at[u] : rows ? u : u * M) * (idx)sizeof(REAL);
         if (from_b == NAME(BESIDE_B))
             t->beside += NAME(load)((const REAL *)(t->a[0] + ka)) * t->alone[u];
@@ -149,7 +155,7 @@ __attribute__((always_inline)) static inline void NAME(tile_terms)(const int M, 
         __asm__("" : "+r"(t->at)); /* a pointer, not an index to one that is spilled */
     }
     if (from_b != NAME(TABLE_B))
-        t->b += terms * V * LANES;
+        t->b += terms * (from_b == NAME(ROWS_B) ? t->ldb : V * LANES);
     if (from_b == NAME(BESIDE_B))
         t->alone += terms;
     if (copies) {
@@ -226,7 +232,7 @@ __attribute__((always_inline)) static inline void NAME(tile_body)(const int M, c
     REAL sum[MR * NV * LANES] __attribute__((aligned(VECTOR_BYTES))); /* of the blocks that are done */
     REAL column[LANES];                                               /* likewise */
     const idx count = t->k, lda = t->lda * (idx)sizeof(REAL);
-    NAME(tile_at) at = {.b = t->b, .alone = t->alone, .at = t->at, .lda = lda, .lda3 = 3 * lda, .ahead = t->ahead,
+    NAME(tile_at) at = {.b = t->b, .alone = t->alone, .at = t->at, .lda = lda, .lda3 = 3 * lda, .ldb = t->ldb, .ahead = t->ahead,
                         .from = (const char *)t->from, .from_row = t->from_row * (idx)sizeof(REAL), .to = t->to};
 
 #pragma GCC unroll 16
