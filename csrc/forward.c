@@ -17,6 +17,14 @@ static double row_cycles(const conv_plan *plan, idx rows, idx columns, double cr
     return last == 0 ? whole : whole + tile_cycles(plan, rows, narrowest_tile(plan->nv, plan->kernels->nv, last, lanes_of(plan)), crossing);
 }
 
+#define ALONE_CYCLES 2 /* columns that are alone take so much less of a vector's time in a pass of their own: measured */
+
+/* Of columns that no vector is spent on; one alone takes `along` times less than it. */
+static double alone_cycles(const conv_plan *plan, idx rows, idx columns, int along)
+{
+    return columns == 0 ? 0 : tile_cycles(plan, rows, 1, 0) / (columns == 1 ? along : ALONE_CYCLES);
+}
+
 #define TASK_CYCLES 580 /* to begin with a box or with a row of panels: less than it takes, since images share them */
 #define PANEL_CYCLES 100 /* to begin with a panel */
 
@@ -121,7 +129,9 @@ static double direct_cost(const conv_plan *plan)
     const double edges = lattice_inside(&lat) ? 0 : 4 * TASK_CYCLES + EDGE_CYCLES * (double)(lat.h.grid * lat.source_channels);
     /* rows that start anywhere come slower from the second-level cache than a panel does: 1.15; one channel's, read in place, are a stream in
      * 1-D, and many in 2-D, which a small tile outruns where they are short: measured */
-    const double tiles = alone_in_rows ? (double)plan->chunk_h * row_cycles(plan, lat.result_channels, plan->chunk_w, 0.8)
+    const int in_line = plan->in_place && direct_points(&lat) && plan->chunk_h == 1;
+    const idx few = in_line ? columns_alone(plan, plan->kernels->nv, plan->chunk_w % nr, lanes_of(plan)) : 0;
+    const double tiles = alone_in_rows || few > 0 ? (double)plan->chunk_h * row_cycles(plan, lat.result_channels, plan->chunk_w - few, 0.8) + alone_cycles(plan, lat.result_channels, few, ALONE_CYCLES)
                                        : row_cycles(plan, lat.result_channels, plan->chunk_h * pitch, 0.8);
     const int stream = small_tiles(plan) && (lat.h.taps == 1 || plan->chunk_w >= 2 * DIRECT_LONG);
     const double packed = lat.w.step > 1 && !alone && !small_tiles(plan) ? 1.45 : 1.15; /* rows of a stride are several planes: measured */
@@ -129,7 +139,7 @@ static double direct_cost(const conv_plan *plan)
     const double crossing = called ? 1.3 : !alone || !plan->in_place ? packed : stream ? 1.1 : 1.6;
     const double products = crossing * boxes * tiles * (double)s.taps;
     const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
-    return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES) + laid_out(plan) +
+    return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES * (in_line ? 1.7 : 1)) + laid_out(plan) +
            (plan->in_place ? edges + IN_PLACE_LINE * far_lines(plan, &lat) : COPIED_LINE * far_lines(plan, &lat));
 }
 
@@ -237,7 +247,7 @@ static idx gemm_chunks(const conv_plan *plan)
 
 /* Measured over images of 3 to 112 pixels: */
 #define GEMM_PRODUCTS 1.1 /* of the cycles on paper: weights and panels are read from further away */
-#define GEMM_ALONE 8      /* a tile takes a column along for so much of a vector's time; two to four take half, in a pass of their own */
+#define GEMM_ALONE 8      /* a tile takes a column along for so much of a vector's time */
 #define GEMM_APART 1.2    /* cycles to store a result alone */
 
 /* Cycles for a vector of elements `step` apart, into a panel and out of it. */
@@ -267,7 +277,7 @@ static double gemm_cost(const conv_plan *plan)
     const double apart = lat.w.out_step > 1 ? GEMM_APART * (double)points : 0, tail = points % nr == 0 ? 0 : 15; /* of the tile that an image ends in */
     const double stores = (double)lat.result_channels * (apart + tail);
     const idx alone = columns_alone(plan, plan->kernels->nv, points % nr, lanes_of(plan));
-    const double tiles = row_cycles(plan, lat.result_channels, points - alone, 0) + (alone > 0 ? tile_cycles(plan, lat.result_channels, 1, 0) / (alone == 1 ? GEMM_ALONE : 2) : 0);
+    const double tiles = row_cycles(plan, lat.result_channels, points - alone, 0) + alone_cycles(plan, lat.result_channels, alone, GEMM_ALONE);
     return lattices * (k * GEMM_PRODUCTS * tiles + filled * gemm_packs(plan, &lat, points) + vectors * tile_ends(plan, lat.result_channels) +
                        stores + TASK_CYCLES + panels * PANEL_CYCLES) +
            laid_out(plan) + COPIED_LINE * far_lines(plan, &lat);

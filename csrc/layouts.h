@@ -143,13 +143,14 @@ static inline direct_piece direct_piece_of(const conv_plan *plan, idx h, idx w, 
     return piece;
 }
 
-/* Whether kernels are one point: rows of the source that are read in place lie at one distance. */
+#define DIRECT_STREAMS 16 /* rows that are read in place at a time: more than the prefetcher follows */
+
+/* Whether kernels are one point on more channels than that: rows that are read in place lie at one distance, and are called. */
 static inline int direct_points(const lattice *lat)
 {
-    return lat->h.taps * lat->w.taps == 1;
+    return lat->h.taps * lat->w.taps == 1 && lat->source_channels >= DIRECT_STREAMS;
 }
 
-#define DIRECT_STREAMS 16 /* rows that are read in place at a time: more than the prefetcher follows */
 /* Whether a call lays out its weights before its tasks. */
 static inline int prepares_weights(const conv_plan *plan)
 {

@@ -259,12 +259,13 @@ static int NAME(direct_segments)(NAME(segment) *s, const lattice *lat, const NAM
     }
 }
 
-/* The tile of k rows at b as a panel, for one that begins before the end of the array and would be read beyond it. */
-static void NAME(direct_panel)(REAL *panel, const REAL *b, const int32_t *off, idx k, idx nr, const REAL *end)
+/* The tile of k rows at b as a panel, for one that begins before the end of the array and would be read beyond it, or is narrow. */
+static void NAME(direct_panel)(REAL *panel, const REAL *b, const NAME(block) *g, idx k, idx nr, const REAL *end)
 {
     for (idx i = 0; i < k; i++, panel += nr) {
-        const idx inside = max_idx(0, min_idx(nr, end - (b + off[i])));
-        NAME(copy)(panel, b + off[i], inside);
+        const REAL *const row = b + (g->at ? g->at[i] : i * g->ldb);
+        const idx inside = max_idx(0, min_idx(nr, end - row));
+        NAME(copy)(panel, row, inside);
         for (idx j = inside; j < nr; j++)
             panel[j] = 0;
     }
@@ -293,9 +294,11 @@ static void NAME(direct_part)(const NAME(direct) *d, const NAME(box) *box, int i
         g.every = lat->w.taps;
     }
     const REAL *rows = d->packed, *readable = NULL; /* from there on a tile would pass the end of the array */
+    const idx alone = rows_in_place && box->h * box->n == 1 ? columns_alone(plan, NV, box->w % nr, LANES) : 0; /* after whole vectors */
     NAME(segment) s[4 * NV * LANES];
 
-    NAME(direct_offsets)(d->off, lat, box, in_place ? src.plane : box->area, plan->channels);
+    if (!rows_in_place)
+        NAME(direct_offsets)(d->off, lat, box, in_place ? src.plane : box->area, plan->channels);
     for (idx c0 = 0; c0 < lat->source_channels; c0 += plan->channels) {
         const idx c1 = min_idx(c0 + plan->channels, lat->source_channels);
         g.first = c0 == 0;
@@ -315,13 +318,14 @@ static void NAME(direct_part)(const NAME(direct) *d, const NAME(box) *box, int i
             const idx together = NAME(columns_together)(&g, min_idx((c1 - c0) * lines * ALIGNMENT, g.k * nr * (idx)sizeof(REAL)));
             for (NAME(cursor) c = {0}; c.at >= 0;) {
                 const REAL *b = rows + c.at;
-                const int segments = NAME(direct_segments)(s, lat, box, fold, image, (int)nr, &c);
+                const idx left = box->w - c.column;
+                const int segments = NAME(direct_segments)(s, lat, box, fold, image, (int)(alone > 0 && left < nr && left > alone ? left - alone : nr), &c);
                 idx more = 0;
                 g.nv = narrowest_tile(plan->nv, NV, NAME(columns_of)(s, segments), LANES);
                 g.at = rows_in_place ? NULL : d->off;
                 g.ldb = rows_in_place ? src.plane : 0;
-                if (in_place && b > readable) {
-                    NAME(direct_panel)(d->packed, b, d->off, g.k, g.nv * LANES, src.end);
+                if (in_place && (b > readable || left == alone)) {
+                    NAME(direct_panel)(d->packed, b, &g, g.k, g.nv * LANES, src.end);
                     g.at = NULL;
                     g.ldb = 0;
                     b = d->packed;
