@@ -37,6 +37,9 @@ static double tile_ends(const conv_plan *plan, idx rows)
 /* ---- direct: a box of source rows packed once or read where it lies, every tap a shift of it ---- */
 
 #define DIRECT_ROWS 256   /* channels whose rows are read in place for kernels of one point */
+#define DIRECT_LONE 4     /* of so few points: others fill vectors with the points of many images, which the choice does not see: measured */
+#define DIRECT_TASK 1000  /* cycles to begin with an image of those: measured */
+#define DIRECT_ALONE 6    /* to copy what is alone of a row of those */
 #define DIRECT_COLLIDES 2 /* cycles of a line for each tile of rows but the first: measured */
 #define DIRECT_SUMS 131072 /* bytes of results that wait for the rest of their channels */
 #define DIRECT_LONG 512 /* elements of a packed row, from which on it is packed as fast as the rows of many channels */
@@ -138,8 +141,9 @@ static double direct_cost(const conv_plan *plan)
     const int called = plan->in_place && direct_points(&lat) && small_tiles(plan); /* beside few products: measured */
     const double crossing = called ? 1.3 : !alone || !plan->in_place ? packed : stream ? 1.1 : 1.6;
     const double products = crossing * boxes * tiles * (double)s.taps;
-    const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs);
-    return lattices * ((double)lat.source_channels * channel + ends + stores + TASK_CYCLES * (in_line ? 1.7 : 1)) + laid_out(plan) +
+    const double channel = products + (small ? 1.7 : 1) * (columns / lanes * direct_misses(plan, &lat) + packs) + (few > 0 ? DIRECT_ALONE * boxes : 0);
+    const double lone = in_line ? 1 + DIRECT_LONE / (double)max_idx(1, plan->chunk_w) : 1;
+    return lone * lattices * ((double)lat.source_channels * channel + ends + stores + (in_line ? DIRECT_TASK : TASK_CYCLES)) + laid_out(plan) +
            (plan->in_place ? edges + IN_PLACE_LINE * far_lines(plan, &lat) : COPIED_LINE * far_lines(plan, &lat));
 }
 
