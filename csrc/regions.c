@@ -150,14 +150,34 @@ void conv_region(const conv_problem *p, const conv_regions *r, int row, int colu
         small->dil_w = 1;
 }
 
+/* Whether no tap of any output lies on an axis: only a step as long as that passes over it. */
+static int axis_missed(idx size, idx outputs, idx kernel, idx stride, idx dil, idx before)
+{
+    if (before == 0 || (stride <= size && dil <= size))
+        return 0;
+    const conv_axis axis = axis_fwd(size, outputs, kernel, stride, dil, before);
+    return axis_share(&axis) == 0;
+}
+
+/* Whether padding is all that any window holds. */
+static int meets_nothing(const conv_problem *p)
+{
+    return axis_missed(p->ih, p->oh, p->kh, p->stride_h, p->dil_h, p->pad_top) ||
+           axis_missed(p->iw, p->ow, p->kw, p->stride_w, p->dil_w, p->pad_left);
+}
+
+static int may_be_cut(const conv_problem *p)
+{
+    return p->pad_mode == CONV_ZEROS && p->algorithm == CONV_AUTO && p->pass != CONV_BWD_WEIGHTS && p->layout == CONV_IMAGES && p->n > 0;
+}
+
 /* The regions that leave least to multiply; whether that is less than the whole. */
 static int least_regions(const conv_problem *p, conv_regions *r)
 {
     const idx outputs = p->pass == CONV_FWD ? p->oh * p->ow : p->ih * p->iw;
     const double channels = (double)(p->groups * p->ic * p->oc);
     const double work = 2.0 * channels * (double)outputs * (double)(p->kh * p->kw); /* of an image and whole windows */
-    if (work < 2 * REGIONS_WORK || p->pad_mode != CONV_ZEROS || p->algorithm != CONV_AUTO || p->pass == CONV_BWD_WEIGHTS ||
-        p->layout != CONV_IMAGES || p->n == 0)
+    if (work < 2 * REGIONS_WORK)
         return 0;
     const conv_axis h = problem_axis(p, 1), w = problem_axis(p, 0);
     const int tall = axis_padded(p, &h, p->stride_h, p->pad_top + p->pad_bottom), wide = axis_padded(p, &w, p->stride_w, p->pad_left + p->pad_right);
@@ -220,6 +240,12 @@ static double regions_cycles(const conv_problem *p, const conv_regions *r)
 
 int conv_problem_regions(const conv_problem *p, conv_regions *r)
 {
+    if (!may_be_cut(p))
+        return 0;
+    if (meets_nothing(p)) { /* one region without taps */
+        *r = (conv_regions){.rows = 1, .columns = 1, .tall = 1, .h = {{0, p->pass == CONV_FWD ? p->oh : p->ih, 0, 0}}};
+        return 1;
+    }
     return least_regions(p, r) && regions_cycles(p, r) < REGIONS_GAIN * example_cycles(p);
 }
 

@@ -13,12 +13,13 @@ from problems import Problem, parse
 
 import fastconv as fc
 
-# In the fourth most outputs meet no tap, in the sixth most windows of the gradient are padding; in the last the cut axis lies beside
-# one with strides.
+# In the fourth most outputs meet no tap, in the sixth most windows of the gradient are padding; in the seventh the cut axis lies beside
+# one with strides; in the last line no tap meets anything.
 PROBLEMS = parse("""
     n1ic30oc20_ih2iw90kh10kw4ph9pw0  n2ic20oc24_ih3iw200kh3sh2sw1ph40pw1dh20dw1
     n1ic12oc20_ih30kh5sh2ph80dh20  n2ic10oc16_ih40iw30kh9kw7ph50  n2ic60oc61_iw40kw3pw400dw20
     n1g2ic160oc40_ih40iw40kh3kw9ph1pw0dh1dw4  n1ic24oc6_ih60iw24kh3kw22sh2sw1ph1pw0
+    n2ic80oc2_ih4iw30kh2ph3dh7  n2g7ic7oc7_ih4iw29kh2kw1sh4ph5pw0dh10dw8  n2ic3oc4_ih1kh1sh2ph1  n3ic4oc5_iw2kw2pw4dw8
 """)
 problems = pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 
@@ -89,7 +90,7 @@ def test_that_they_are_solved_one_by_one(problem: Problem) -> None:
         check=True,
     )
     lines = [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("fastconv,")]
-    assert len(lines) > 2 or any(f",{problem}," not in line for line in lines)
+    assert len(lines) != 2 or any(f",{problem}," not in line for line in lines)
 
 
 @problems

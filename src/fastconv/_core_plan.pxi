@@ -65,15 +65,16 @@ cdef class Plan:
         kernels = kernels_of(p, &trim, w)
         parts = regions_of(&self.p, &found) if spared and conv_problem_regions(&self.p, &found) else []
         longest = longest_of(parts)
-        if longest is None:
-            kernel = np.ascontiguousarray(kernels)
-            self.whole = packed_for(&self.p, cnp.PyArray_DATA(kernel))
-            return
         for region in parts:
             if not region.empty():
                 kernel = region.kernel(kernels)
                 region.packed = packed_for(&region.p, cnp.PyArray_DATA(kernel))
-        self.regions, self.whole = parts, longest.packed
+        self.regions = parts or None
+        if longest is None:
+            kernel = np.ascontiguousarray(kernels)
+            self.whole = packed_for(&self.p, cnp.PyArray_DATA(kernel))
+        else:
+            self.whole = longest.packed
 
     cdef list packs(self):
         parts = [] if self.regions is None else [(<Region>part).packed for part in self.regions]
