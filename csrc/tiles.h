@@ -77,11 +77,11 @@ static inline idx row_block(idx rows, idx k, idx mr, idx element, idx apart, idx
 }
 
 /* Elements from one packed row to the next: a multiple of the tile where few columns are lost to that, so that no tile
- * straddles two rows (the last of a row may be narrower); else the shortest. */
+ * straddles two rows (the last of a row may be narrower, but if all are, they have too few accumulators); else the shortest. */
 static inline idx direct_pitch(idx width, idx span, idx nr, idx lanes)
 {
-    const idx dense = width + span;
-    return span > 0 && round_up(width, lanes) * 20 <= dense * 21 ? round_up(dense, nr) : dense;
+    const idx dense = width + span, vectors = round_up(width, lanes);
+    return span > 0 && 8 * vectors >= 3 * nr && vectors * 20 <= dense * 21 ? round_up(dense, nr) : dense;
 }
 
 /* The fewest vectors that hold these columns, of the widths that there are for tiles of nv, where those of many rows have `many`. */
