@@ -276,68 +276,77 @@ typedef struct {
     const conv_call *call;
     const NAME(task) *t;
     REAL *buffer, *packed;
+    const REAL *end; /* of the source */
     int32_t *off;
 } NAME(direct);
 
+/* The rows at hand times the columns of a box, of which the first is at b; its rows lie `ldb` apart, or where the table has them. Where they
+ * are read in place, a tile that begins after `readable` would pass the end of the array; else that is NULL. */
+static void NAME(direct_columns)(const NAME(direct) *d, const NAME(box) *box, NAME(block) *g, const REAL *b, idx ldb, const REAL *readable, idx together)
+{
+    const conv_plan *plan = d->call->plan;
+    const lattice *lat = &d->t->lat;
+    const idx nr = plan->nv * LANES, image = plan->p.groups * lat->result_channels * g->dst_row;
+    const idx alone = ldb > 0 && box->h * box->n == 1 ? columns_alone(plan, NV, box->w % nr, LANES) : 0; /* after whole vectors */
+    NAME(segment) s[4 * NV * LANES];
+    for (NAME(cursor) c = {0}; c.at >= 0;) {
+        const REAL *tile = b + c.at;
+        const idx left = box->w - c.column, width = left < nr && left > alone && alone > 0 ? left - alone : nr;
+        const int segments = NAME(direct_segments)(s, lat, box, g->fold ? plan->p.pad_mode : CONV_ZEROS, image, (int)width, &c);
+        idx more = 0;
+        g->nv = narrowest_tile(plan->nv, NV, NAME(columns_of)(s, segments), LANES);
+        g->at = ldb > 0 ? NULL : d->off;
+        g->ldb = ldb;
+        if (readable && (tile > readable || left == alone)) {
+            NAME(direct_panel)(d->packed, tile, g, g->k, g->nv * LANES, d->end);
+            g->at = NULL;
+            g->ldb = 0;
+            tile = d->packed;
+        } else if (g->nv == plan->nv && c.column > 0 && NAME(dense)(g, s, segments)) {
+            more = min_idx(together - 1, (box->w - 1 - c.column) / nr);
+            if (readable)
+                more = min_idx(more, (readable - tile) / nr);
+            c.at += more * nr;
+            c.column += more * nr;
+        }
+        NAME(block_columns)(g, tile, more, nr, s, segments);
+    }
+}
+
+/* A box, packed or in place, some channels at a time. */
 static void NAME(direct_part)(const NAME(direct) *d, const NAME(box) *box, int in_place)
 {
     const conv_plan *plan = d->call->plan;
     const lattice *lat = &d->t->lat;
-    const int rows_in_place = in_place && direct_points(lat);
+    const NAME(source) src = NAME(task_source)(d->call, d->t);
+    const idx ldb = in_place && direct_points(lat) ? src.plane : 0, taps = lat->h.taps * lat->w.taps;
     const idx nr = plan->nv * LANES, m0 = d->t->m0, m1 = d->t->m1, lines = (idx)direct_lines(plan, lat, LANES);
     NAME(block) g = NAME(task_block)(d->call, d->t, d->buffer);
-    const NAME(source) src = NAME(task_source)(d->call, d->t);
-    const idx image = plan->p.groups * lat->result_channels * g.dst_row;
-    const conv_pad_mode fold = g.fold ? plan->p.pad_mode : CONV_ZEROS;
     if (in_place && lat->h.taps > 1 && lat->result_channels > 1 && plan->channels * lat->h.taps > DIRECT_STREAMS) {
         g.ahead = ROWS_AHEAD / (idx)sizeof(REAL);
         g.every = lat->w.taps;
     }
-    const REAL *rows = d->packed, *readable = NULL; /* from there on a tile would pass the end of the array */
-    const idx alone = rows_in_place && box->h * box->n == 1 ? columns_alone(plan, NV, box->w % nr, LANES) : 0; /* after whole vectors */
-    NAME(segment) s[4 * NV * LANES];
-
-    if (!rows_in_place)
+    if (ldb == 0)
         NAME(direct_offsets)(d->off, lat, box, in_place ? src.plane : box->area, plan->channels);
     for (idx c0 = 0; c0 < lat->source_channels; c0 += plan->channels) {
         const idx c1 = min_idx(c0 + plan->channels, lat->source_channels);
+        const REAL *rows = d->packed, *readable = NULL;
         g.first = c0 == 0;
         g.last = c1 == lat->source_channels;
-        g.a_term = c0 * lat->h.taps * lat->w.taps;
-        g.k = (c1 - c0) * lat->h.taps * lat->w.taps;
+        g.a_term = c0 * taps;
+        g.k = (c1 - c0) * taps;
         if (in_place) {
             rows = src.first + box->n0 * src.image + c0 * src.plane + (box->h0 + box->fh.lowest) * box->pitch + box->w0 + box->fw.lowest;
             readable = src.end - nr - ((c1 - c0 - 1) * src.plane + box->fh.span * box->pitch + box->fw.span);
         } else {
             NAME(pack_rows)(d->packed, &src, lat, box, c0, c1);
         }
-        const idx block = rows_in_place ? m1 - m0 : row_block(m1 - m0, g.k, MR, sizeof(REAL), g.dst_row * (idx)sizeof(REAL), plan->p.n);
+        const idx block = ldb > 0 ? m1 - m0 : row_block(m1 - m0, g.k, MR, sizeof(REAL), g.dst_row * (idx)sizeof(REAL), plan->p.n);
         for (g.m1 = m0; g.m1 < m1;) {
             g.nv = plan->nv;
             NAME(block_rows)(&g, block, m1);
             const idx together = NAME(columns_together)(&g, min_idx((c1 - c0) * lines * ALIGNMENT, g.k * nr * (idx)sizeof(REAL)));
-            for (NAME(cursor) c = {0}; c.at >= 0;) {
-                const REAL *b = rows + c.at;
-                const idx left = box->w - c.column;
-                const int segments = NAME(direct_segments)(s, lat, box, fold, image, (int)(alone > 0 && left < nr && left > alone ? left - alone : nr), &c);
-                idx more = 0;
-                g.nv = narrowest_tile(plan->nv, NV, NAME(columns_of)(s, segments), LANES);
-                g.at = rows_in_place ? NULL : d->off;
-                g.ldb = rows_in_place ? src.plane : 0;
-                if (in_place && (b > readable || left == alone)) {
-                    NAME(direct_panel)(d->packed, b, &g, g.k, g.nv * LANES, src.end);
-                    g.at = NULL;
-                    g.ldb = 0;
-                    b = d->packed;
-                } else if (g.nv == plan->nv && c.column > 0 && NAME(dense)(&g, s, segments)) {
-                    more = min_idx(together - 1, (box->w - 1 - c.column) / nr);
-                    if (in_place)
-                        more = min_idx(more, (readable - b) / nr);
-                    c.at += more * nr;
-                    c.column += more * nr;
-                }
-                NAME(block_columns)(&g, b, more, nr, s, segments);
-            }
+            NAME(direct_columns)(d, box, &g, rows, ldb, readable, together);
         }
     }
 }
@@ -393,7 +402,7 @@ static void NAME(direct_task)(const void *context, idx index, int worker)
     const idx terms = plan->channels * t.lat.h.taps * t.lat.w.taps;
     if (box.n <= 0 || box.h <= 0 || box.w <= 0 || t.m0 >= t.m1)
         return;
-    NAME(direct) d = {.call = call, .t = &t, .buffer = (REAL *)(call->scratch + worker * plan->task_bytes)};
+    NAME(direct) d = {.call = call, .t = &t, .end = NAME(task_source)(call, &t).end, .buffer = (REAL *)(call->scratch + worker * plan->task_bytes)};
     d.off = (int32_t *)(d.buffer + BUFFER_ROWS * NV * LANES);
     d.packed = (REAL *)((char *)d.off + round_up(terms * (idx)sizeof *d.off, ALIGNMENT));
     if (plan->in_place)
