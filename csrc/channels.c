@@ -42,7 +42,7 @@ static double channels_task_bytes(const conv_plan *plan)
     const double box = view_box(plan, &all, plan->depth, whole ? all.h.grid : plan->chunk_h, whole ? all.w.grid : plan->chunk_w);
     if ((double)lat.source_channels * (double)plan->p.kh * (double)plan->p.kw + (double)plan->p.ih * (double)plan->p.iw > DIRECT_LIMIT)
         return DIRECT_LIMIT * 64.0;
-    return (double)channels_table_bytes(plan, element_bytes(plan)) + ALIGNMENT +
+    return (double)channels_table_bytes(plan, element_bytes(plan)) + 2 * ALIGNMENT +
            (box * (double)plan->channels + 64) * (double)element_bytes(plan);
 }
 
@@ -117,7 +117,7 @@ static double channels_cost(const conv_plan *plan)
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
     return machine_of(plan)->channels_task + called + laid_out(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) + far_panels +
-           few * (boxes * packs * columns / lanes * k * lattices + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE +
+           few * ((columns > (double)tile_columns(plan) ? boxes : 1) * packs * columns / lanes * k * lattices + boxes * points * columns / lanes * k * step + tiles * CHANNELS_TILE +
                   boxes * points * columns * store + (lattice_inside(&all) ? 0 : copies));
 }
 

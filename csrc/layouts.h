@@ -7,7 +7,7 @@
 
 /* ---- tiles and products of matrices ---- */
 
-#define PANELS_NONE -1   /* of no columns: a worker's scratch begins with whose panels it has, for the next rows of the same */
+#define PANELS_NONE -1   /* of nothing: a worker's scratch begins with whose panels it has, for the next task that wants the same */
 #define BUFFER_ROWS 14   /* of nv vectors: a tile's results */
 #define PREPARE_ROWS 16  /* of weights, in a task that lays them out, */
 #define PREPARE_TILED 64 /* tile by tile: a gradient's tiles are written side by side, as many as share no sets of the first-level cache */

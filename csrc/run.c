@@ -92,7 +92,8 @@ void conv_run(const conv_plan *plan, const void *x, const void *w, const void *b
     if (prepares_weights(plan))
         call.weights = call.prepared;
     r.kernel = set_of(plan)->conv[conv_plan_kernel(plan)];
-    for (int i = 0; i < plan->threads && conv_plan_kernel(plan) == KERNEL_GEMM; i++)
+    const int kernel = conv_plan_kernel(plan);
+    for (int i = 0; i < plan->threads && (kernel == KERNEL_GEMM || kernel == KERNEL_CHANNELS); i++)
         *(idx *)(call.scratch + i * plan->task_bytes) = PANELS_NONE;
     if (p->n > 0)
         threads_run(plan->threads, folded ? p->groups * plan->m_chunks : plan->tasks,

@@ -226,7 +226,8 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
         return;
 
     NAME(channels_unit) u = {0};
-    REAL *const packed = NAME(channels_parts)(&u, plan, call->scratch + worker * plan->task_bytes);
+    idx *const held = (idx *)(call->scratch + worker * plan->task_bytes), panels = t.group * all.result_channels + t.m0;
+    REAL *const packed = NAME(channels_parts)(&u, plan, (char *)held + ALIGNMENT);
     const NAME(source) src = NAME(task_source)(call, &t);
     const NAME(block) g = NAME(task_block)(call, &t, NULL);
     const idx image = plan->p.groups * all.result_channels * g.dst_row;
@@ -243,7 +244,7 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
         const int nv = NAME(tile_vectors)(plan->nv, t.m1 - o);
         nr = nv * LANES;
         const idx channels = min_idx(nr, t.m1 - o);
-        for (int q = 0; q < u.parts; q++) {
+        for (int q = 0; q < u.parts && *held != panels; q++) {
             const NAME(channels_part) *part = u.part + q;
             t.phase_h = q / plan->phases_w;
             t.phase_w = q % plan->phases_w;
@@ -252,6 +253,7 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
             NAME(pack_matrix)(part->panel, nr, each.a + o * each.lda, 1, each.lda, part->k, channels,
                               each.a + (all.result_channels - 1) * each.lda + part->k);
         }
+        *held = channels == t.m1 - t.m0 ? panels : PANELS_NONE;
         for (idx c = 0; g.bias && c < nr; c++)
             u.bias[c] = c < channels ? g.bias[o + c] : 0;
         unit.n = 0;
