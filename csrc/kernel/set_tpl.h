@@ -6,6 +6,7 @@
 #include "pack_tpl.h"
 #include "view_tpl.h"
 #include "conv_tpl.h"
+#include "direct_tpl.h"
 #include "channels_tpl.h"
 #include "batch_tpl.h"
 #include "batch_weights_tpl.h"
