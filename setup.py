@@ -14,7 +14,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError
 
-CORE = ["problem", "trim", "regions", "plan", "forward", "channels", "col2im", "planes", "batch", "transforms", "whole", "scale",
+CORE = ["problem", "trim", "regions", "plan", "forward", "channels", "col2im", "planes", "batch", "transforms", "windows", "scale",
         "backward", "run", "operators", "band", "cpu", "threads"]
 X86 = "-mprefer-vector-width=512 -mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma"
 TARGETS = {  # what takes longest to compile comes first

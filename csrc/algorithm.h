@@ -1,6 +1,6 @@
 /* algorithm.h -- a row of the table of algorithms, and the arithmetic that their blockings and costs share.
  *
- * forward.c holds the table of fwd and bwd_data, whose rows are there, in channels.c, col2im.c, planes.c, transforms.c, whole.c, scale.c and batch.c,
+ * forward.c holds the table of fwd and bwd_data, whose rows are there, in channels.c, col2im.c, planes.c, transforms.c, windows.c, scale.c and batch.c,
  * each beside its arithmetic; backward.c the table of bwd_weights; plan.c chooses among the rows. Arithmetic alone: no allocation, nothing shared.
  */
 #ifndef FASTCONV_ALGORITHM_H
@@ -36,7 +36,7 @@ struct conv_algorithm {
 
 extern const conv_algorithm *const forward_algorithms[], *const backward_algorithms[]; /* they end with NULL */
 extern const conv_algorithm channels_algorithm, col2im_algorithm, col2im_rows_algorithm, winograd_algorithm, fft_algorithm, slide_algorithm, stencil_algorithm,
-    planes_algorithm, batch_algorithm, batch_weights_algorithm, whole_algorithm, scale_algorithm;
+    planes_algorithm, batch_algorithm, batch_weights_algorithm, windows_algorithm, scale_algorithm;
 
 static inline double max_double(double a, double b)
 {
@@ -222,12 +222,16 @@ static inline double direct_box(const conv_plan *plan, const direct_shape *s, id
     return (double)s->planes * (rows * pitch + 2 * ALIGNMENT / (double)element_bytes(plan)); /* see task_box */
 }
 
-/* Elements of one channel's box as a padded copy without residues (view_tpl.h); none where nothing is padded. */
+/* Positions of a padded copy without residues (view_tpl.h), from the first that so many points read to the last. */
+static inline double view_positions(const conv_axis *axis, idx points)
+{
+    return ((double)(points - 1) * (double)axis->step + (double)(axis->taps - 1) * (double)axis_distance(axis)) / (double)axis_common(axis) + 1;
+}
+
+/* Elements of one channel's box as such a copy; none where nothing is padded. */
 static inline double view_box(const conv_plan *plan, const lattice *lat, idx n, idx h, idx w)
 {
-    const conv_axis *ah = &lat->h, *aw = &lat->w;
-    const double rows = (double)((h - 1) * ah->step + 1) + (double)(ah->taps - 1) * (double)axis_distance(ah);
-    const double columns = (double)((w - 1) * aw->step + 1) + (double)(aw->taps - 1) * (double)axis_distance(aw);
+    const double rows = view_positions(&lat->h, h), columns = view_positions(&lat->w, w);
     return lattice_inside(lat) ? 0 : (double)n * rows * (columns <= (double)lanes_of(plan) ? (double)view_pitch((idx)columns, lanes_of(plan)) : columns);
 }
 

@@ -114,6 +114,12 @@ static inline conv_axis axis_envelope(const conv_problem *p, int vertical, idx p
     return all;
 }
 
+/* What divides the distance of any two positions that points read. */
+static inline idx axis_common(const conv_axis *axis)
+{
+    return max_idx(1, gcd_idx(axis->grid > 1 ? axis->step : 0, axis->taps > 1 ? axis_distance(axis) : 0));
+}
+
 /* Positions from the first that any point reads to the last, padding among them. */
 static inline idx axis_reach(const conv_axis *axis)
 {

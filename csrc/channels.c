@@ -3,6 +3,7 @@
 #include "algorithm.h"
 
 #define CHANNELS_LEAST 32    /* points of a task, below which packing all the weights for it weighs */
+#define CHANNELS_SHARE 0.2   /* of that at least: with 0.2 or less one image of 1 to 20 points takes 1.21 times the best choice's time, 64 1.12; with 1 1.10, 1.28 */
 #define CHANNELS_TILE 50     /* cycles to begin with a tile and to end it */
 #define CHANNELS_FAR 8       /* cycles for a line of a source that is larger than the second-level cache */
 #define CHANNELS_PLANE 150   /* cycles to begin with a plane of long rows that is copied */
@@ -89,12 +90,10 @@ static double channels_cost(const conv_plan *plan)
     /* every lattice of a gradient has its own taps: together those of the kernel */
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double k = (double)lat.source_channels * (double)(plan->p.kh * plan->p.kw) / lattices;
-    const axis_rows fh = axis_row_layout(&all.h), fw = axis_row_layout(&all.w);
-    const double rows = (double)((all.h.grid + fh.span) * fh.period * fw.period * lat.source_channels);
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
     /* of the weights, for an image: a share of it where they are small and other images follow; large ones come from further away */
     const double weights = columns * k * lattices * (double)element_bytes(plan);
-    const double packs = (points < CHANNELS_LEAST && weights <= CACHE_BYTES ? points / CHANNELS_LEAST : 1) * (weights > 16 * CACHE_BYTES ? 9 : 5);
+    const double packs = (points < CHANNELS_LEAST && weights <= CACHE_BYTES ? max_double(CHANNELS_SHARE, points / CHANNELS_LEAST) : 1) * (weights > 16 * CACHE_BYTES ? 9 : 5);
     const double few = lat.source_channels > 1 ? 1 : machine_of(plan)->channels_few;
     /* a small tile takes terms faster than they come where panel and lines of the source fill the first-level cache, and one of a single
      * vector always: measured */
@@ -112,8 +111,11 @@ static double channels_cost(const conv_plan *plan)
     /* lines of long rows that are read in place are called before the tiles meet them */
     const double source = lattice_inside(&all) ? (double)(lat.source_channels * lat.h.size * lat.w.size * element_bytes(plan)) : 0;
     const double called = lat.h.size * lat.w.size * element_bytes(plan) < CALLED_LINES * ALIGNMENT ? 0 : CHANNELS_CALL * source / ALIGNMENT;
-    const double begins = axis_reach(&all.w) > VIEW_VECTORS * lanes_of(plan) ? CHANNELS_PLANE : 0;
-    const double copies = begins * (double)lat.source_channels + rows * (16 + (double)(all.w.grid + fw.span) / lanes * step_cycles(all.w.step));
+    const int whole = plan->p.pass == CONV_BWD_DATA; /* every box is copied: what it shares with its neighbours again */
+    const double rows = boxes * (double)lat.source_channels * view_positions(&all.h, whole ? all.h.grid : plan->chunk_h);
+    const double width = view_positions(&all.w, whole ? all.w.grid : plan->chunk_w);
+    const double begins = width > (double)(VIEW_VECTORS * lanes_of(plan)) ? CHANNELS_PLANE : 0;
+    const double copies = begins * boxes * (double)lat.source_channels + rows * (16 + width / lanes * step_cycles(axis_common(&all.w)));
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
     return machine_of(plan)->channels_task + called + laid_out(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) + far_panels +

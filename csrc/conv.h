@@ -198,6 +198,7 @@ typedef struct {
     const void *a, *b, *bias;
     void *c;
     idx a_row, a_col, b_row, b_col, c_row;
+    idx points; /* 0, or c is images, c_row apart, of (n, points): row i is point i % points of image i / points. Of the kernel for long rows */
     int relu;
     conv_dtype dtype;
     char *scratch;

@@ -367,5 +367,5 @@ static const conv_algorithm ref_algorithm = {
 
 const conv_algorithm *const forward_algorithms[] = {
     &direct_algorithm, &channels_algorithm, &batch_algorithm, &winograd_algorithm, &planes_algorithm, &slide_algorithm, &stencil_algorithm,
-    &scale_algorithm, &gemm_algorithm, &col2im_algorithm, &col2im_rows_algorithm, &whole_algorithm, &fft_algorithm, &ref_algorithm, NULL,
+    &scale_algorithm, &gemm_algorithm, &col2im_algorithm, &col2im_rows_algorithm, &windows_algorithm, &fft_algorithm, &ref_algorithm, NULL,
 };

@@ -88,6 +88,25 @@ static inline idx col2im_together(const conv_problem *p)
     return p->stride_w == 2 && p->dil_w == 1 ? 2 : 1;
 }
 
+/* ---- windows of few points ---- */
+
+#define WINDOWS_LEAST 32 /* terms, */
+#define WINDOWS_ROWS 64  /* and windows of several images */
+
+/* Whether a window is its whole image: where images are as large as the kernel, and nothing is padded. */
+static inline int windows_in_place(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    return p->oh * p->ow == 1 && p->kh == p->ih && p->kw == p->iw && lattice_inside(&plan->largest);
+}
+
+/* Elements from one window to the next. */
+static inline idx windows_pitch(const conv_plan *plan)
+{
+    const idx element = dtype_bytes(plan->p.dtype);
+    return line_pitch(plan->p.ic * plan->p.kh * plan->p.kw + ALIGNMENT / element, element);
+}
+
 /* ---- weights that are packed tile by tile ---- */
 
 #define PACKED_BEYOND 128 /* bytes that may be read beyond them: vectors of a tile's last rows (narrow_tpl.h) */

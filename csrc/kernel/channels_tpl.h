@@ -203,9 +203,10 @@ static void NAME(channels_taps)(NAME(channels_part) *part, const lattice *all, N
 {
     const lattice *lat = &part->lat;
     int32_t *at = part->at;
-    part->shift = (lat->h.first - all->h.first) * view.row / all->h.step + (lat->w.first - all->w.first) * view.column / all->w.step;
-    view.tap_row = lat->h.delta * view.row / all->h.step;
-    view.tap_column = lat->w.delta * view.column / all->w.step;
+    /* a lattice of a forward pass is the envelope; that of a gradient has steps and distances of 1 */
+    part->shift = (lat->h.first - all->h.first) * view.row + (lat->w.first - all->w.first) * view.column;
+    view.tap_row = lat->h.delta * view.tap_row / all->h.delta;
+    view.tap_column = lat->w.delta * view.tap_column / all->w.delta;
     for (idx c = 0; c < lat->source_channels; c++)
         for (idx th = 0; th < lat->h.taps; th++)
             for (idx tw = 0; tw < lat->w.taps; tw++)
@@ -232,6 +233,7 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
     const NAME(block) g = NAME(task_block)(call, &t, NULL);
     const idx image = plan->p.groups * all.result_channels * g.dst_row;
     NAME(box) unit = box; /* the images at hand */
+    NAME(view) view = {0};
     for (int q = 0; q < u.parts && plan->p.pass == CONV_FWD; q++) {
         u.part[q].h = box.h;
         u.part[q].w = box.w;
@@ -261,7 +263,8 @@ static void NAME(channels_task)(const void *context, idx index, int worker)
             const int anew = unit.n != min_idx(plan->depth, box.n - n);
             unit.n0 = box.n0 + n;
             unit.n = min_idx(plan->depth, box.n - n);
-            const NAME(view) view = NAME(box_view)(&src, &all, &unit, 0, plan->channels, packed);
+            if (o == t.m0 || unit.n < box.n) /* that of a single unit serves all columns */
+                view = NAME(box_view)(&src, &all, &unit, 0, plan->channels, packed);
             NAME(view_call)(&src, &all, &unit, plan->channels);
             for (int q = 0; q < u.parts && anew; q++)
                 NAME(channels_taps)(u.part + q, &all, view);

@@ -30,7 +30,7 @@ __attribute__((always_inline)) static inline void NAME(dots_terms)(const int M, 
 }
 
 /* Rows from i on, columns from j on. */
-__attribute__((always_inline)) static inline void NAME(dots_tile)(const int M, const int N, const matrix_product *p, idx i, idx j)
+__attribute__((always_inline)) static inline void NAME(dots_tile)(const int M, const int N, const matrix_product *p, REAL *const *out, idx step, idx i, idx j)
 {
     const idx whole = p->k / LANES * LANES, block = max_idx(DOTS_BLOCK, accumulation_block(p->k / LANES)) * LANES;
     const REAL *row[DOTS_SIDE], *column[DOTS_SIDE];
@@ -67,23 +67,26 @@ __attribute__((always_inline)) static inline void NAME(dots_tile)(const int M, c
             NAME(store)(sums + s * LANES, k > 0 ? acc[s] + NAME(load)(sums + s * LANES) : acc[s]);
     }
     NAME(sum_each)(total, sums, M * N);
-    REAL *c = (REAL *)p->c + i * p->c_row + j;
 #pragma GCC unroll 8
-    for (int r = 0; r < M; r++, c += p->c_row)
+    for (int r = 0; r < M; r++)
 #pragma GCC unroll 8
         for (int o = 0; o < N; o++) {
             const REAL sum = total[r * N + o] + (p->bias ? ((const REAL *)p->bias)[j + o] : 0);
-            c[o] = p->relu && sum < 0 ? 0 : sum;
+            out[r][(j + o) * step] = p->relu && sum < 0 ? 0 : sum;
         }
 }
 
 /* All columns [j, end) of some rows. */
 __attribute__((always_inline)) static inline void NAME(dots_rows)(const int M, const matrix_product *p, idx i, idx j, idx end)
 {
+    const idx points = max_idx(1, p->points);
+    REAL *out[DOTS_SIDE];
+    for (int r = 0; r < M; r++)
+        out[r] = (REAL *)p->c + (i + r) / points * p->c_row + (i + r) % points;
     for (; j + DOTS_WIDE(M) <= end; j += DOTS_WIDE(M))
-        NAME(dots_tile)(M, (int)DOTS_WIDE(M), p, i, j);
+        NAME(dots_tile)(M, (int)DOTS_WIDE(M), p, out, points, i, j);
     for (; j < end; j++)
-        NAME(dots_tile)(M, 1, p, i, j);
+        NAME(dots_tile)(M, 1, p, out, points, i, j);
 }
 
 static void NAME(dots_task)(const void *context, idx index, int worker)

@@ -30,7 +30,7 @@
 #include "col2im_tpl.h"
 #include "col2im_rows_tpl.h"
 #include "dots_tpl.h"
-#include "whole_tpl.h"
+#include "windows_tpl.h"
 #include "peak_tpl.h"
 #include "ref_tpl.h"
 #include "pool_tpl.h"
@@ -48,7 +48,7 @@ static const kernel_set NAME(set) = {
              [KERNEL_PLANES] = NAME(planes_task),
              [KERNEL_SLIDE] = NAME(slide_task), [KERNEL_SLIDE_WEIGHTS] = NAME(slide_weights_task), [KERNEL_STENCIL] = NAME(stencil_task),
              [KERNEL_GEMM] = NAME(gemm_task), [KERNEL_COL2IM] = NAME(col2im_task), [KERNEL_COL2IM_ROWS] = NAME(col2im_rows_task),
-             [KERNEL_WHOLE] = NAME(whole_task), [KERNEL_SCALE] = NAME(scale_task),
+             [KERNEL_WINDOWS] = NAME(windows_task), [KERNEL_SCALE] = NAME(scale_task),
              [KERNEL_WEIGHTS] = NAME(weights_task), [KERNEL_OUTER] = NAME(outer_task),
              [KERNEL_DOT] = NAME(dot_task), [KERNEL_REF] = NAME(ref_task)},
     .prepare = NAME(prepare_task),

@@ -1,7 +1,8 @@
 /* view -- a box of the source as LISTED_A reads it: element by element, at any stride, no residues.
  *
  * Point (n, y, x) of the box and tap (c, th, tw) meet at base + point(n, y, x) + tap(c, th, tw). Without padding the base
- * is the source itself; with padding the box is copied once, padded, and that is the only copy.
+ * is the source itself; with padding the box is copied once, padded, and that is the only copy: of an axis whose points and
+ * taps lie at multiples of some distance, no other positions.
  */
 typedef struct {
     const REAL *base;
@@ -9,23 +10,29 @@ typedef struct {
     idx channel, tap_row, tap_column; /* of a tap */
 } NAME(view);
 
-/* The axis with the step taken out: every source element between the first and the last that a tap reads. */
+/* The axis whose points are all positions that a copy holds between the first and the last that a tap reads. */
 static inline conv_axis NAME(unit_axis)(const conv_axis *axis)
 {
     conv_axis unit = *axis;
-    unit.grid = (axis->grid - 1) * axis->step + 1;
-    unit.step = 1;
+    unit.step = axis_common(axis);
+    unit.grid = (axis->grid - 1) * (axis->step / unit.step) + 1;
     return unit;
 }
 
-/* pack_rows of step 1 and zeros for short rows: whole vectors, what lies before and behind the row cleared. What they hold
+/* Where in the copy tap 0 of point 0 is, of an axis whose copy begins at `lowest`. */
+static inline idx NAME(unit_first)(const conv_axis *unit, idx lowest)
+{
+    return floor_div(unit->first, unit->step) - lowest;
+}
+
+/* pack_rows of columns side by side and zeros for short rows: whole vectors, what lies before and behind the row cleared. What they hold
  * past the end of a padded row, the next overwrites. */
 static void NAME(pack_short_rows)(REAL *dst, const NAME(source) *src, const lattice *lat, const NAME(box) *box, idx c0,
                                   idx c1)
 {
     const conv_axis *h = &lat->h, *w = &lat->w;
-    const idx width = box->w + box->fw.span, left = box->w0 + box->fw.lowest, top = box->h0 + box->fh.lowest;
-    const idx vectors = ceil_div(width, LANES);
+    const idx width = box->w + box->fw.span, left = box->w0 + box->fw.lowest, step = h->step, vectors = ceil_div(width, LANES);
+    const idx top = NAME(pack_residue_of)(lat, box, 0, 0).row;
     const NAME(inside) r = NAME(run_inside)(left, 1, w->size, width);
     const REAL *const begin = src->begin, *const end = src->end - vectors * LANES;
     mask inside[VIEW_VECTORS];
@@ -36,7 +43,7 @@ static void NAME(pack_short_rows)(REAL *dst, const NAME(source) *src, const latt
     for (idx c = c0; c < c1; c++)
         for (idx n = box->n0; n < box->n0 + box->n; n++) {
             const REAL *row = src->first + n * src->image + c * src->plane + top * w->size + left;
-            for (idx y = top; y < top + box->rows; y++, row += w->size, dst += box->pitch) {
+            for (idx y = top; y < top + box->rows * step; y += step, row += step * w->size, dst += box->pitch) {
                 if (y < 0 || y >= h->size)
                     for (idx v = 0; v < vectors; v++)
                         NAME(store)(dst + v * LANES, (vec){0});
@@ -62,19 +69,20 @@ static NAME(view) NAME(box_view)(const NAME(source) *src, const lattice *lat, co
     lattice unit = *lat;
     unit.h = NAME(unit_axis)(h);
     unit.w = NAME(unit_axis)(w);
-    NAME(box) b = {.n0 = box->n0, .h0 = box->h0 * h->step, .w0 = box->w0 * w->step, .n = box->n,
-                   .h = (box->h - 1) * h->step + 1, .w = (box->w - 1) * w->step + 1,
+    const idx row = h->step / unit.h.step, column = w->step / unit.w.step;
+    NAME(box) b = {.n0 = box->n0, .h0 = box->h0 * row, .w0 = box->w0 * column, .n = box->n,
+                   .h = (box->h - 1) * row + 1, .w = (box->w - 1) * column + 1,
                    .fh = axis_row_layout(&unit.h), .fw = axis_row_layout(&unit.w)};
     b.rows = b.h + b.fh.span;
     b.pitch = view_pitch(b.w + b.fw.span, LANES);
     b.area = b.n * b.rows * b.pitch;
-    if (b.w + b.fw.span <= VIEW_VECTORS * LANES && src->mode == CONV_ZEROS)
+    if (b.w + b.fw.span <= VIEW_VECTORS * LANES && unit.w.step == 1 && src->mode == CONV_ZEROS)
         NAME(pack_short_rows)(packed, src, &unit, &b, c0, c1);
     else
         NAME(pack_rows)(packed, src, &unit, &b, c0, c1);
-    return (NAME(view)){.base = packed + (h->first - b.fh.lowest) * b.pitch + w->first - b.fw.lowest,
-                        .image = b.rows * b.pitch, .row = h->step * b.pitch, .column = w->step,
-                        .channel = b.area, .tap_row = h->delta * b.pitch, .tap_column = w->delta};
+    return (NAME(view)){.base = packed + NAME(unit_first)(&unit.h, b.fh.lowest) * b.pitch + NAME(unit_first)(&unit.w, b.fw.lowest),
+                        .image = b.rows * b.pitch, .row = row * b.pitch, .column = column,
+                        .channel = b.area, .tap_row = h->delta / unit.h.step * b.pitch, .tap_column = w->delta / unit.w.step};
 }
 
 #define VIEW_CALLED 131072 /* bytes of a box at most, that the second-level cache keeps until it is read */

@@ -73,7 +73,7 @@ cdef extern from "conv.h" nogil:
         const void *b
         const void *bias
         void *c
-        idx a_row, a_col, b_row, b_col, c_row
+        idx a_row, a_col, b_row, b_col, c_row, points
         int relu
         conv_dtype dtype
         char *scratch

@@ -9,7 +9,7 @@ cdef void product(idx m, idx n, idx k, cnp.ndarray a, idx a_row, idx a_col, cnp.
     p.b, p.b_row, p.b_col = cnp.PyArray_DATA(b), b_row, b_col
     p.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
     p.relu = relu
-    p.c, p.c_row = cnp.PyArray_DATA(c), c_row
+    p.c, p.c_row, p.points = cnp.PyArray_DATA(c), c_row, 0
     p.dtype = dtype_of(cnp.PyArray_TYPE(c))
     memory = scratch(matmul_scratch_bytes(&p, max_threads), workspace)
     p.scratch = align(memory)
