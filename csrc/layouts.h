@@ -90,8 +90,7 @@ static inline idx col2im_together(const conv_problem *p)
 
 /* ---- windows of few points ---- */
 
-#define WINDOWS_LEAST 32 /* terms, */
-#define WINDOWS_ROWS 64  /* and windows of several images */
+#define WINDOWS_ROWS 64 /* of several images in a task */
 
 /* Whether a window is its whole image: where images are as large as the kernel, and nothing is padded. */
 static inline int windows_in_place(const conv_plan *plan)
