@@ -73,13 +73,20 @@ typedef struct {
     idx frequencies, k; /* points of a tile; terms: groups * channels */
 } winograd_shape;
 
-static inline winograd_shape winograd_shape_of(const conv_plan *plan)
+/* Of a lattice: its own taps, and as many tiles as the largest has. */
+static inline winograd_shape winograd_shape_for(const conv_plan *plan, lattice lat)
 {
-    const lattice lat = plan->largest;
+    lat.h.grid = plan->largest.h.grid;
+    lat.w.grid = plan->largest.w.grid;
     winograd_shape s = {winograd_axis_of(&lat.h, plan->tile_h), winograd_axis_of(&lat.w, plan->tile_w), 0, 0};
     s.frequencies = s.h.points * s.w.points;
     s.k = lat.source_channels * s.h.groups * s.w.groups;
     return s;
+}
+
+static inline winograd_shape winograd_shape_of(const conv_plan *plan)
+{
+    return winograd_shape_for(plan, plan->largest);
 }
 
 /* Groups whose terms come before those of group (h, w). The last point of an axis has nothing of a group that lacks its last tap: in this order
@@ -172,9 +179,9 @@ static inline idx winograd_taps(idx taps, idx lanes)
 }
 
 /* The same, and for zeros, and for where the taps of each group are. */
-static inline idx winograd_taps_room(const winograd_shape *s, const lattice *lat, idx lanes)
+static inline idx winograd_taps_room(const winograd_shape *s, const conv_problem *p, idx lanes)
 {
-    return winograd_taps(lat->h.taps * lat->w.taps, lanes) + lanes + round_up(9 * s->h.groups * s->w.groups, lanes);
+    return winograd_taps(p->kh * p->kw, lanes) + lanes + round_up(9 * s->h.groups * s->w.groups, lanes);
 }
 
 #define WINOGRAD_MOST 6 /* points of an axis */
@@ -218,7 +225,7 @@ static inline winograd_scratch winograd_layout(const conv_plan *plan, idx lanes)
     at.pixels = at.zeros + round_up(width, lanes) + lanes;
     at.suspect = at.pixels + 16 * nr;
     at.taps = at.suspect + rows * at.ldv;
-    at.panel = at.taps + winograd_taps_room(&s, &lat, lanes);
+    at.panel = at.taps + winograd_taps_room(&s, &plan->p, lanes);
     at.again = at.panel + depth * lanes;
     at.groups = at.again + round_up(plan->kernels->mr * depth, lanes);
     at.total = at.groups + round_up(tables, lanes);
@@ -237,7 +244,7 @@ static inline idx winograd_packed(const conv_plan *plan)
     const idx lanes = plan->kernels->set[plan->p.dtype]->lanes;
     const winograd_shape s = winograd_shape_of(plan);
     const idx next_u = winograd_layout(plan, lanes).next_u;
-    return plan->p.groups * winograd_kept(plan, &s, next_u) + winograd_taps_room(&s, &plan->largest, lanes);
+    return plan->p.groups * winograd_kept(plan, &s, next_u) + winograd_taps_room(&s, &plan->p, lanes);
 }
 
 /* ---- FFT: a cut into tiles, and where a task keeps its pieces ---- */

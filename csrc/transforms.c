@@ -26,6 +26,7 @@ static double result_lines(const conv_plan *plan, const lattice *lat)
 #define WINOGRAD_BYTES 1572864 /* of transformed source and weights in a task, where one block has all rows */
 #define WINOGRAD_SOURCE 5242880 /* of transformed source, where weights come block by block for all of it */
 #define WINOGRAD_STAYS 524288   /* of transformed source at a time, where weights are not made again for more: the cache keeps what it just wrote */
+#define WINOGRAD_LATTICES 16   /* of a gradient, whose costs are added up */
 #define WINOGRAD_TILES 1024    /* of a task whose weights are transformed once */
 
 /* Measured, along both axes and along one where they differ. */
@@ -35,6 +36,7 @@ static double result_lines(const conv_plan *plan, const lattice *lat)
 #define WINOGRAD_VECTOR 5.0        /* of the source, */
 #define WINOGRAD_WEIGHTS 4.5       /* of the weights */
 #define WINOGRAD_SHORT_WEIGHTS 3.5
+#define WINOGRAD_TAP 4.0           /* of a tap of them that another lattice uses */
 #define WINOGRAD_LINE 1.0          /* of a line of weights that are kept */
 #define WINOGRAD_ROW 130.0         /* cycles to begin with a row of tiles and take a group's taps down its columns */
 #define WINOGRAD_SHORT_ROW 35.0
@@ -83,10 +85,10 @@ static double winograd_products(const winograd_axis *axis)
 }
 
 /* Cycles to gather columns that are not side by side, and to put results that are not. */
-static double winograd_apart_cost(const winograd_shape *s, double channels, double rows)
+static double winograd_apart_cost(const conv_plan *plan, const winograd_shape *s, double channels, double rows)
 {
     const double columns = s->w.step == 1 ? 0 : WINOGRAD_APART * channels * (double)(s->h.groups * s->h.points * s->w.groups);
-    const double results = s->w.apart == 1 ? 0 : WINOGRAD_APART * rows * (double)s->h.tile;
+    const double results = s->w.apart * plan->largest.w.out_step == 1 ? 0 : WINOGRAD_APART * rows * (double)s->h.tile;
     return (double)(s->h.tiles * s->w.tiles * s->w.tile) * (columns + results);
 }
 
@@ -95,10 +97,11 @@ static double winograd_weights_cost(const conv_plan *plan, const winograd_shape 
 {
     const lattice lat = plan->largest;
     const idx lanes = lanes_of(plan), vectors = lat.source_channels / lanes;
-    const double each = (double)(s->frequencies * s->h.groups * s->w.groups), taps = (double)(lat.h.taps * lat.w.taps * lanes);
+    const double each = (double)(s->frequencies * s->h.groups * s->w.groups), taps = (double)(plan->p.kh * plan->p.kw * lanes);
     if (winograd_keeps(plan))
         return WINOGRAD_LINE * (double)(s->frequencies * s->k * element_bytes(plan)) / ALIGNMENT;
-    return (double)vectors * each * (both ? WINOGRAD_WEIGHTS : WINOGRAD_SHORT_WEIGHTS)
+    const double others = (double)(plan->p.kh * plan->p.kw - lat.h.taps * lat.w.taps);
+    return (double)vectors * (each * (both ? WINOGRAD_WEIGHTS : WINOGRAD_SHORT_WEIGHTS) + WINOGRAD_TAP * others)
            + (lat.source_channels % lanes ? machine_of(plan)->winograd_some * (each + 0.1 * taps) : 0);
 }
 
@@ -120,18 +123,28 @@ static double winograd_lines_cost(const conv_plan *plan, const winograd_shape *s
            + left * of->winograd_left * lines + spilled * of->winograd_spilled * (kernels + lines) + cold * called;
 }
 
-static double winograd_cost(const conv_plan *plan)
+static double winograd_lattice_cost(const conv_plan *plan, const lattice *each)
 {
     const lattice lat = plan->largest;
-    const winograd_shape s = winograd_shape_of(plan);
+    const winograd_shape s = winograd_shape_for(plan, *each);
     const int both = s.h.points > 1 && s.w.points > 1;
     const double f = (double)s.frequencies, rows = (double)lat.result_channels, channels = (double)lat.source_channels;
     const double strips = (double)round_up(s.h.tiles * s.w.tiles, lanes_of(plan)), vectors = strips / (double)lanes_of(plan);
     const double terms = channels * winograd_products(&s.h) * winograd_products(&s.w), blocks = (double)ceil_div(s.k, winograd_terms(s.k));
     const double parts = channels * (double)(s.h.tiles * (s.w.tiles / s.w.each) * s.h.groups * s.w.groups);
-    return winograd_lines_cost(plan, &s, strips) + winograd_apart_cost(&s, channels, rows) + rows * winograd_weights_cost(plan, &s, both)
+    return winograd_lines_cost(plan, &s, strips) + winograd_apart_cost(plan, &s, channels, rows) + rows * winograd_weights_cost(plan, &s, both)
            + ((WINOGRAD_PRODUCTS * terms / 2 + (WINOGRAD_SUM + WINOGRAD_BLOCK * blocks) * f) * rows + WINOGRAD_VECTOR * f * (double)s.k) * vectors
            + (both ? WINOGRAD_ROW : WINOGRAD_SHORT_ROW) * parts;
+}
+
+static double winograd_cost(const conv_plan *plan)
+{
+    double sum = 0;
+    for (idx i = 0; i < plan->phases_h * plan->phases_w; i++) {
+        const lattice lat = plan_lattice(plan, i / plan->phases_w, i % plan->phases_w);
+        sum += winograd_lattice_cost(plan, &lat);
+    }
+    return sum;
 }
 
 /* Whether an axis has three quarters of the taps of its groups, and padding of half its kernel at most: F(4, 3) multiplies the roundings of
@@ -187,14 +200,15 @@ static void winograd_block(conv_plan *plan)
 static void winograd_share(conv_plan *plan)
 {
     const winograd_shape s = winograd_shape_of(plan);
-    const idx lanes = lanes_of(plan), mr = plan->kernels->mr, tiles = plan->p.n * s.h.tiles * s.w.tiles, others = plan->p.groups;
+    const idx lanes = lanes_of(plan), mr = plan->kernels->mr, tiles = plan->p.n * s.h.tiles * s.w.tiles;
+    const idx phases = plan->phases_h * plan->phases_w, others = plan->p.groups * phases;
     const idx each = ceil_div(plan->threads, others), tasks = ceil_div(tiles, plan->chunk_w);
     const int kept = winograd_keeps(plan);
     if (others * tasks >= 4 * plan->threads)
         return;
     const int large = s.frequencies * s.k * plan->m_rows * element_bytes(plan) > WINOGRAD_BYTES; /* more than each thread would read for itself */
     const idx few = !kept ? WINOGRAD_STRIPS * tile_columns(plan) * each : large ? lanes * each + 1 : 0;
-    if (tiles <= winograd_room_of(plan, plan->m_rows).tiles && tiles < few && plan->m_rows >= 2 * mr * each) {
+    if (phases == 1 && tiles <= winograd_room_of(plan, plan->m_rows).tiles && tiles < few && plan->m_rows >= 2 * mr * each) {
         plan->shares_source = 1;
         plan->chunk_h = plan->chunk_w = tiles;
         plan->m_chunks = min_idx(ceil_div(4 * plan->threads, others), plan->m_rows / (2 * mr));
@@ -225,15 +239,22 @@ static int winograd_axis_applies(const conv_axis *axis)
     return axis->taps == 1 || axis->taps > winograd_axis_of(axis, 3).period;
 }
 
-/* Results side by side, some tile that keeps the bound, and transforms allowed. */
+/* Lattices of as many taps each, not too many of them, and every result in one. */
+static int winograd_lattices(const conv_plan *plan)
+{
+    const conv_problem *p = &plan->p;
+    return p->pad_mode == CONV_ZEROS && plan->phases_h == p->stride_h && plan->phases_w == p->stride_w &&
+           p->kh % p->stride_h == 0 && p->kw % p->stride_w == 0 && p->stride_h * p->stride_w <= WINOGRAD_LATTICES;
+}
+
+/* Some tile that keeps the bound, and transforms allowed. */
 static int winograd_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     const lattice lat = plan->largest;
     const int allowed = p->algorithm == CONV_WINOGRAD || !p->strict;
-    return allowed && p->kh * p->kw > 1 && winograd_axis_applies(&lat.h) && winograd_axis_applies(&lat.w) &&
-           (p->pass == CONV_FWD || (p->stride_h == 1 && p->stride_w == 1 && p->pad_mode == CONV_ZEROS)) &&
-           (winograd_averages(&lat, 4) || winograd_averages(&lat, 5));
+    return allowed && lat.h.taps * lat.w.taps > 1 && winograd_axis_applies(&lat.h) && winograd_axis_applies(&lat.w) &&
+           (p->pass == CONV_FWD || winograd_lattices(plan)) && (winograd_averages(&lat, 4) || winograd_averages(&lat, 5));
 }
 
 const conv_algorithm winograd_algorithm = {

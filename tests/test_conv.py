@@ -115,6 +115,22 @@ def test_rows_of_winograd_that_threads_split(problem: Problem, isa: str, dtype: 
             assert_within(dx, expected(problem, dtype)["bwd_data"], dtype, TILE)
 
 
+# Gradients of strides: lattices of as many taps each, of grids that differ, with gaps between their results on one axis or both.
+LATTICES = parse("""
+    n1ic33oc64_ih32kh4sh2ph1  n2ic24oc40_ih25iw33kh4sh2ph2  n1ic20oc64_ih24kh6sh2ph2  n1ic17oc48_ih23kh4sh2  n3ic15oc64_ih9iw36kh1kw4sh1sw2
+    n1ic48oc64_ih12iw36kh4kw8sh2sw4ph2pw5  n2g3ic96oc144_iw77kw6sw3pw2  n2ic30oc64_ih26iw15kh4kw2sh2sw2  n1ic10oc64_ih16kh4sh2ph3dh3
+""")
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("problem", LATTICES, ids=str)
+def test_winograd_of_strided_gradients(problem: Problem, threads: int, isa: str, dtype: str) -> None:
+    with fc.threads(threads):
+        dx = backward(problem, problem.arrays(dtype), "bwd_data", "winograd")
+    assert dx is not None
+    assert_within(dx, expected(problem, dtype)["bwd_data"], dtype, TILE)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("problem", EDGES, ids=str)
 def test_edges_of_planes_that_are_read_in_place(problem: Problem, threads: int, isa: str, dtype: str) -> None:

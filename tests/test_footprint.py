@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from bounds import ALGORITHMS, TRANSFORMS, expected, forward, function
+from bounds import ALGORITHMS, TILE, TRANSFORMS, backward, expected, forward, function
 from problems import Problem, parse
 
 import fastconv as fc
@@ -71,6 +71,21 @@ def test_bwd(problem: Problem, isa: str, dtype: str) -> None:
         covered = oracle(np.ones_like(dy), mark, w, **problem.arguments())[1]
         np.testing.assert_array_equal(np.isnan(dw), covered > 0)
         assert np.isfinite(dx).all()
+
+
+@pytest.mark.parametrize("problem", parse("n1ic11oc49_ih14kh4sh2ph1  n2ic9oc36_iw40kw6sw3pw2"), ids=str)
+def test_lattices_of_winograd(problem: Problem, isa: str, dtype: str) -> None:
+    x, w, b, dy = problem.arrays(dtype)
+    clean = backward(problem, (x, w, b, dy), "bwd_data", "winograd")
+    oracle = function(reference, "conv_backward", problem.ndim)
+    for place in places(dy.shape):
+        poisoned, mark = dy.copy(), np.zeros_like(dy)
+        poisoned[place], mark[place] = np.inf, 1
+        covered = oracle(mark, x, np.ones_like(w), **problem.arguments())[0] > 0
+        dx = backward(problem, (x, w, b, poisoned), "bwd_data", "winograd")
+        np.testing.assert_array_equal(~np.isfinite(dx), covered)
+        within = expected(problem, dtype)["bwd_data"].tolerance(dtype, TILE)
+        np.testing.assert_array_less(np.abs(dx - clean)[~covered], 2 * within[~covered])
 
 
 def test_relu_keeps_nan() -> None:

@@ -47,6 +47,12 @@ typedef struct {
     idx out, rows, pixels; /* of the first tile's first output; rows and columns inside the result */
 } NAME(winograd_segment);
 
+/* Where point (y, x) of a lattice is in a plane of the result. */
+static inline idx NAME(winograd_at)(const lattice *lat, idx y, idx x)
+{
+    return (lat->h.out_first + y * lat->h.out_step) * lat->w.out_size + lat->w.out_first + x * lat->w.out_step;
+}
+
 static int NAME(winograd_runs)(NAME(winograd_segment) *run, const NAME(winograd) *w, idx j, int columns, idx image)
 {
     const winograd_shape *s = &w->shape;
@@ -55,7 +61,7 @@ static int NAME(winograd_runs)(NAME(winograd_segment) *run, const NAME(winograd)
     for (int q = 0; q < columns; q += run[runs].count, j += run[runs].count, runs++) {
         const winograd_place at = winograd_place_of(s, j);
         const idx count = min_idx(columns - q, at.side);
-        run[runs] = (NAME(winograd_segment)){q, (int)count, at.n * image + at.y * lat->w.grid + at.x,
+        run[runs] = (NAME(winograd_segment)){q, (int)count, at.n * image + NAME(winograd_at)(lat, at.y, at.x),
                                          min_idx(s->h.tile, winograd_left(lat->h.grid - at.y, s->h.apart)),
                                          min_idx(count * s->w.tile, winograd_left(lat->w.grid - at.x, s->w.apart))};
     }
@@ -128,14 +134,13 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
 {
     const winograd_shape *s = &w->shape;
     const conv_axis *h = &w->lat->h, *along = &w->lat->w;
-    const idx depth = weights->channels * weights->taps;
+    const idx taps = h->taps * along->taps, depth = weights->channels * taps;
     const int outputs = (int)(s->h.tile * s->w.tile);
     for (idx m = m0; m < m1; m++)
         for (idx c = 0; c < weights->channels; c++)
-            for (idx t = 0; t < weights->taps; t++)
-                w->again[(m - m0) * depth + c * weights->taps + t] =
-                    weights->first[m * weights->row + c * weights->channel +
-                                   (h->delta < 0 || along->delta < 0 ? weights->taps - 1 - t : t)];
+            for (idx t = 0; t < taps; t++)
+                w->again[(m - m0) * depth + c * taps + t] =
+                    weights->first[m * weights->row + c * weights->channel + NAME(kernel_element)(weights, w->lat, t / along->taps, t % along->taps)];
     g.a = w->again;
     g.a_first = m0;
     g.lda = g.k = depth;
@@ -160,10 +165,10 @@ static void NAME(winograd_again)(const NAME(winograd) *w, NAME(block) g, const N
                     const idx oy = at.y + (first + lane) / s->w.tile * s->h.apart, ox = at.x + (first + lane) % s->w.tile * s->w.apart;
                     const int real = first + lane < outputs && oy < h->grid && ox < along->grid;
                     if (real)
-                        to[segments++] = (NAME(segment)){at.n * image + oy * along->grid + ox, lane, 1};
+                        to[segments++] = (NAME(segment)){at.n * image + NAME(winograd_at)(w->lat, oy, ox), lane, 1};
                     REAL *panel = w->panel + lane;
                     for (idx c = 0; c < weights->channels; c++)
-                        for (idx t = 0; t < weights->taps; t++, panel += LANES) {
+                        for (idx t = 0; t < taps; t++, panel += LANES) {
                             const idx sy = pad_index(w->src.mode, oy * h->step + w->low_h + t / along->taps * axis_distance(h), h->size);
                             const idx sx = pad_index(w->src.mode, ox * along->step + w->low_w + t % along->taps * axis_distance(along), along->size);
                             *panel = !real || sy < 0 || sx < 0 ? 0
@@ -223,7 +228,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_rows)(const int 
 {
     const winograd_shape *s = &w->shape;
     const idx m0 = tile_start(w->lay.tiles, t0), m1 = tile_start(w->lay.tiles, t1), rows = m1 - m0;
-    const idx most = w->plan->nv * LANES, pitch = w->lat->w.grid * s->h.apart, step = s->w.apart;
+    const idx most = w->plan->nv * LANES, pitch = w->lat->w.out_size * w->lat->h.out_step * s->h.apart, step = w->lat->w.out_step * s->w.apart;
     vec bad = {0};
     for (idx j = 0; j < w->j1 - w->j0; j += most) {
         const int nv = NAME(winograd_vectors)(w, w->j0 + j), nr = nv * LANES, columns = (int)min_idx(nr, w->j1 - w->j0 - j);
@@ -255,7 +260,7 @@ static NAME(winograd) NAME(winograd_begin)(const conv_call *call, const NAME(tas
     const lattice *lat = &t->lat;
     const winograd_scratch at = winograd_layout(plan, LANES);
     REAL *const scratch = (REAL *)(call->scratch + worker * plan->task_bytes);
-    NAME(winograd) w = {.plan = plan, .lat = lat, .src = NAME(task_source)(call, t), .shape = winograd_shape_of(plan),
+    NAME(winograd) w = {.plan = plan, .lat = lat, .src = NAME(task_source)(call, t), .shape = winograd_shape_for(plan, *lat),
                         .lay = at,
                         .low_h = axis_lowest(&lat->h), .low_w = axis_lowest(&lat->w),
                         .v = plan->shares_source ? (REAL *)call->prepared + t->group * at.source : scratch + at.v, .u = scratch + at.u,
@@ -281,7 +286,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_form)(const int 
     const lattice *lat = &t->lat;
     NAME(winograd) w = NAME(winograd_begin)(call, t, worker);
     const NAME(weights) weights = NAME(group_weights)(p, lat, call->weights, t->group);
-    NAME(block) g = {.dst_row = lat->h.grid * lat->w.grid, .dst_step = 1, .buffer = w.buffer,
+    NAME(block) g = {.dst_row = lat->h.out_size * lat->w.out_size, .dst_step = 1, .buffer = w.buffer,
                      .bias = call->bias ? (const REAL *)call->bias + t->group * lat->result_channels : NULL,
                      .relu = p->activation == CONV_RELU};
     const REAL *packed = (const REAL *)((const char *)call->weights + plan->packed_offset) + t->group * winograd_kept(plan, &w.shape, w.lay.next_u);

@@ -5,11 +5,19 @@
     WINOGRAD_FORM(6, 6) WINOGRAD_FORM(5, 5) WINOGRAD_FORM(4, 4) WINOGRAD_FORM(3, 3)                                     \
     WINOGRAD_FORM(1, 6) WINOGRAD_FORM(6, 1) WINOGRAD_FORM(1, 5) WINOGRAD_FORM(5, 1)
 
-/* Row m, channel c, tap t of the weights, whatever the pass: first[m * row + c * channel + t]. */
+/* Row m, channel c, element t of its kernel, whatever the pass: first[m * row + c * channel + t]. */
 typedef struct {
     const REAL *first, *end; /* of the group; one past the array */
-    idx row, channel, channels, taps;
+    idx row, channel, channels, taps, kw;
 } NAME(weights);
+
+/* The element of a kernel that a lattice's tap (y, x) is, counted from its first source position on. */
+static inline idx NAME(kernel_element)(const NAME(weights) *w, const lattice *lat, idx y, idx x)
+{
+    const conv_axis *h = &lat->h, *along = &lat->w;
+    const idx th = h->delta < 0 ? h->taps - 1 - y : y, tw = along->delta < 0 ? along->taps - 1 - x : x;
+    return (h->tap_first + th * h->tap_step) * w->kw + along->tap_first + tw * along->tap_step;
+}
 
 /* G of one axis of `a` points, without the factors that are not dyadic, which winograd_factor has. */
 __attribute__((always_inline)) static inline void NAME(winograd_taps)(const int a, const vec *g, vec *u)
@@ -79,7 +87,7 @@ static inline void NAME(winograd_gather)(REAL *to, const NAME(weights) *w, const
 }
 
 /* Where the taps of each group lie, three by three; -1: the group lacks it. */
-static void NAME(winograd_order)(int32_t *order, const winograd_shape *s, const lattice *lat)
+static void NAME(winograd_order)(int32_t *order, const winograd_shape *s, const lattice *lat, const NAME(weights) *w)
 {
     const idx th = lat->h.taps, tw = lat->w.taps;
     for (idx g = 0; g < s->h.groups * s->w.groups; g++) {
@@ -88,9 +96,7 @@ static void NAME(winograd_order)(int32_t *order, const winograd_shape *s, const 
         int32_t *const of = order + 9 * winograd_before(s, gh, gw);
         for (idx i = 0; i < 9; i++) {
             const idx y = high.tap + i / 3 * s->h.period, x = wide.tap + i % 3 * s->w.period;
-            /* the kernel's element at this distance from the first source position */
-            const idx at = (lat->h.delta < 0 ? th - 1 - y : y) * tw + (lat->w.delta < 0 ? tw - 1 - x : x);
-            of[i] = (int32_t)(i / 3 < high.taps && i % 3 < wide.taps ? at * LANES : -1);
+            of[i] = (int32_t)(i / 3 < high.taps && i % 3 < wide.taps ? NAME(kernel_element)(w, lat, y, x) * LANES : -1);
         }
     }
 }
@@ -178,7 +184,7 @@ __attribute__((always_inline)) static inline void NAME(winograd_weights)(const i
     REAL *const zeros = taps + winograd_taps(w->taps, LANES);
     int32_t *const order = (int32_t *)(zeros + LANES);
     NAME(store)(zeros, (vec){0});
-    NAME(winograd_order)(order, s, lat);
+    NAME(winograd_order)(order, s, lat, w);
     if (lay->tiled)
         NAME(winograd_by_tiles)(ah, aw, u, lay, s, w, t0, t1, taps, zeros, order);
     else
@@ -190,7 +196,7 @@ static NAME(weights) NAME(group_weights)(const conv_problem *p, const lattice *l
     const int forward = p->pass == CONV_FWD;
     const idx taps = p->kh * p->kw, size = p->oc * p->ic * taps;
     return (NAME(weights)){w + group * size, w + p->groups * size, forward ? p->ic * taps : taps,
-                           forward ? taps : p->ic * taps, lat->source_channels, taps};
+                           forward ? taps : p->ic * taps, lat->source_channels, taps, p->kw};
 }
 
 static void NAME(winograd_block)(const winograd_shape *s, const winograd_scratch *lay, const lattice *lat,
