@@ -3,6 +3,9 @@
 #include "algorithm.h"
 
 #define CHANNELS_LEAST 32    /* points of a task, below which packing all the weights for it weighs */
+#define CHANNELS_PACK 5        /* cycles to pack a vector of weights, */
+#define CHANNELS_PACK_LARGE 10 /* of many or for a single point, */
+#define CHANNELS_PACK_FAR 14   /* and of those from the third-level cache: measured */
 #define CHANNELS_SHARE 0.2   /* of that at least: with 0.2 or less one image of 1 to 20 points takes 1.21 times the best choice's time, 64 1.12; with 1 1.10, 1.28 */
 #define CHANNELS_TILE 50     /* cycles to begin with a tile and to end it */
 #define CHANNELS_FAR 8       /* cycles for a line of a source that is larger than the second-level cache */
@@ -91,9 +94,11 @@ static double channels_cost(const conv_plan *plan)
     const double lattices = (double)(plan->phases_h * plan->phases_w);
     const double k = (double)lat.source_channels * (double)(plan->p.kh * plan->p.kw) / lattices;
     const double boxes = (double)ceil_div(lat.w.grid, plan->chunk_w) * (double)ceil_div(lat.h.grid, plan->chunk_h);
-    /* of the weights, for an image: a share of it where they are small and other images follow; large ones come from further away */
+    /* of the weights, for an image: a share of it where they are small and other images follow, most likely; large ones come from further away */
     const double weights = columns * k * lattices * (double)element_bytes(plan);
-    const double packs = (points < CHANNELS_LEAST && weights <= CACHE_BYTES ? max_double(CHANNELS_SHARE, points / CHANNELS_LEAST) : 1) * (weights > 16 * CACHE_BYTES ? 9 : 5);
+    const int near = weights <= CACHE_BYTES, shared = near && points > 1 && points < CHANNELS_LEAST;
+    const double share = shared ? max_double(CHANNELS_SHARE, points / CHANNELS_LEAST) : 1;
+    const double packs = share * (weights > 16 * CACHE_BYTES ? CHANNELS_PACK_FAR : near && points > 1 ? CHANNELS_PACK : CHANNELS_PACK_LARGE);
     const double few = lat.source_channels > 1 ? 1 : machine_of(plan)->channels_few;
     /* a small tile takes terms faster than they come where panel and lines of the source fill the first-level cache, and one of a single
      * vector always: measured */

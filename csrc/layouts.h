@@ -15,7 +15,6 @@
 #define PREPARE_CALLED 8 /* where a kernel is one point */
 #define PREPARE_TAPS 256 /* at a time */
 #define DOTS_LEAST 512    /* terms of a product of rows with rows, from which on lanes run along them */
-#define DOTS_BYTES 131072 /* of columns that stay in the second-level cache while rows pass */
 #define MATMUL_DEPTH 512 /* of the reduction, at a time: a packed column tile of it stays in cache */
 #define MATMUL_BYTES 262144 /* of rows of a */
 #define MATMUL_ROWS 72

@@ -3,7 +3,7 @@
 #include "algorithm.h"
 
 #define WINDOWS_MOST 4      /* points of an image: rows of a tile */
-#define WINDOWS_LEAST 64    /* terms of a single one */
+#define WINDOWS_LEAST 64    /* terms */
 #define WINDOWS_CALL 300    /* cycles to begin */
 #define WINDOWS_TILE 40     /* cycles to begin with a tile and to end it, */
 #define WINDOWS_SUM 6       /* and for each of its sums over lanes */
@@ -12,12 +12,12 @@
 #define WINDOWS_LINE 2      /* cycles of a line of weights from the second-level cache, */
 #define WINDOWS_FAR 5       /* and from beyond it: measured */
 
-/* Shorter sums of several points are the layers of small networks, which train faster batch-last: there is no such order of a sum. */
+/* Fewer weights on several points are the layers of small networks, which train faster batch-last: there is no such order of a sum. */
 static int windows_applies(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
     return p->pass == CONV_FWD && p->layout == CONV_IMAGES && p->oh * p->ow <= WINDOWS_MOST &&
-           p->ic * p->kh * p->kw >= (p->oh * p->ow == 1 ? WINDOWS_LEAST : DOTS_LEAST);
+           p->ic * p->kh * p->kw >= WINDOWS_LEAST && (p->oh * p->ow == 1 || p->oc * p->ic * p->kh * p->kw * element_bytes(plan) >= CACHE_BYTES);
 }
 
 static void windows_block(conv_plan *plan)
