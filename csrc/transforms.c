@@ -147,25 +147,32 @@ static double winograd_cost(const conv_plan *plan)
     return sum;
 }
 
+/* Whether half its kernel at most lies in padding, of every point. */
+static int winograd_meets(const conv_axis *axis)
+{
+    const idx low = axis_lowest(axis), after = low + axis_reach(axis) - axis->size, extent = (axis->taps - 1) * axis_distance(axis) + 1;
+    return 2 * max_idx(-low, after) <= extent;
+}
+
 /* Whether an axis has three quarters of the taps of its groups, and padding of half its kernel at most: F(4, 3) multiplies the roundings of
  * groups that lack taps, or lie in padding where the others do not, by more than a tile's S has. */
 static int winograd_fills(const conv_axis *axis)
 {
     const winograd_axis x = winograd_axis_of(axis, 6);
-    const idx low = axis_lowest(axis), after = low + axis_reach(axis) - axis->size, extent = (axis->taps - 1) * axis_distance(axis) + 1;
-    return x.groups == 1 || (4 * axis->taps >= 3 * x.reach * x.groups && 2 * max_idx(-low, after) <= extent);
+    return x.groups == 1 || (4 * axis->taps >= 3 * x.reach * x.groups && winograd_meets(axis));
 }
 
 /* Whether tiles of so many points keep the error bound: those of four results need sums of many products, whose roundings average. Of 240,000
  * random problems by name, normal and positive, with any padding, one left 16 u S: one channel, tiles of two results. */
-static int winograd_averages(const lattice *lat, idx points)
+static int winograd_averages(const conv_plan *plan, idx points)
 {
     static const idx least[2][2] = {{32, 48}, {100, 288}}; /* products: of an axis or two, F(4, 2) and F(4, 3) */
-    const int both = lat->h.taps > 1 && lat->w.taps > 1;
+    const int both = plan->largest.h.taps > 1 && plan->largest.w.taps > 1;
+    const lattice lat = plan_lattice(plan, plan->phases_h - 1, plan->phases_w - 1); /* that of the fewest taps */
+    const idx products = lat.source_channels * lat.h.taps * lat.w.taps;
     if (points < 5)
-        return both;
-    return lat->source_channels * lat->h.taps * lat->w.taps >= least[both][points - 5] &&
-           (points == 5 || (winograd_fills(&lat->h) && winograd_fills(&lat->w)));
+        return both && (plan->phases_h * plan->phases_w == 1 || products >= least[both][0]); /* two of 40,000 of a stride left 16 u S, of 14 and 40 */
+    return products >= least[both][points - 5] && (points == 5 || (winograd_fills(&lat.h) && winograd_fills(&lat.w)));
 }
 
 static void winograd_block(conv_plan *plan)
@@ -180,7 +187,7 @@ static void winograd_block(conv_plan *plan)
     plan->shares_source = 0;
     plan->prepare_tasks = plan->prepared_bytes = 0;
     for (int i = 0; i < 4; i++) {
-        if (!winograd_averages(&lat, forms[i]))
+        if (!winograd_averages(plan, forms[i]))
             continue;
         winograd_tile(plan, &lat, forms[i]);
         const double cycles = winograd_cost(plan);
@@ -239,12 +246,16 @@ static int winograd_axis_applies(const conv_axis *axis)
     return axis->taps == 1 || axis->taps > winograd_axis_of(axis, 3).period;
 }
 
-/* Lattices of as many taps each, not too many of them, and every result in one. */
+/* Not too many lattices, every result in one, and none whose S is far from that of results of its tile: these are not side by side. */
 static int winograd_lattices(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    return p->pad_mode == CONV_ZEROS && plan->phases_h == p->stride_h && plan->phases_w == p->stride_w &&
-           p->kh % p->stride_h == 0 && p->kw % p->stride_w == 0 && p->stride_h * p->stride_w <= WINOGRAD_LATTICES;
+    int fit = p->pad_mode == CONV_ZEROS && plan->phases_h == p->stride_h && plan->phases_w == p->stride_w && p->stride_h * p->stride_w <= WINOGRAD_LATTICES;
+    for (idx i = 0; fit && p->stride_h * p->stride_w > 1 && i < plan->phases_h * plan->phases_w; i++) {
+        const lattice lat = plan_lattice(plan, i / plan->phases_w, i % plan->phases_w);
+        fit = winograd_meets(&lat.h) && winograd_meets(&lat.w);
+    }
+    return fit;
 }
 
 /* Some tile that keeps the bound, and transforms allowed. */
@@ -254,7 +265,7 @@ static int winograd_applies(const conv_plan *plan)
     const lattice lat = plan->largest;
     const int allowed = p->algorithm == CONV_WINOGRAD || !p->strict;
     return allowed && lat.h.taps * lat.w.taps > 1 && winograd_axis_applies(&lat.h) && winograd_axis_applies(&lat.w) &&
-           (p->pass == CONV_FWD || winograd_lattices(plan)) && (winograd_averages(&lat, 4) || winograd_averages(&lat, 5));
+           (p->pass == CONV_FWD || winograd_lattices(plan)) && (winograd_averages(plan, 4) || winograd_averages(plan, 5));
 }
 
 const conv_algorithm winograd_algorithm = {

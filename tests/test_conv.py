@@ -115,10 +115,11 @@ def test_rows_of_winograd_that_threads_split(problem: Problem, isa: str, dtype: 
             assert_within(dx, expected(problem, dtype)["bwd_data"], dtype, TILE)
 
 
-# Gradients of strides: lattices of as many taps each, of grids that differ, with gaps between their results on one axis or both.
+# Gradients of strides: lattices of as many taps each or not, of grids that differ, with gaps between their results on one axis or both.
 LATTICES = parse("""
-    n1ic33oc64_ih32kh4sh2ph1  n2ic24oc40_ih25iw33kh4sh2ph2  n1ic20oc64_ih24kh6sh2ph2  n1ic17oc48_ih23kh4sh2  n3ic15oc64_ih9iw36kh1kw4sh1sw2
-    n1ic48oc64_ih12iw36kh4kw8sh2sw4ph2pw5  n2g3ic96oc144_iw77kw6sw3pw2  n2ic30oc64_ih26iw15kh4kw2sh2sw2  n1ic10oc64_ih16kh4sh2ph3dh3
+    n1ic33oc64_ih32kh4sh2ph1  n2ic24oc40_ih25iw33kh4sh2ph2  n1ic20oc64_ih24kh6sh2ph2  n1ic17oc48_ih22kh4sh2  n3ic15oc64_ih9iw36kh1kw4sh1sw2
+    n1ic18oc112_ih25iw22kh3sh2ph1  n2ic9oc40_ih26kh5sh2ph2  n1ic12oc70_iw90kw7sw3pw4  n1ic48oc64_ih12iw36kh4kw8sh2sw4ph2pw5
+    n2g3ic96oc144_iw77kw6sw3pw2  n2ic30oc64_ih26iw16kh4kw2sh2sw2  n1ic10oc64_ih18kh4sh2ph5dh3  n1ic10oc112_ih18kh4sh3ph2dh2
 """)
 
 
