@@ -75,6 +75,7 @@ CATALOGUE = parse("""
     n2g3ic3oc3_ih70iw21kh9ph4  n1g2ic2oc2_ih64iw30kh11kw4ph5pw2  n1g2ic2oc4_ih61iw19kh13kw3sh2sw1ph6pw1  n1ic1oc2_ih61iw33kh7ph6dh2
 
     n3g2ic200oc50_ih3iw2kh3kw2  n5ic30oc9_iw20kw20  n7ic600oc33_ih1kh1  n1ic1oc3_ih25kh25
+    n2ic300oc240_ih2kh1  n5ic41oc231_ih4kh3  n1g3ic99oc9_ih2kh3ph1sh2  n3ic33oc264_ih6kh3dh2  n2ic19oc201_iw30kw37sw2pw5_reflect  n2ic31oc150_ih3kh4ph2sh2
     n1ic1oc1_ih20kh15ph7  n1ic2oc3_ih16kh15  n1ic1oc1_ih15kh15  n1ic3oc4_ih6kh6  n1ic17oc5_ih4iw3kh4kw3  n1ic20oc21_ih19kh17ph8  n1ic29oc33_ih15kh9sh2ph4
     n1ic2oc3_ih3kh3ph5  n1ic2oc3_ih8kh3pb1  n1ic3oc4_ih9iw8kh3kw5pt2pl1pr3  n2ic3oc5_ih10kh3sh2pb1
     n1ic3oc4_ih8kh3ph1_reflect  n1ic2oc3_ih7iw9kh5pt4pb1pl2pr3_reflect  n1ic3oc4_ih8kh3sh2ph2_replicate

@@ -56,7 +56,7 @@ static void NAME(windows_task)(const void *context, idx index, int worker)
         const NAME(view) view = NAME(box_view)(&src, &t.lat, &box, 0, p->ic, packed);
         product.a = rows;
         product.a_row = windows_pitch(plan);
-        NAME(windows_gather)(rows, product.a_row, &view, &t.lat, images, lattice_inside(&t.lat) ? src.end : (const REAL *)UINTPTR_MAX);
+        NAME(windows_gather)(rows, product.a_row, &view, &t.lat, images, lattice_inside(&t.lat) ? src.end : (const REAL *)(call->scratch + (worker + 1) * plan->task_bytes));
     }
     NAME(dots_task)(&product, 0, worker);
 }
