@@ -235,4 +235,11 @@ static inline double view_box(const conv_plan *plan, const lattice *lat, idx n, 
     return lattice_inside(lat) ? 0 : (double)n * rows * (columns <= (double)lanes_of(plan) ? (double)view_pitch((idx)columns, lanes_of(plan)) : columns);
 }
 
+/* Cycles to make the boxes of all channels of an image; none where nothing is padded. */
+static inline double view_cycles(const conv_plan *plan, const lattice *lat, idx h, idx w)
+{
+    const double rows = (double)lat->source_channels * view_positions(&lat->h, h), width = view_positions(&lat->w, w);
+    return lattice_inside(lat) ? 0 : rows * (16 + width / (double)lanes_of(plan) * step_cycles(axis_common(&lat->w)));
+}
+
 #endif

@@ -116,11 +116,11 @@ static double channels_cost(const conv_plan *plan)
     /* lines of long rows that are read in place are called before the tiles meet them */
     const double source = lattice_inside(&all) ? (double)(lat.source_channels * lat.h.size * lat.w.size * element_bytes(plan)) : 0;
     const double called = lat.h.size * lat.w.size * element_bytes(plan) < CALLED_LINES * ALIGNMENT ? 0 : CHANNELS_CALL * source / ALIGNMENT;
-    const int whole = plan->p.pass == CONV_BWD_DATA; /* every box is copied: what it shares with its neighbours again */
-    const double rows = boxes * (double)lat.source_channels * view_positions(&all.h, whole ? all.h.grid : plan->chunk_h);
-    const double width = view_positions(&all.w, whole ? all.w.grid : plan->chunk_w);
-    const double begins = width > (double)(VIEW_VECTORS * lanes_of(plan)) ? CHANNELS_PLANE : 0;
-    const double copies = begins * boxes * (double)lat.source_channels + rows * (16 + width / lanes * step_cycles(axis_common(&all.w)));
+    /* every box is copied: what it shares with its neighbours again */
+    const int whole = plan->p.pass == CONV_BWD_DATA;
+    const idx h = whole ? all.h.grid : plan->chunk_h, w = whole ? all.w.grid : plan->chunk_w;
+    const double begins = view_positions(&all.w, w) > (double)(VIEW_VECTORS * lanes_of(plan)) ? CHANNELS_PLANE : 0;
+    const double copies = boxes * (begins * (double)lat.source_channels + view_cycles(plan, &all, h, w));
     /* whole planes are turned and stored at once; a chunk's rows end anywhere, and each is a copy */
     const double store = boxes > 1 ? 0.6 + 16 / lanes : 0.6;
     return machine_of(plan)->channels_task + called + laid_out(plan) + COPIED_LINE * far_lines(plan, &lat) + channels_misses(plan, &lat, boxes * points) + far_panels +

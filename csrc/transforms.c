@@ -250,8 +250,9 @@ static int winograd_axis_applies(const conv_axis *axis)
 static int winograd_lattices(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    int fit = p->pad_mode == CONV_ZEROS && plan->phases_h == p->stride_h && plan->phases_w == p->stride_w && p->stride_h * p->stride_w <= WINOGRAD_LATTICES;
-    for (idx i = 0; fit && p->stride_h * p->stride_w > 1 && i < plan->phases_h * plan->phases_w; i++) {
+    const idx lattices = plan->phases_h * plan->phases_w;
+    int fit = p->pad_mode == CONV_ZEROS && lattices == p->stride_h * p->stride_w && lattices <= WINOGRAD_LATTICES;
+    for (idx i = 0; fit && lattices > 1 && i < lattices; i++) {
         const lattice lat = plan_lattice(plan, i / plan->phases_w, i % plan->phases_w);
         fit = winograd_meets(&lat.h) && winograd_meets(&lat.w);
     }

@@ -27,8 +27,6 @@ static void windows_block(conv_plan *plan)
     plan->nv = plan->kernels->nv;
     plan->depth = p->oc;
     plan->chunk_n = windows_in_place(plan) ? images : min_idx(images, max_idx(1, WINDOWS_ROWS / (p->oh * p->ow)));
-    plan->chunk_h = p->oh;
-    plan->chunk_w = p->ow;
 }
 
 static double windows_task_bytes(const conv_plan *plan)
@@ -52,15 +50,12 @@ static double windows_tile(const conv_plan *plan, double rows, double columns)
 static double windows_cost(const conv_plan *plan)
 {
     const conv_problem *p = &plan->p;
-    const lattice lat = plan->largest;
     const idx points = p->oh * p->ow, columns = min_idx(8, min_idx(24, plan->kernels->mr * plan->kernels->nv) / points);
     const double weights = (double)(p->ic * p->kh * p->kw) * (double)p->oc * (double)element_bytes(plan);
     const double products = (double)p->oc / (double)columns * windows_tile(plan, (double)points, (double)columns);
     const double lines = weights / ALIGNMENT * (weights > FAR_WEIGHTS ? WINDOWS_FAR : weights > FIRST_CACHE ? WINDOWS_LINE : 0);
     const double runs = (double)(points * p->ic * p->kh) * WINDOWS_RUN * (double)ceil_div(p->kw, lanes_of(plan));
-    const double width = view_positions(&lat.w, p->ow);
-    const double copies = lattice_inside(&lat) ? 0 : (double)p->ic * view_positions(&lat.h, p->oh) * (16 + width / (double)lanes_of(plan) * step_cycles(axis_common(&lat.w)));
-    return WINDOWS_CALL + products + lines + (windows_in_place(plan) ? 0 : runs + copies);
+    return WINDOWS_CALL + products + lines + (windows_in_place(plan) ? 0 : runs + view_cycles(plan, &plan->largest, p->oh, p->ow));
 }
 
 static idx windows_chunks(const conv_plan *plan)
